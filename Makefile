@@ -1,0 +1,43 @@
+# make demo   adapt the shipped recogniser to six accents and see what it gains
+# make test   run the tests
+# Each installs what it needs, from lock files with hashes, into .venv-$(LANE).
+
+LANE ?= k2
+PYTHON ?= python3.11
+VENV := .venv-$(LANE)
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup demo test lint bench lock clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml requirements/$(LANE).txt requirements/k2-wheel.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(LANE).txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/k2-wheel.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(INSTALLED)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" recipes/accents/run.sh
+
+# One thread a worker: two cores are busy with two workers.
+test: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(INSTALLED)
+	$(VENV)/bin/python benchmarks/train_step.py
+
+# Needs uv. Writes no index address, so that the lock works with any mirror.
+lock:
+	uv pip compile pyproject.toml requirements/$(LANE).in --extra dev --extra accents --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements/$(LANE).txt
+
+clean:
+	rm -rf .venv-* .pytest_cache .mypy_cache .ruff_cache recipes/*/data recipes/*/exp recipes/*/log
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,3 @@
+from hra_cli.app import main
+
+main()

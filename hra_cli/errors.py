@@ -1,0 +1,25 @@
+"""The one exception for what a user can mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HraError(Exception):
+    """A user's mistake or unusable input. Its message is one line: what, where, what to do.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """'; did you mean X?' for the known name nearest to `name`, and the known names where none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    if not names:
+        return "; there are none"
+    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    return f"; known: {shown}"
