@@ -1,0 +1,97 @@
+"""Finding and reading what icefall leaves behind, without ever unpickling anything but tensors."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+from typing import Callable, Optional
+
+import torch
+from torch import Tensor
+
+from hra_cli.errors import HraError
+from hra_cli.tensors import read_safetensors
+
+# Trained beside the transducer in some recipes; no part of it.
+UNUSED_MODULES = ("ctc_output", "attention_decoder")
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint file at or below `path`: pretrained.pt, model.safetensors or the last epoch-N.pt,
+    in the folder itself or in exp/. Raises HraError where there is none."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise HraError(f"no recogniser at {path}: no such file or folder")
+    for folder in (path, path / "exp"):
+        for name in ("pretrained.pt", "model.safetensors"):
+            if (folder / name).is_file():
+                return folder / name
+        epochs = {
+            int(match.group(1)): file
+            for file in folder.glob("epoch-*.pt")
+            if (match := re.fullmatch(r"epoch-(\d+)\.pt", file.name))
+        }
+        if epochs:
+            return epochs[max(epochs)]
+    raise HraError(f"no recogniser in {path}: expected pretrained.pt, model.safetensors or epoch-N.pt there or in exp/")
+
+
+def find_bpe_model(path: Path) -> Path:
+    """bpe.model of the recogniser at `path` (a folder, a checkpoint file or a bpe.model): beside the
+    checkpoint or in data/lang_bpe_*/. Raises HraError where there is none, or more than one candidate."""
+    if path.is_file() and path.suffix == ".model":
+        return path
+    folder = path if path.is_dir() else path.parent
+    roots = [folder, folder.parent] if folder.name == "exp" or path.is_file() else [folder]
+    for root in roots:
+        if (root / "bpe.model").is_file():
+            return root / "bpe.model"
+    for root in roots:
+        found = sorted(root.glob("data/lang_bpe_*/bpe.model")) + sorted(root.glob("lang_bpe_*/bpe.model"))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(str(file) for file in found)
+            raise HraError(f"several bpe.model files for {path}: {names}; copy the right one into {root}")
+    raise HraError(f"no bpe.model for {path}: expected it in {folder} or in {folder}/data/lang_bpe_*/; copy it there")
+
+
+def read_checkpoint(file: Path, note: Callable[[str], None] = lambda message: None) -> dict[str, Tensor]:
+    """The transducer's tensors by name, as stored.
+
+    The averaged weights (model_avg) where the checkpoint has them. `note` is told of tensors that are left out.
+    Raises HraError for anything that is not such a checkpoint.
+    """
+    tensors = read_safetensors(file)[0] if file.suffix == ".safetensors" else _read_pt(file)
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(UNUSED_MODULES)}
+    left_out = sorted({name.split(".")[0] for name in tensors.keys() - kept.keys()})
+    if left_out:
+        note(f"{file}: {', '.join(left_out)} is no part of the transducer and is not used")
+    return kept
+
+
+def _read_pt(file: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if _is_torch_archive(file):
+            raise HraError(
+                f"{file} holds more than tensors, and opening it would run code from the file; export the "
+                "weights with icefall's zipformer/export.py and use the pretrained.pt that it writes"
+            ) from error
+        raise HraError(f"{file} is not a PyTorch checkpoint") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise HraError(f"{file} is not a PyTorch checkpoint, or is damaged") from error
+    model: Optional[object] = None
+    if isinstance(content, dict):
+        model = content.get("model_avg") or content.get("model")
+    if not isinstance(model, dict) or not all(isinstance(tensor, Tensor) for tensor in model.values()):
+        raise HraError(f'{file} is not an icefall checkpoint: expected {{"model": tensors by name}}')
+    return {str(name): tensor for name, tensor in model.items()}
+
+
+def _is_torch_archive(file: Path) -> bool:
+    with open(file, "rb") as stream:
+        return stream.read(2) == b"PK"

@@ -1,0 +1,56 @@
+"""encoder_embed: filterbanks at 100 Hz to the encoder's frames at 50 Hz."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from hra_cli.backbone.activations import BiasNorm, swoosh_l, swoosh_r
+from hra_cli.frames import padding_mask
+
+MIN_FEATURE_FRAMES = 9
+
+
+def embedded_lens(feature_lens: Tensor) -> Tensor:
+    """Frames out of the front end, (N,), for frames in."""
+    return (feature_lens - 7) // 2
+
+
+class ConvNeXt(nn.Module):
+    """x + pointwise(SwooshL(pointwise(depthwise 7×7(x))))."""
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.depthwise_conv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.pointwise_conv1 = nn.Conv2d(channels, hidden, 1)
+        self.pointwise_conv2 = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.pointwise_conv2(swoosh_l(self.pointwise_conv1(self.depthwise_conv(x))))
+
+
+class Frontend(nn.Module):
+    """Three convolutions, ConvNeXt, and a projection to the first stack's width."""
+
+    def __init__(self, width: int, feature_dim: int = 80):
+        super().__init__()
+        self.conv = nn.ModuleDict(
+            {  # keyed by their place in the checkpoint
+                "0": nn.Conv2d(1, 8, 3, padding=(0, 1)),
+                "4": nn.Conv2d(8, 32, 3, stride=2),
+                "7": nn.Conv2d(32, 128, 3, stride=(1, 2)),
+            }
+        )
+        self.convnext = ConvNeXt(128, 384)
+        self.out = nn.Linear(128 * (((feature_dim - 1) // 2 - 1) // 2), width)
+        self.out_norm = BiasNorm(width)
+
+    def forward(self, features: Tensor, lens: Tensor, icefall_padding: bool) -> Tensor:
+        """features (N, T, 80), lens (N,) of the output: (N, (T - 7) // 2, C)."""
+        x = features.unsqueeze(1)
+        for conv in self.conv.values():
+            x = swoosh_r(conv(x))
+        if not icefall_padding and bool((lens < x.shape[2]).any()):
+            # The 7×7 convolution would otherwise mix what it finds past an utterance's end into its last frames.
+            x = x.masked_fill(padding_mask(lens, x.shape[2])[:, None, :, None], 0.0)
+        x = self.convnext(x)
+        return self.out_norm(self.out(x.transpose(1, 2).flatten(2)))

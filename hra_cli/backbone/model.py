@@ -1,0 +1,143 @@
+"""The frozen recogniser as one module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Optional, Union
+
+import torch
+from torch import Tensor, nn
+
+from hra_cli.backbone.checkpoint import find_checkpoint, read_checkpoint
+from hra_cli.backbone.decoder import Decoder
+from hra_cli.backbone.encoder import AfterLayer, Streaming, ZipformerEncoder
+from hra_cli.backbone.frontend import MIN_FEATURE_FRAMES, Frontend, embedded_lens
+from hra_cli.backbone.joiner import Joiner
+from hra_cli.backbone.sizes import BackboneSizes, read_sizes
+from hra_cli.errors import HraError
+from hra_cli.tensors import fingerprint
+
+
+class Backbone(nn.Module):
+    """An icefall Zipformer pruned transducer: frozen, always in evaluation mode."""
+
+    def __init__(
+        self,
+        sizes: BackboneSizes,
+        chunk_size: Optional[int] = None,
+        left_context_frames: Optional[int] = None,
+    ):
+        super().__init__()
+        self.sizes = sizes
+        self.streaming = _check_streaming(sizes, chunk_size, left_context_frames)
+        self.encoder_embed = Frontend(sizes.stacks[0].width)
+        self.encoder = ZipformerEncoder(sizes.stacks, sizes.output_downsampling, sizes.causal)
+        self.decoder = Decoder(sizes.vocab_size, sizes.decoder_dim, sizes.context_size, sizes.decoder_group_size)
+        self.joiner = Joiner(sizes.width, sizes.decoder_dim, sizes.joiner_dim, sizes.vocab_size)
+        self.simple_am_proj = nn.Linear(sizes.width, sizes.vocab_size)
+        self.simple_lm_proj = nn.Linear(sizes.decoder_dim, sizes.vocab_size)
+        self.fingerprint = ""
+        self.requires_grad_(False)
+        self.eval()
+
+    @property
+    def width(self) -> int:
+        """Channels of encoder_out, and of an adapter: those of the widest stack."""
+        return self.sizes.width
+
+    @property
+    def num_layers(self) -> int:
+        return sum(stack.layers for stack in self.sizes.stacks)
+
+    @property
+    def device(self) -> torch.device:
+        return self.encoder.downsample_output.bias.device
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Stays in evaluation mode: there is nothing here to train."""
+        return super().train(False)
+
+    def num_frames(self, feature_frames: int) -> int:
+        """Encoder frames (25 Hz) of an utterance with so many feature frames (100 Hz); none where it is too short."""
+        if feature_frames < MIN_FEATURE_FRAMES:
+            return 0
+        factor = self.sizes.output_downsampling
+        return ((feature_frames - 7) // 2 + factor - 1) // factor
+
+    def encode(
+        self,
+        features: Tensor,
+        feature_lens: Tensor,
+        after_layer: Optional[AfterLayer] = None,
+        icefall_padding: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Filterbanks to encoder frames.
+
+        features: (N, T, 80) log-mel at 100 Hz; feature_lens: (N,) int64 frames of each.
+        after_layer: called as `x = after_layer(x, layer)` with x (T', N, C) after every encoder layer.
+        icefall_padding: let an utterance's last frames see its padding, as icefall's batches do; for checking.
+        Returns encoder_out (N, T'', width) at 25 Hz and encoder_out_lens (N,). Every utterance comes out as it
+        would alone, whatever else is in the batch; frames past an utterance's end mean nothing.
+        Raises HraError where an utterance is shorter than 9 frames.
+        """
+        if int(feature_lens.min()) < MIN_FEATURE_FRAMES:
+            raise HraError(
+                f"an utterance has {int(feature_lens.min())} feature frames; the encoder needs {MIN_FEATURE_FRAMES}"
+            )
+        lens = embedded_lens(feature_lens)
+        x = self.encoder_embed(features, lens, icefall_padding).transpose(0, 1)
+        x = self.encoder(x, lens, self.streaming, after_layer, icefall_padding)
+        factor = self.sizes.output_downsampling
+        return x.transpose(0, 1), (lens + factor - 1) // factor
+
+
+def _check_streaming(sizes: BackboneSizes, chunk_size: Optional[int], left_context_frames: Optional[int]) -> Streaming:
+    if chunk_size is None:
+        if left_context_frames is not None:
+            raise HraError("left_context_frames needs a chunk_size")
+        return Streaming(None, None)
+    if not sizes.causal:
+        raise HraError("chunk_size is for causal (streaming-trained) models; this one sees the whole utterance")
+    largest = max(stack.downsampling for stack in sizes.stacks)
+    if chunk_size <= 0 or chunk_size % largest:
+        raise HraError(f"chunk_size {chunk_size} must be a positive multiple of {largest}, the largest downsampling")
+    if left_context_frames is not None and left_context_frames < 0:
+        raise HraError(f"left_context_frames {left_context_frames} must not be negative")
+    return Streaming(chunk_size, left_context_frames)
+
+
+def load_backbone(
+    path: Union[str, Path],
+    *,
+    pos_head_dim: int = 4,
+    chunk_size: Optional[int] = None,
+    left_context_frames: Optional[int] = None,
+    note: Callable[[str], None] = lambda message: None,
+) -> Backbone:
+    """The recogniser in a folder or checkpoint file, frozen, float32; all sizes are read from its tensors.
+
+    chunk_size and left_context_frames (frames of 20 ms) make a causal model see only its chunk and that much
+    before it; without them it sees everything. `note` is told of tensors that are not used.
+    Raises HraError for anything that is not an icefall Zipformer transducer.
+    """
+    file = find_checkpoint(Path(path))
+    tensors = read_checkpoint(file, note)
+    with torch.random.fork_rng(devices=[]):  # the modules' own initialisation must not move the user's generator
+        try:
+            backbone = Backbone(read_sizes(tensors, pos_head_dim), chunk_size, left_context_frames)
+        except HraError as error:
+            raise HraError(f"{file}: {error}") from error
+    _load(backbone, tensors, file)
+    backbone.fingerprint = fingerprint(tensors)
+    return backbone
+
+
+def _load(backbone: Backbone, tensors: dict[str, Tensor], file: Path) -> None:
+    try:
+        missing = backbone.load_state_dict(tensors, strict=False).missing_keys
+    except RuntimeError as error:  # a shape that contradicts the sizes read from the others
+        raise HraError(
+            f"{file} is not an icefall Zipformer transducer: {str(error).splitlines()[-1].strip()}"
+        ) from error
+    if missing:
+        raise HraError(f"{file} is not an icefall Zipformer transducer: the tensor {missing[0]} is missing")

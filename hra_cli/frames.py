@@ -1,0 +1,38 @@
+"""Padded batches of frames: masks, and moving between frame rates.
+
+All tensors are time-major, (T, N, C); an utterance's own frames are the first `lens[n]`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def padding_mask(lens: Tensor, num_frames: int) -> Tensor:
+    """(N, T) bool, True where a frame lies past the end of its utterance."""
+    return torch.arange(num_frames, device=lens.device) >= lens.unsqueeze(1)
+
+
+def repeat_last_frame(x: Tensor, lens: Tensor) -> Tensor:
+    """x (T, N, C) with every frame past an utterance's end replaced by that utterance's last frame."""
+    num_frames = x.shape[0]
+    if bool((lens >= num_frames).all()):
+        return x
+    last = x.gather(0, (lens - 1).clamp(min=0).view(1, -1, 1).expand(1, -1, x.shape[2]))
+    return torch.where(padding_mask(lens, num_frames).t().unsqueeze(2), last, x)
+
+
+def in_groups(x: Tensor, size: int) -> Tensor:
+    """x (T, N, C) as (ceil(T / size), size, N, C); the last group is filled by repeating the last frame."""
+    num_frames, batch, width = x.shape
+    missing = -num_frames % size
+    if missing:
+        x = torch.cat([x, x[-1:].expand(missing, batch, width)])
+    return x.reshape(-1, size, batch, width)
+
+
+def upsample(x: Tensor, factor: int) -> Tensor:
+    """x (T, N, C) with every frame repeated `factor` times: (T · factor, N, C)."""
+    num_frames, batch, width = x.shape
+    return x.unsqueeze(1).expand(-1, factor, -1, -1).reshape(num_frames * factor, batch, width)
