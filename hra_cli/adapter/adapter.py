@@ -1,0 +1,117 @@
+"""Where the adapter meets a layer: x̂_l = x_l + o_l."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Callable, Optional, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from hra_cli.adapter.controller import Controller
+from hra_cli.adapter.heads import ApplyHeads, FfnHeads, HeadBank, LinearHeads
+from hra_cli.errors import HraError, did_you_mean
+from hra_cli.frames import in_groups, repeat_last_frame, upsample
+
+
+class LayerInfo(Protocol):
+    """What the adapter is told of a layer."""
+
+    @property
+    def downsampling(self) -> int: ...
+
+    @property
+    def lens(self) -> Tensor: ...
+
+
+class Adapter(nn.Module):
+    """A controller and a bank of heads, for one backbone."""
+
+    def __init__(self, controller: Controller, bank: HeadBank, tasks: Sequence[str]):
+        super().__init__()
+        self.controller = controller
+        self.bank = bank
+        self.tasks: list[str] = list(tasks)
+
+    def for_tasks(self, tasks: Sequence[str]) -> Callable[[Tensor, LayerInfo], Tensor]:
+        """The callable to give to one `encode` of a batch whose n-th utterance is of task tasks[n].
+
+        It carries the controller's state from layer to layer, so every forward pass needs a new one.
+        Raises HraError for a task that has no head here.
+        """
+        index = torch.tensor([self._index(task) for task in tasks], device=self.controller.weight.device)
+        return _Pass(self.controller, self.bank.gather(index))
+
+    def _index(self, task: str) -> int:
+        try:
+            return self.tasks.index(task)
+        except ValueError:
+            raise HraError(f"no head for task '{task}'{did_you_mean(task, self.tasks)}") from None
+
+
+class _Pass:
+    """One forward pass through the backbone's layers."""
+
+    def __init__(self, controller: Controller, apply_heads: ApplyHeads):
+        self.controller = controller
+        self.apply_heads = apply_heads
+        self.state: Optional[Tensor] = None
+        self.layer: Optional[LayerInfo] = None
+
+    def __call__(self, x: Tensor, layer: LayerInfo) -> Tensor:
+        """x (T, N, d), the layer's output: the same shape."""
+        if self.state is not None and self.layer is not None:
+            self.state = at_rate_of(self.state, self.layer, layer, x.shape[0])
+        self.state = self.controller(x, self.state)
+        self.layer = layer
+        return x + self.apply_heads(self.state, x.shape[-1])
+
+
+def at_rate_of(state: Tensor, source: LayerInfo, target: LayerInfo, num_frames: int) -> Tensor:
+    """state (T, N, H) carried from the source layer's frame rate to the target's `num_frames`, as the Zipformer
+    carries x: up by repeating each frame, down by averaging each group, the last group being filled with the
+    utterance's own last frame."""
+    common = math.gcd(source.downsampling, target.downsampling)
+    up, down = source.downsampling // common, target.downsampling // common
+    if up > 1:
+        state = upsample(state, up)
+    if down > 1:
+        state = in_groups(repeat_last_frame(state, source.lens * up), down).mean(dim=1)
+    return state[:num_frames]
+
+
+def new_adapter(
+    tasks: Sequence[str],
+    width: int,
+    hidden: int = 64,
+    head: str = "linear",
+    inner: int = 16,
+    seed: int = 42,
+    controller: Optional[Controller] = None,
+) -> Adapter:
+    """An untrained adapter, which changes nothing until it is trained.
+
+    width: channels of the widest layer. inner: for head="ffn". controller: an existing one, which is then frozen
+    (onboarding), and whose sizes count.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if controller is None:
+        controller = Controller(width, hidden, generator)
+    else:
+        if controller.width != width:
+            raise HraError(f"the controller is for width {controller.width}, the backbone has {width}")
+        hidden = controller.hidden
+        controller.requires_grad_(False)
+    return Adapter(controller, new_bank(head, len(tasks), width, hidden, inner, generator), tasks)
+
+
+def new_bank(
+    head: str, tasks: int, width: int, hidden: int, inner: int, generator: Optional[torch.Generator] = None
+) -> HeadBank:
+    """Untrained heads of the kind `head`, "linear" or "ffn". Raises HraError for another."""
+    if head == "linear":
+        return LinearHeads(tasks, width, hidden)
+    if head == "ffn":
+        return FfnHeads(tasks, width, hidden, inner, generator)
+    raise HraError(f"no such head: '{head}'{did_you_mean(head, ['linear', 'ffn'])}")

@@ -1,0 +1,292 @@
+"""Heads and controllers as safetensors files; no pickle anywhere. The format is in docs/head-file.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from torch import Tensor
+
+from hra_cli import __version__
+from hra_cli.adapter.adapter import Adapter, new_bank
+from hra_cli.adapter.controller import Controller
+from hra_cli.errors import HraError
+from hra_cli.tensors import fingerprint, read_safetensors, write_safetensors
+
+HEAD_FORMAT = "hra-head"
+CONTROLLER_FORMAT = "hra-controller"
+FORMAT_VERSION = "1"
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+_SHAPES = {
+    "linear": {"head.weight": ("width", "hidden"), "head.bias": ("width",)},
+    "ffn": {
+        "head.in.weight": ("inner", "hidden"),
+        "head.in.bias": ("inner",),
+        "head.out.weight": ("width", "inner"),
+        "head.out.bias": ("width",),
+    },
+}
+_CONTROLLER_SHAPES = {
+    "controller.weight": ("hidden", "width"),
+    "controller.recurrent": ("hidden",),
+    "controller.bias": ("hidden",),
+}
+
+
+@dataclass
+class Head:
+    """One task's head, as in its file."""
+
+    task: str
+    kind: str
+    width: int
+    hidden: int
+    inner: int
+    backbone_fingerprint: str
+    controller_fingerprint: str
+    tokenizer_fingerprint: str
+    tensors: dict[str, Tensor]  # head.*
+    controller: Optional[dict[str, Tensor]] = None  # controller.*, where bundled
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    other: dict[str, str] = field(default_factory=dict)  # metadata of other programs, kept
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    @property
+    def dtype(self) -> str:
+        return str(next(iter(self.tensors.values())).dtype).replace("torch.", "")
+
+
+_OWN_KEYS = {
+    "format", "format_version", "task", "head", "width", "hidden", "inner", "backbone_fingerprint",
+    "controller_fingerprint", "tokenizer_fingerprint", "hra_version", "training", "scores",
+}  # fmt: skip
+
+
+def read_head(file: Path) -> Head:
+    """Reads and checks a head file. Raises HraError for anything that is not a whole head of a known version."""
+    tensors, metadata = read_safetensors(file)
+    _check_format(file, metadata, HEAD_FORMAT)
+    missing = sorted(_OWN_KEYS - {"hra_version", "training", "scores"} - metadata.keys())
+    if missing:
+        raise HraError(f"{file}: the head's metadata lack '{missing[0]}'; export it again")
+    try:
+        sizes = {name: int(metadata[name]) for name in ("width", "hidden", "inner")}
+        training = json.loads(metadata.get("training", "{}"))
+        scores = json.loads(metadata.get("scores", "{}"))
+    except ValueError as error:
+        raise HraError(f"{file}: the head's metadata are damaged ({error}); export it again") from error
+    kind = metadata["head"]
+    if kind not in _SHAPES:
+        raise HraError(f"{file}: unknown kind of head '{kind}'; this version of hra knows linear and ffn")
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith("head.")}
+    controller = {name: tensor for name, tensor in tensors.items() if name.startswith("controller.")}
+    _check_shapes(file, own, _SHAPES[kind], sizes)
+    if controller:
+        _check_shapes(file, controller, _CONTROLLER_SHAPES, sizes)
+        if controller_fingerprint(controller) != metadata["controller_fingerprint"]:
+            raise HraError(f"{file}: the bundled controller is not the one the head names; export it again")
+    return Head(
+        task=metadata["task"],
+        kind=kind,
+        backbone_fingerprint=metadata["backbone_fingerprint"],
+        controller_fingerprint=metadata["controller_fingerprint"],
+        tokenizer_fingerprint=metadata["tokenizer_fingerprint"],
+        tensors=own,
+        controller=controller or None,
+        training=training,
+        scores=scores,
+        other={name: value for name, value in metadata.items() if name not in _OWN_KEYS},
+        **sizes,
+    )
+
+
+def write_head(file: Path, head: Head) -> None:
+    """Writes a head file, whole or not at all; equal heads give equal bytes."""
+    metadata = {
+        **head.other,
+        "format": HEAD_FORMAT,
+        "format_version": FORMAT_VERSION,
+        "task": head.task,
+        "head": head.kind,
+        "width": str(head.width),
+        "hidden": str(head.hidden),
+        "inner": str(head.inner),
+        "backbone_fingerprint": head.backbone_fingerprint,
+        "controller_fingerprint": head.controller_fingerprint,
+        "tokenizer_fingerprint": head.tokenizer_fingerprint,
+        "hra_version": __version__,
+        "training": json.dumps(head.training, sort_keys=True, ensure_ascii=False),
+        "scores": json.dumps(head.scores, sort_keys=True, ensure_ascii=False),
+    }
+    write_safetensors(file, {**head.tensors, **(head.controller or {})}, metadata)
+
+
+def as_dtype(head: Head, dtype: str) -> Head:
+    """The head, and a bundled controller, in another precision: rounded, it is another controller.
+
+    Raises HraError for an unknown dtype, or where a number does not fit.
+    """
+    if dtype not in DTYPES:
+        raise HraError(f"no such dtype: '{dtype}'; known: {', '.join(DTYPES)}")
+    if DTYPES[dtype] == next(iter(head.tensors.values())).dtype:
+        return head
+    tensors = {name: tensor.to(DTYPES[dtype]) for name, tensor in head.tensors.items()}
+    controller = head.controller and {name: tensor.to(DTYPES[dtype]) for name, tensor in head.controller.items()}
+    for name, tensor in {**tensors, **(controller or {})}.items():
+        if not bool(tensor.isfinite().all()):
+            raise HraError(f"{name} of task '{head.task}' does not fit {dtype}; use bfloat16 or float32")
+    return replace(
+        head,
+        tensors=tensors,
+        controller=controller,
+        controller_fingerprint=controller_fingerprint(controller) if controller else head.controller_fingerprint,
+    )
+
+
+def read_controller(file: Path) -> Controller:
+    """A controller from its own file, or from a head file that bundles one. Raises HraError where there is none."""
+    tensors, metadata = read_safetensors(file)
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith("controller.")}
+    if metadata.get("format") == HEAD_FORMAT:
+        read_head(file)
+        if not own:
+            raise HraError(f"{file}: this head has no controller; export it without --no-controller")
+    else:
+        _check_format(file, metadata, CONTROLLER_FORMAT)
+        if "controller.weight" not in own or own["controller.weight"].dim() != 2:
+            raise HraError(f"{file}: controller.weight is missing or no matrix; export it again")
+        hidden, width = own["controller.weight"].shape
+        _check_shapes(file, own, _CONTROLLER_SHAPES, {"hidden": hidden, "width": width})
+    return controller_from(own)
+
+
+def write_controller(file: Path, controller: Controller, backbone_fingerprint: str) -> None:
+    """Writes a controller's own file, as experiments hold it."""
+    tensors = controller.tensors()
+    metadata = {
+        "format": CONTROLLER_FORMAT,
+        "format_version": FORMAT_VERSION,
+        "hidden": str(controller.hidden),
+        "width": str(controller.width),
+        "backbone_fingerprint": backbone_fingerprint,
+        "controller_fingerprint": controller_fingerprint(tensors),
+        "hra_version": __version__,
+    }
+    write_safetensors(file, tensors, metadata)
+
+
+def controller_fingerprint(tensors: dict[str, Tensor]) -> str:
+    """Of a controller's numbers in float32, which is how they are used, whatever precision the file has."""
+    return fingerprint({name: tensor.float() for name, tensor in tensors.items()})
+
+
+def controller_from(tensors: dict[str, Tensor]) -> Controller:
+    """A controller, float32, from tensors named as in files."""
+    hidden, width = tensors["controller.weight"].shape
+    controller = Controller(width, hidden, torch.Generator())
+    with torch.no_grad():
+        for name, parameter in controller.named_parameters():
+            parameter.copy_(tensors[f"controller.{name}"])
+    return controller
+
+
+def adapter_from_heads(
+    heads: Sequence[Head],
+    backbone_fingerprint: str,
+    width: int,
+    tokenizer_fingerprint: Optional[str] = None,
+    controller: Optional[Controller] = None,
+) -> Adapter:
+    """One adapter that serves all `heads` on the backbone with that fingerprint and width.
+
+    controller: for heads that bundle none. Raises HraError for every head that cannot be applied: of another
+    backbone, tokenizer or controller, without a controller, two of one task, or of different kinds.
+    """
+    if not heads:
+        raise HraError("no heads given")
+    for head in heads:
+        if head.backbone_fingerprint != backbone_fingerprint:
+            raise HraError(
+                f"the head of task '{head.task}' belongs to another backbone (its fingerprint is "
+                f"{head.backbone_fingerprint[:12]}…, this backbone's {backbone_fingerprint[:12]}…); "
+                "use the recogniser it was trained on"
+            )
+        if head.width != width:
+            raise HraError(f"the head of task '{head.task}' has width {head.width}, the backbone {width}")
+        if tokenizer_fingerprint not in (None, head.tokenizer_fingerprint):
+            raise HraError(f"the head of task '{head.task}' was trained with another bpe.model")
+    tasks = [head.task for head in heads]
+    for task in tasks:
+        if tasks.count(task) > 1:
+            raise HraError(f"two heads for task '{task}'; give one")
+    shared = _shared_controller(heads, controller)
+    first = heads[0]
+    bank = new_bank(first.kind, len(heads), first.width, first.hidden, first.inner)
+    for index, head in enumerate(heads):
+        if (head.kind, head.hidden, head.inner) != (first.kind, first.hidden, first.inner):
+            raise HraError(
+                f"the heads of tasks '{first.task}' ({first.kind}, hidden {first.hidden}, inner {first.inner}) and "
+                f"'{head.task}' ({head.kind}, hidden {head.hidden}, inner {head.inner}) cannot be used together; "
+                "decode them one at a time"
+            )
+        bank.load(index, head.tensors)
+    adapter = Adapter(shared, bank, tasks)
+    adapter.requires_grad_(False)
+    return adapter
+
+
+def _shared_controller(heads: Sequence[Head], controller: Optional[Controller]) -> Controller:
+    for head in heads:
+        if head.controller_fingerprint != heads[0].controller_fingerprint:
+            raise HraError(
+                f"the heads of tasks '{heads[0].task}' and '{head.task}' belong to different controllers; "
+                "decode them one at a time"
+            )
+    wanted = heads[0].controller_fingerprint
+    if controller is not None:
+        given = controller_fingerprint(controller.tensors())
+        if given != wanted:
+            raise HraError(
+                f"the head of task '{heads[0].task}' needs the controller {wanted[:12]}…, "
+                f"the one given is {given[:12]}…"
+            )
+        return controller
+    bundled = [head.controller for head in heads if head.controller is not None]
+    if not bundled:
+        raise HraError(
+            f"the head of task '{heads[0].task}' needs the controller {wanted[:12]}… and none is there; "
+            "export the head without --no-controller, or give its controller.safetensors with --controller"
+        )
+    return controller_from(bundled[0])
+
+
+def _check_format(file: Path, metadata: dict[str, str], wanted: str) -> None:
+    if metadata.get("format") != wanted:
+        raise HraError(f"{file} is not a file of format {wanted} (its format: {metadata.get('format', 'none')})")
+    version = metadata.get("format_version", "none")
+    if version != FORMAT_VERSION:
+        raise HraError(
+            f"{file} has {wanted} version {version}, this hra {__version__} reads version {FORMAT_VERSION}; "
+            f"it needs an hra that reads version {version}"
+        )
+
+
+def _check_shapes(
+    file: Path, tensors: dict[str, Tensor], shapes: dict[str, tuple[str, ...]], sizes: dict[str, int]
+) -> None:
+    names: list[str] = sorted(set(shapes) ^ set(tensors))
+    if names:
+        raise HraError(f"{file}: the tensor {names[0]} is {'missing' if names[0] in shapes else 'not expected'}")
+    for name, axes in shapes.items():
+        expected = tuple(sizes[axis] for axis in axes)
+        if tuple(tensors[name].shape) != expected:
+            raise HraError(f"{file}: {name} has shape {tuple(tensors[name].shape)}, expected {expected}")
