@@ -1,0 +1,50 @@
+"""Text to the recogniser's token ids and back."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import sentencepiece as spm
+
+from hra_cli.errors import HraError
+
+# sentencepiece marks the start of a word with it; it stands for a space and is no character of the text.
+WORD_START = "▁"
+
+
+class Tokenizer:
+    """The sentencepiece model that a backbone was trained with.
+
+    Raises `HraError` where `bpe_model` is missing or no sentencepiece model.
+    """
+
+    def __init__(self, bpe_model: Path) -> None:
+        try:
+            model = Path(bpe_model).read_bytes()
+        except OSError as error:
+            raise HraError(f"cannot read the tokenizer {bpe_model}: {error.strerror}") from error
+        self._processor = spm.SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise HraError(f"{bpe_model} is not a sentencepiece model; give the bpe.model of the recogniser") from error
+        self.fingerprint = hashlib.sha256(model).hexdigest()
+        """SHA-256 of the model file, in hexadecimal."""
+
+    @property
+    def vocab_size(self) -> int:
+        return self._processor.get_piece_size()
+
+    def encode(self, text: str) -> list[int]:
+        return self._processor.encode(text)
+
+    def decode(self, ids: list[int]) -> str:
+        return self._processor.decode(ids)
+
+    def unknown_characters(self, text: str) -> str:
+        """The characters of `text` that the model can only map to <unk>, sorted; '' if there are none."""
+        unknown = self._processor.unk_id()
+        # As text, the pieces that stand for <unk> are the characters that the model does not know.
+        pieces = zip(self._processor.encode(text), self._processor.encode(text, out_type=str))
+        return "".join(sorted(set("".join(piece for id_, piece in pieces if id_ == unknown)) - {WORD_START}))

@@ -1,0 +1,376 @@
+import collections
+import os
+import random
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import make_cut, write_wav
+from lhotse import CutSet, SupervisionSegment
+from lhotse.utils import fastcopy
+
+from hra_cli.data.corpora.fsdd import fsdd_cuts
+from hra_cli.data.features import fbank
+from hra_cli.data.prepare import cuts_by_task, prepare, read_cuts
+from hra_cli.data.tasks import load_tasks
+from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.errors import HraError
+
+ARGUMENTS = {"corpus": "test", "seed": 1}
+
+
+def prepare_here(cuts, output_dir, **options):
+    """Prepares in this process, with every cut in task 'all' unless it says otherwise."""
+    placed = [fastcopy(cut, custom={"task": "all", "split": "train", **(cut.custom or {})}) for cut in cuts]
+    return prepare(CutSet.from_cuts(placed), output_dir, ARGUMENTS, **{"num_jobs": 1, **options})
+
+
+def splits_of(cuts):
+    return {cut.id: cut.custom["split"] for cut in cuts}
+
+
+def files_and_times(folder):
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+def skipped_lines(folder):
+    return [line.split("\t") for line in (folder / "skipped.tsv").read_text().splitlines()[1:]]
+
+
+# --- tasks and splits
+
+
+def test_tasks_by_speaker_field_and_constant(corpus):
+    def tasks(task_by, cuts=corpus):
+        return {cut.id: cut.custom["task"] for cut in cuts_by_task(cuts, task_by)[0]}
+
+    assert tasks("speaker")["bob-3"] == "bob"
+    assert set(tasks("constant:everyone").values()) == {"everyone"}
+    on_cut = CutSet.from_cuts(fastcopy(cut, custom={"accent": "cut"}) for cut in corpus)
+    assert tasks("custom.accent", on_cut)["ann-0"] == "cut"
+    for cut in on_cut:
+        cut.supervisions[0].custom = {"accent": "supervision"}
+    assert tasks("custom.accent", on_cut)["ann-0"] == "supervision"
+
+
+def test_cuts_without_the_field_are_skipped(corpus):
+    cuts = list(corpus)
+    cuts[0].supervisions[0].speaker = None
+    kept, skipped = cuts_by_task(CutSet.from_cuts(cuts), "speaker")
+    assert len(kept) == 11
+    assert [(one.id, one.reason) for one in skipped] == [("ann-0", "no speaker")]
+    kept, skipped = cuts_by_task(CutSet.from_cuts(cuts), "custom.accent")
+    assert len(kept) == 0
+    assert {one.reason for one in skipped} == {"no custom.accent"}
+
+
+@pytest.mark.parametrize("task_by", ["accent", "custom.", "constant:", "custom:accent", ""])
+def test_a_malformed_task_by_is_refused(corpus, task_by):
+    with pytest.raises(HraError, match=r"--task-by .* is none of: speaker, custom\.FIELD, constant:NAME"):
+        cuts_by_task(corpus, task_by)
+
+
+def test_splits_as_the_cuts_say(tmp_path):
+    said = ["train", "dev", "test", "valid", None]
+    cuts = CutSet.from_cuts(
+        make_cut(write_wav(tmp_path / f"{number}.wav"), **({"part": part} if part else {}))
+        for number, part in enumerate(said)
+    )
+    kept, skipped = cuts_by_task(cuts, "speaker", split_by="custom.part")
+    assert splits_of(kept) == {"0": "train", "1": "dev", "2": "test"}
+    assert [(one.id, one.reason) for one in skipped] == [
+        ("3", "custom.part is not train, dev or test"),
+        ("4", "no custom.part"),
+    ]
+    with pytest.raises(HraError, match="--split-by 'speaker' is none of"):
+        cuts_by_task(cuts, "speaker", split_by="speaker")
+
+
+def test_splits_by_fraction_depend_on_the_seed_and_ids_alone(corpus):
+    def split(cuts, seed=7):
+        return splits_of(cuts_by_task(CutSet.from_cuts(cuts), "speaker", None, 0.3, 0.2, seed)[0])
+
+    cuts = list(corpus)
+    expected = split(cuts)
+    for task in ("ann", "bob"):
+        counts = collections.Counter(part for name, part in expected.items() if name.startswith(task))
+        assert counts == {"test": 2, "dev": 1, "train": 3}
+    random.Random(0).shuffle(cuts)
+    assert split(cuts) == expected
+    # The other task's cuts do not matter.
+    anns = {name: part for name, part in expected.items() if name.startswith("ann")}
+    assert split([cut for cut in cuts if cut.id.startswith("ann")]) == anns
+    assert any(split(cuts, seed) != expected for seed in range(5))
+
+
+def test_small_tasks_keep_something_to_train_on(corpus):
+    def counts(number, test_fraction, dev_fraction):
+        cuts = CutSet.from_cuts(list(corpus)[:number])
+        kept, _ = cuts_by_task(cuts, "speaker", None, test_fraction, dev_fraction)
+        return dict(collections.Counter(splits_of(kept).values()))
+
+    assert counts(2, 0.1, 0.1) == {"train": 2}
+    assert counts(3, 0.1, 0.1) == {"test": 1, "dev": 1, "train": 1}
+    assert counts(3, 0.9, 0.09) == {"test": 1, "dev": 1, "train": 1}
+    assert counts(3, 0, 0) == {"train": 3}
+    assert counts(6, 0.5, 0) == {"test": 3, "train": 3}
+
+
+@pytest.mark.parametrize("fractions", [(-0.1, 0.1), (0.5, 0.5), (1.0, 0.0), (float("nan"), 0.1)])
+def test_fractions_that_leave_nothing_are_refused(corpus, fractions):
+    with pytest.raises(HraError, match="--test-fraction"):
+        cuts_by_task(corpus, "speaker", None, *fractions)
+
+
+def test_cuts_are_trimmed_to_their_supervisions(tmp_path):
+    cut = make_cut(write_wav(tmp_path / "long.wav", seconds=3))
+    cut.supervisions = [
+        SupervisionSegment("first", "long", 0.0, 1.0, text="ONE", speaker="ann"),
+        SupervisionSegment("second", "long", 0.5, 1.0, text="TWO", speaker="bob"),
+        SupervisionSegment("beyond", "long", 5.0, 1.0, text="SIX", speaker="bob"),
+    ]
+    empty = fastcopy(cut, id="empty", supervisions=[])
+    kept, skipped = cuts_by_task(CutSet.from_cuts([cut, empty]), "speaker")
+    assert [(one.id, one.start, one.duration, one.custom["task"]) for one in kept] == [
+        ("first", 0.0, 1.0, "ann"),
+        ("second", 0.5, 1.0, "bob"),
+    ]
+    assert all(len(one.supervisions) == 1 for one in kept)
+    assert [(one.id, one.reason) for one in skipped] == [
+        ("beyond", "supervision outside its cut"),
+        ("empty", "no supervision"),
+    ]
+
+
+def test_ids_that_occur_twice_are_refused(corpus):
+    with pytest.raises(HraError, match="'ann-0'"):
+        cuts_by_task(CutSet.from_cuts([*corpus, next(iter(corpus))]), "speaker")
+
+
+def test_reading_a_manifest(tmp_path, corpus):
+    corpus.to_file(tmp_path / "cuts.jsonl.gz")
+    assert len(read_cuts(tmp_path / "cuts.jsonl.gz")) == 12
+    corpus.decompose(tmp_path)
+    with pytest.raises(HraError, match=r"recordings\.jsonl\.gz is not a lhotse cut manifest but a RecordingSet"):
+        read_cuts(tmp_path / "recordings.jsonl.gz")
+    (tmp_path / "text.jsonl").write_text("hello\n")
+    with pytest.raises(HraError, match=r"text\.jsonl is not a lhotse cut manifest"):
+        read_cuts(tmp_path / "text.jsonl")
+    with pytest.raises(HraError, match="no such cut manifest"):
+        read_cuts(tmp_path / "nowhere.jsonl.gz")
+
+
+# --- the data folder
+
+
+def test_a_part_of_fsdd(tmp_path, shared):
+    for path in sorted((shared / "data" / "fsdd" / "recordings").iterdir()):
+        digit, speaker, index = path.stem.split("_")
+        if digit in "37" and speaker in ("theo", "george") and int(index) in (0, 5, 10, 11):
+            (tmp_path / "corpus").mkdir(exist_ok=True)
+            shutil.copy(path, tmp_path / "corpus")
+    cuts, _ = fsdd_cuts(tmp_path / "corpus")
+    index = prepare(cuts, tmp_path / "data", ARGUMENTS, num_jobs=1)
+    assert index == load_tasks(tmp_path / "data")
+    assert index.names == ["george", "theo"]
+    entries = index.splits("theo")
+    assert [(split, entry.utterances, entry.words) for split, entry in entries.items()] == [
+        ("train", 4, 4),
+        ("dev", 2, 2),
+        ("test", 2, 2),
+    ]
+    test = list(index.cuts("theo", "test"))
+    assert [cut.id for cut in test] == ["3_theo_0", "7_theo_0"]
+    assert entries["test"].seconds == pytest.approx(sum(cut.duration for cut in test), abs=1e-3)
+    for cut in test:
+        assert cut.custom["task"] == "theo"
+        assert cut.sampling_rate == 16000
+        assert cut.load_features().shape == (cut.num_frames, 80)
+    for name in ("recordings", "supervisions", "cuts"):
+        assert (tmp_path / "data" / f"{name}.jsonl.gz").is_file()
+    assert len(read_cuts(tmp_path / "data" / "cuts.jsonl.gz")) == 16
+
+
+def test_the_folder_is_readable_from_anywhere(tmp_path, corpus, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    relative = CutSet.from_cuts(make_cut(os.path.relpath(cut.recording.sources[0].source)) for cut in list(corpus)[:2])
+    prepare_here(relative, (tmp_path / "data").relative_to(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    cut = next(iter(load_tasks(tmp_path / "data").cuts("all", "train")))
+    assert cut.load_features().shape[1] == 80
+    assert cut.load_audio().shape == (1, 4800)
+
+
+def test_stereo_at_44_khz_becomes_mono_at_16(tmp_path):
+    path = write_wav(tmp_path / "stereo.wav", seconds=1.0, rate=44100, channels=2)
+    index = prepare_here([make_cut(path)], tmp_path / "data")
+    cut = next(iter(index.cuts("all", "train")))
+    assert cut.load_features().shape == (100, 80)
+    # The same as that of a file which holds the mean of the channels.
+    samples, rate = soundfile.read(path)
+    soundfile.write(tmp_path / "mono.wav", samples.mean(axis=1), rate, subtype="FLOAT")
+    mono = make_cut(tmp_path / "mono.wav").resample(16000)
+    np.testing.assert_allclose(cut.load_features(), mono.compute_features(fbank()), atol=0.05)
+
+
+def test_a_rerun_does_nothing(tmp_path, corpus):
+    index = prepare_here(corpus, tmp_path / "data")
+    before = files_and_times(tmp_path / "data")
+    assert prepare_here(corpus, tmp_path / "data") == index
+    assert files_and_times(tmp_path / "data") == before
+
+
+def test_a_rerun_with_other_arguments_is_refused(tmp_path, corpus, bpe_model):
+    prepare_here(corpus, tmp_path / "data")
+    before = files_and_times(tmp_path / "data")
+    with pytest.raises(HraError, match=r"on-the-fly was false and is now true.* choose another --output-dir"):
+        prepare_here(corpus, tmp_path / "data", on_the_fly=True)
+    with pytest.raises(HraError, match="tokenizer-sha256 was null and is now"):
+        prepare_here(corpus, tmp_path / "data", tokenizer=Tokenizer(bpe_model))
+    with pytest.raises(HraError, match=r"\(seed was 1 and is now 2\)"):
+        prepare(corpus, tmp_path / "data", {**ARGUMENTS, "seed": 2})
+    assert files_and_times(tmp_path / "data") == before
+
+
+def test_what_cannot_be_used_is_counted_and_listed(tmp_path, bpe_model):
+    def wav(name, **options):
+        return write_wav(tmp_path / f"{name}.wav", **options)
+
+    good = wav("good")
+    truncated, text, gone = wav("truncated"), wav("text"), wav("gone")
+    soundfile.write(tmp_path / "nan.wav", np.full(8000, np.nan), 8000, subtype="FLOAT")
+    flac = tmp_path / "flac.flac"
+    soundfile.write(flac, soundfile.read(good)[0], 8000)
+    cuts = [
+        make_cut(good),
+        make_cut(truncated),
+        make_cut(text),
+        make_cut(gone),
+        make_cut(flac),
+        make_cut(tmp_path / "nan.wav"),
+        make_cut(wav("short", seconds=0.09)),
+        make_cut(wav("nothing", seconds=0)),
+        make_cut(wav("mute"), text="  "),
+        make_cut(wav("silent"), text=None),
+        make_cut(wav("strange"), text="ÜNE"),
+    ]
+    os.truncate(truncated, truncated.stat().st_size // 2)
+    os.truncate(flac, flac.stat().st_size // 2)
+    text.write_text("no audio")
+    gone.unlink()
+    index = prepare_here(cuts, tmp_path / "data", tokenizer=Tokenizer(bpe_model))
+    assert index.skipped == {
+        "characters the tokenizer lacks": 1,
+        "empty transcript": 2,
+        "too short": 2,
+        "unreadable recording": 5,
+    }
+    assert [cut.id for cut in index.cuts("all", "train")] == ["good"]
+    listed = {name: (reason, detail) for name, reason, detail in skipped_lines(tmp_path / "data")}
+    assert {name for name, (reason, _) in listed.items() if reason == "unreadable recording"} == {
+        "truncated",
+        "text",
+        "gone",
+        "flac",
+        "nan",
+    }
+    assert str(truncated) in listed["truncated"][1]
+    assert listed["strange"] == ("characters the tokenizer lacks", "Ü")
+    assert load_tasks(tmp_path / "data") == index
+
+
+def test_a_wav_cut_off_before_its_manifest_was_made_is_found(tmp_path):
+    good, truncated = write_wav(tmp_path / "good.wav"), write_wav(tmp_path / "truncated.wav")
+    os.truncate(truncated, truncated.stat().st_size // 2)
+    index = prepare_here([make_cut(good), make_cut(truncated)], tmp_path / "data")
+    assert index.skipped == {"unreadable recording": 1}
+
+
+def test_nothing_usable_is_an_error(tmp_path):
+    cut = make_cut(write_wav(tmp_path / "a.wav"), text="")
+    with pytest.raises(HraError, match=r"1 × empty transcript; see .*skipped\.tsv"):
+        prepare_here([cut], tmp_path / "data")
+    assert skipped_lines(tmp_path / "data") == [["a", "empty transcript", ""]]
+    with pytest.raises(HraError, match="there are no cuts"):
+        prepare_here([], tmp_path / "other")
+    assert not (tmp_path / "data" / "tasks.json").exists()
+
+
+def test_the_number_of_jobs_does_not_matter(tmp_path):
+    # More than one chunk, so that both workers have something to do.
+    cuts = [make_cut(write_wav(tmp_path / "audio" / f"{n:03}.wav", 0.2, seed=n)) for n in range(120)]
+    (tmp_path / "audio" / "007.wav").write_text("no audio")
+    one = prepare_here(cuts, tmp_path / "one", num_jobs=1)
+    two = prepare_here(cuts, tmp_path / "two", num_jobs=2)
+    assert (two.tasks, two.skipped) == (one.tasks, one.skipped)
+    assert one.skipped == {"unreadable recording": 1}
+    archives = sorted(path.name for path in (tmp_path / "one" / "feats").iterdir())
+    assert len(archives) == 2
+    for name in archives:
+        assert (tmp_path / "one" / "feats" / name).read_bytes() == (tmp_path / "two" / "feats" / name).read_bytes()
+    for ours, theirs in zip(one.cuts("all", "train"), two.cuts("all", "train")):
+        assert ours.id == theirs.id
+        np.testing.assert_array_equal(ours.load_features(), theirs.load_features())
+
+
+def test_an_interrupted_run_is_started_over(tmp_path, corpus, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(self):
+        raise Killed
+
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "notes.txt").write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr("hra_cli.data.tasks.TaskIndex.save", killed)
+        with pytest.raises(Killed):
+            prepare_here(corpus, data)
+    # As it would be left by a run over more cuts, killed while it wrote the index.
+    (data / "feats" / "feats-000009.lca").write_bytes(b"half")
+    (data / "feats" / "mine.lca").write_bytes(b"mine")
+    (data / "cuts" / "gone").mkdir()
+    (data / "cuts" / "gone" / "dev.jsonl.gz").write_bytes(b"half")
+    (data / ".0123abcd.tasks.json").write_text("{")
+    with pytest.raises(HraError, match="no prepared data folder"):
+        load_tasks(data)
+
+    index = prepare_here(corpus, data)
+    assert index.names == ["all"]
+    assert len(index.cuts("all", "train")) == 12
+    left = {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
+    assert left == {
+        "notes.txt",
+        "feats/mine.lca",
+        "feats/feats-000000.lca",
+        "cuts/all/train.jsonl.gz",
+        "recordings.jsonl.gz",
+        "supervisions.jsonl.gz",
+        "features.jsonl.gz",
+        "cuts.jsonl.gz",
+        "tasks.json",
+    }
+
+
+def test_files_of_others_are_not_overwritten(tmp_path, corpus):
+    (tmp_path / "data").mkdir()
+    corpus.to_file(tmp_path / "data" / "cuts.jsonl.gz")
+    before = files_and_times(tmp_path / "data")
+    with pytest.raises(HraError, match=r"cuts\.jsonl\.gz exists and was not written by `hra prepare`"):
+        prepare_here(corpus, tmp_path / "data")
+    assert files_and_times(tmp_path / "data") == before
+
+
+def test_bad_places_and_names_are_refused(tmp_path, corpus):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HraError, match=r"cannot write to .*file"):
+        prepare_here(corpus, tmp_path / "file")
+    kept, _ = cuts_by_task(corpus, "constant:a/b")
+    with pytest.raises(HraError, match="'a/b' contains a slash"):
+        prepare(kept, tmp_path / "data", ARGUMENTS)
+    assert not (tmp_path / "data").exists()
+    with pytest.raises(HraError, match="--num-jobs 0"):
+        prepare_here(corpus, tmp_path / "data", num_jobs=0)
