@@ -1,0 +1,102 @@
+"""One decoding's result files, in the formats of icefall's `store_transcripts` and `write_error_stats`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from hra_cli.files import write_text
+from hra_cli.scoring.wer import GAP, Scores, Utterance, align_words, score
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """Where the transcripts, the errors in detail and the WER of every task were written."""
+
+    recogs: Path
+    errs: Path
+    wer_summary: Path
+
+
+def write_results(directory: Path, split: str, suffix: str, utterances: Iterable[Utterance]) -> ResultFiles:
+    """Writes `recogs-`, `errs-` and `wer-summary-{split}-{suffix}.txt` into `directory`.
+
+    `suffix` names the setting, such as `greedy_search`. The summary's first row is the setting over all
+    utterances; a row `{suffix}-{task}` follows for every task. Each file appears whole or not at all.
+    """
+    ordered = sorted(utterances, key=lambda utterance: utterance.id)
+    name = f"{split}-{suffix}.txt"
+    files = ResultFiles(
+        recogs=directory / f"recogs-{name}",
+        errs=directory / f"errs-{name}",
+        wer_summary=directory / f"wer-summary-{name}",
+    )
+    scores = score(ordered)
+    write_text(files.recogs, _transcripts(ordered))
+    write_text(files.errs, _error_details(ordered, scores))
+    write_text(files.wer_summary, _summary(suffix, scores))
+    return files
+
+
+def _transcripts(utterances: list[Utterance]) -> str:
+    return "".join(f"{u.id}:\tref={u.ref}\n{u.id}:\thyp={u.hyp}\n" for u in utterances)
+
+
+def _summary(suffix: str, scores: Scores) -> str:
+    rows = [(suffix, scores.total)] + [(f"{suffix}-{task}", counts) for task, counts in scores.tasks.items()]
+    return "settings\tWER\n" + "".join(f"{setting}\t{counts.wer:.2f}\n" for setting, counts in rows)
+
+
+def _error_details(utterances: list[Utterance], scores: Scores) -> str:
+    alignments = [align_words(utterance.ref, utterance.hyp) for utterance in utterances]
+    pairs = Counter(pair for alignment in alignments for pair in alignment)
+    correct = Counter({ref: count for (ref, hyp), count in pairs.items() if ref == hyp})
+    substituted = Counter({pair: n for pair, n in pairs.items() if pair[0] != pair[1] and GAP not in pair})
+    deleted = Counter({ref: count for (ref, hyp), count in pairs.items() if hyp == GAP})
+    inserted = Counter({hyp: count for (ref, hyp), count in pairs.items() if ref == GAP})
+
+    total = scores.total
+    lines = [
+        f"%WER = {total.wer:.2f}",
+        f"Errors: {total.insertions} insertions, {total.deletions} deletions, "
+        f"{total.substitutions} substitutions, over {total.words} reference words "
+        f"({sum(correct.values())} correct)",
+        "Search below for sections starting with PER-UTT DETAILS:, SUBSTITUTIONS:, DELETIONS:, INSERTIONS:, "
+        "PER-WORD STATS:",
+        "",
+        "PER-UTT DETAILS: corr or (ref->hyp)  ",
+    ]
+    lines += [f"{u.id}:\t{_alignment_text(pairs)}" for u, pairs in zip(utterances, alignments)]
+    lines += ["", "SUBSTITUTIONS: count ref -> hyp"]
+    lines += [f"{count}   {ref} -> {hyp}" for (ref, hyp), count in _most_frequent_first(substituted)]
+    lines += ["", "DELETIONS: count ref"]
+    lines += [f"{count}   {word}" for word, count in _most_frequent_first(deleted)]
+    lines += ["", "INSERTIONS: count hyp"]
+    lines += [f"{count}   {word}" for word, count in _most_frequent_first(inserted)]
+    lines += ["", "PER-WORD STATS: word  corr tot_errs count_in_ref count_in_hyp"]
+
+    in_ref = Counter(word for utterance in utterances for word in utterance.ref)
+    in_hyp = Counter(word for utterance in utterances for word in utterance.hyp)
+    errors = Counter({word: in_ref[word] + in_hyp[word] - 2 * correct[word] for word in in_ref + in_hyp})
+    lines += [
+        f"{word}   {correct[word]} {count} {in_ref[word]} {in_hyp[word]}"
+        for word, count in _most_frequent_first(errors)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _alignment_text(pairs: list[tuple[str, str]]) -> str:
+    """Correct words as they are, every run of errors as one `(ref words->hyp words)`, `*` for none."""
+    shown = []
+    for is_correct, run in groupby(pairs, key=lambda pair: pair[0] == pair[1]):
+        refs, hyps = (" ".join(word for word in side if word != GAP) for side in zip(*run))
+        shown.append(refs if is_correct else f"({refs or '*'}->{hyps or '*'})")
+    return " ".join(shown)
+
+
+def _most_frequent_first(counts: Counter) -> list[tuple]:
+    # icefall sorts (count, key) downwards, so equal counts come in reverse alphabetical order.
+    return sorted(counts.items(), key=lambda item: (item[1], item[0]), reverse=True)

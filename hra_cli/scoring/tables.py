@@ -1,0 +1,75 @@
+"""Word error rates as tables for the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from hra_cli.scoring.wer import ErrorCounts, Scores
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """A task's errors with the frozen model alone and with its head of `parameters` weights."""
+
+    task: str
+    parameters: int
+    before: ErrorCounts
+    after: ErrorCounts
+
+
+def wer_table(scores: Scores, title: str) -> Table:
+    """One row per task with its words, kinds of errors and WER, and a row for all of them."""
+    table = Table(title=title)
+    table.add_column("task")
+    for column in ("words", "ins", "del", "sub", "errors", "WER %"):
+        table.add_column(column, justify="right")
+    for task, counts in scores.tasks.items():
+        table.add_row(task, *_counts_cells(counts))
+    table.add_section()
+    table.add_row("total", *_counts_cells(scores.total))
+    return table
+
+
+def before_after_table(rows: list[BeforeAfter], title: str) -> Table:
+    """One row per task, in the given order, with WER before and after adaptation, and a row for all of them.
+
+    The last column is the relative change of WER in per cent: negative is better.
+    """
+    table = Table(title=title)
+    table.add_column("task")
+    for column in ("parameters", "words", "frozen WER %", "with head WER %", "change %"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*_before_after_cells(row))
+    total = BeforeAfter(
+        "total",
+        sum(row.parameters for row in rows),
+        sum((row.before for row in rows), ErrorCounts()),
+        sum((row.after for row in rows), ErrorCounts()),
+    )
+    table.add_section()
+    table.add_row(*_before_after_cells(total))
+    return table
+
+
+def relative_change(before: float, after: float) -> str:
+    """The change from `before` to `after` in per cent of `before`, or a dash where `before` is zero."""
+    return f"{100.0 * (after - before) / before:+.1f}" if before else "–"
+
+
+def _counts_cells(counts: ErrorCounts) -> list[str]:
+    numbers = (counts.words, counts.insertions, counts.deletions, counts.substitutions, counts.errors)
+    return [f"{number:,}" for number in numbers] + [f"{counts.wer:.2f}"]
+
+
+def _before_after_cells(row: BeforeAfter) -> list[str]:
+    return [
+        row.task,
+        f"{row.parameters:,}",
+        f"{row.before.words:,}",
+        f"{row.before.wer:.2f}",
+        f"{row.after.wer:.2f}",
+        relative_change(row.before.wer, row.after.wer),
+    ]

@@ -1,0 +1,92 @@
+"""Word errors of each task and of all tasks together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import kaldialign
+
+# Marks the empty side of an aligned pair; a word is never the empty string.
+GAP = ""
+
+
+@dataclass
+class Utterance:
+    """One decoded utterance: what was said (`ref`) and what was recognised (`hyp`), word by word."""
+
+    id: str
+    task: str
+    ref: list[str]
+    hyp: list[str]
+
+
+@dataclass(frozen=True)
+class ErrorCounts:
+    """Word errors over `words` reference words."""
+
+    insertions: int = 0
+    deletions: int = 0
+    substitutions: int = 0
+    words: int = 0
+
+    @property
+    def errors(self) -> int:
+        return self.insertions + self.deletions + self.substitutions
+
+    @property
+    def wer(self) -> float:
+        """Word error rate in per cent.
+
+        Without reference words it is 100.0 for every inserted word: finite, so that JSON can hold it.
+        """
+        return 100.0 * self.errors / max(self.words, 1)
+
+    def __add__(self, other: ErrorCounts) -> ErrorCounts:
+        return ErrorCounts(
+            self.insertions + other.insertions,
+            self.deletions + other.deletions,
+            self.substitutions + other.substitutions,
+            self.words + other.words,
+        )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Error counts of all utterances and of every task, tasks sorted by name."""
+
+    total: ErrorCounts
+    tasks: dict[str, ErrorCounts]
+
+    def as_json(self) -> dict[str, dict]:
+        """`{"total": {"wer", "errors", "words"}, "tasks": {name: the same}}`, WER in per cent, rounded."""
+        return {
+            "total": _as_json(self.total),
+            "tasks": {task: _as_json(counts) for task, counts in self.tasks.items()},
+        }
+
+
+def align_words(ref: list[str], hyp: list[str]) -> list[tuple[str, str]]:
+    """Pairs of reference and recognised words with the fewest errors; `GAP` stands for no word."""
+    return kaldialign.align(ref, hyp, GAP)
+
+
+def count_errors(ref: list[str], hyp: list[str]) -> ErrorCounts:
+    """Word errors of one utterance, counted on its alignment as icefall does."""
+    wrong = [(r, h) for r, h in align_words(ref, hyp) if r != h]
+    insertions = sum(r == GAP for r, _ in wrong)
+    deletions = sum(h == GAP for _, h in wrong)
+    return ErrorCounts(insertions, deletions, len(wrong) - insertions - deletions, len(ref))
+
+
+def score(utterances: Iterable[Utterance]) -> Scores:
+    """Counts the word errors of each task and of all together; no utterances give zero counts."""
+    tasks: dict[str, ErrorCounts] = {}
+    for utterance in utterances:
+        so_far = tasks.get(utterance.task, ErrorCounts())
+        tasks[utterance.task] = so_far + count_errors(utterance.ref, utterance.hyp)
+    return Scores(sum(tasks.values(), ErrorCounts()), dict(sorted(tasks.items())))
+
+
+def _as_json(counts: ErrorCounts) -> dict[str, float]:
+    return {"wer": round(counts.wer, 2), "errors": counts.errors, "words": counts.words}
