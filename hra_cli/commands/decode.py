@@ -1,0 +1,111 @@
+"""`hra decode`: prepared data to scores, or audio files to text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Optional
+
+import typer
+from lhotse import CutSet
+from rich.console import Console
+
+from hra_cli.commands import options
+from hra_cli.data.batches import audio_file_cuts
+from hra_cli.data.tasks import load_tasks
+from hra_cli.decoding import decode_with_progress, for_task, load_recogniser
+from hra_cli.errors import HraError
+from hra_cli.files import write_text
+from hra_cli.recogniser import Recogniser
+from hra_cli.scoring.results import write_results
+from hra_cli.scoring.tables import wer_table
+from hra_cli.scoring.wer import score
+from hra_cli.transducer.search import SearchOptions, check_method
+
+
+def decode(
+    audio: Optional[list[Path]] = typer.Argument(None, help="Audio files; instead of --data."),
+    backbone: Path = options.BACKBONE,
+    data: Optional[Path] = typer.Option(None, help="Folder that `hra prepare` has made."),
+    split: str = typer.Option("test", help="train, dev or test."),
+    task: Optional[list[str]] = typer.Option(None, help="Task to decode; repeatable. Default: all in --data."),
+    exp_dir: Optional[Path] = typer.Option(None, help="Experiment whose heads to use."),
+    head: Optional[list[Path]] = typer.Option(None, help="Head file to use; repeatable."),
+    controller: Optional[Path] = typer.Option(None, help="Controller for head files that bundle none."),
+    no_heads: bool = typer.Option(False, "--no-heads", help="Decode with the frozen model alone."),
+    decoding_method: str = typer.Option(
+        "greedy_search", help="greedy_search, modified_beam_search or fast_beam_search."
+    ),
+    beam_size: int = typer.Option(4, help="modified_beam_search: hypotheses kept."),
+    beam: float = typer.Option(20.0, help="fast_beam_search: beam in log probability."),
+    max_contexts: int = typer.Option(8, help="fast_beam_search: contexts kept a frame."),
+    max_states: int = typer.Option(64, help="fast_beam_search: states kept a frame."),
+    max_duration: float = typer.Option(200.0, help="Seconds of audio in a batch."),
+    pos_head_dim: int = options.POS_HEAD_DIM,
+    chunk_size: Optional[int] = options.CHUNK_SIZE,
+    left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
+    output_dir: Optional[Path] = typer.Option(
+        None, help="Where recogs-, errs- and wer-summary- go. Default: below --exp-dir, by method."
+    ),
+    json_file: Optional[Path] = typer.Option(None, "--json", help="Write the scores (or the texts) here too."),
+    num_workers: int = typer.Option(0, help="Processes that read data ahead."),
+) -> None:
+    """Decode prepared data, or audio files, every utterance with its own task's head."""
+    check_method(decoding_method)
+    if bool(audio) == (data is not None):
+        raise HraError("give audio files or --data, one of them")
+    if no_heads == bool(exp_dir or head):
+        raise HraError("give heads with --exp-dir or --head, or decode the frozen model with --no-heads")
+    search_options = SearchOptions(beam_size, beam, max_contexts, max_states)
+    tasks = task or None
+    if data is not None:
+        index = load_tasks(data)
+        tasks = index.select(tasks)
+        cuts = CutSet.from_cuts(cut for name in tasks for cut in index.cuts(name, split))
+    else:
+        cuts = audio_file_cuts(audio or [])
+    recogniser = load_recogniser(
+        backbone,
+        None if no_heads else exp_dir,
+        head,
+        tasks,
+        controller,
+        pos_head_dim,
+        chunk_size,
+        left_context_frames,
+    )
+    if data is None:
+        _transcribe(cuts, recogniser, tasks, decoding_method, search_options, max_duration, num_workers, json_file)
+        return
+    utterances = decode_with_progress(recogniser, cuts, decoding_method, search_options, max_duration, num_workers)
+    scores = score(utterances)
+    console = Console()
+    console.print(wer_table(scores, f"{split}, {decoding_method}{', frozen model' if no_heads else ''}"))
+    if output_dir is None and exp_dir is not None:
+        output_dir = exp_dir / decoding_method
+    if output_dir is not None:
+        files = write_results(output_dir, split, decoding_method + ("-no-heads" if no_heads else ""), utterances)
+        console.print(f"results: {files.recogs}, {files.errs}, {files.wer_summary}", soft_wrap=True)
+    if json_file is not None:
+        write_text(json_file, json.dumps(scores.as_json(), indent=2, ensure_ascii=False) + "\n")
+
+
+def _transcribe(
+    cuts: CutSet,
+    recogniser: Recogniser,
+    tasks: Optional[list[str]],
+    method: str,
+    search_options: SearchOptions,
+    max_duration: float,
+    num_workers: int,
+    json_file: Optional[Path],
+) -> None:
+    if tasks and len(tasks) > 1:
+        raise HraError("audio files are decoded with one task's head; give one --task")
+    cuts = for_task(cuts, recogniser, tasks[0] if tasks else None)
+    utterances = decode_with_progress(recogniser, cuts, method, search_options, max_duration, num_workers)
+    texts = {utterance.id: " ".join(utterance.hyp) for utterance in utterances}
+    for cut in cuts:
+        typer.echo(f"{cut.id}\t{texts[cut.id]}")
+    if json_file is not None:
+        write_text(json_file, json.dumps({cut.id: texts[cut.id] for cut in cuts}, ensure_ascii=False, indent=2) + "\n")

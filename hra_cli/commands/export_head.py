@@ -1,0 +1,25 @@
+"""`hra export-head`: one task's head as a file to take away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from hra_cli.training.experiment import export_head as write_exported_head
+
+
+def export_head(
+    exp_dir: Path = typer.Option(..., help="Experiment folder of `hra train`."),
+    task: str = typer.Option(..., help="Task whose head to export."),
+    output: Path = typer.Option(..., help="The .safetensors file to write."),
+    controller: bool = typer.Option(True, help="Bundle the controller, so that the file works alone."),
+    dtype: str = typer.Option("float32", help="float32, float16 or bfloat16."),
+) -> None:
+    """Package a task's head as one safetensors file."""
+    head = write_exported_head(exp_dir, task, output, controller, dtype)
+    contents = f"{head.kind} head, {head.num_parameters:,} parameters"
+    if head.controller is not None:
+        contents += f", controller, {sum(tensor.numel() for tensor in head.controller.values()):,} parameters"
+    Console().print(f"{output}: {contents}, {head.dtype}, {output.stat().st_size:,} bytes", soft_wrap=True)

@@ -1,0 +1,71 @@
+"""`hra train`: options in, one call, tables out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+import typer
+from rich.console import Console
+
+from hra_cli.commands import options
+from hra_cli.scoring.tables import before_after_table
+from hra_cli.training.config import TrainConfig
+from hra_cli.training.trainer import train as run_training
+
+
+def train(
+    backbone: Path = options.BACKBONE,
+    data: Path = typer.Option(..., help="Folder that `hra prepare` has made."),
+    exp_dir: Path = typer.Option(..., help="Experiment folder to write."),
+    task: Optional[list[str]] = typer.Option(None, help="Task to train; repeatable. Default: all."),
+    controller: Optional[Path] = typer.Option(
+        None,
+        help="Onboarding: train only heads, on this frozen controller (or a head file that bundles one).",
+    ),
+    head: str = typer.Option("linear", help="linear or ffn."),
+    hidden: int = typer.Option(64, help="H, the controller's size."),
+    inner: int = typer.Option(64, help="F, the inner size of an ffn head."),
+    rnnt_type: str = typer.Option("regular", help="k2's transducer: regular, modified or constrained."),
+    max_duration: float = typer.Option(100.0, help="Seconds of audio in a batch."),
+    num_epochs: int = typer.Option(20, help="Passes over the training data."),
+    lr: float = typer.Option(0.002, help="Peak learning rate of AdamW."),
+    spec_augment: bool = typer.Option(True, help="Mask and warp features while training."),
+    seed: int = typer.Option(42, help="Same seed, same machine: same heads."),
+    pos_head_dim: int = options.POS_HEAD_DIM,
+    chunk_size: Optional[int] = options.CHUNK_SIZE,
+    left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
+    num_workers: int = typer.Option(0, help="Processes that read data ahead."),
+    resume: bool = typer.Option(False, help="Go on from the last checkpoint in --exp-dir."),
+) -> None:
+    """Train one small head per task on a frozen recogniser."""
+    config = TrainConfig(
+        backbone=str(backbone.resolve()),
+        data=str(data.resolve()),
+        tasks=tuple(task or ()),
+        controller=str(controller.resolve()) if controller else None,
+        head=head,
+        hidden=hidden,
+        inner=inner,
+        rnnt_type=rnnt_type,
+        max_duration=max_duration,
+        num_epochs=num_epochs,
+        lr=lr,
+        spec_augment=spec_augment,
+        seed=seed,
+        pos_head_dim=pos_head_dim,
+        chunk_size=chunk_size,
+        left_context_frames=left_context_frames,
+        num_workers=num_workers,
+    )
+    result = run_training(config, exp_dir, resume)
+    console = Console()
+    console.print(before_after_table(result.rows, "dev"))
+    kept = sorted(set(result.best_epochs.values()))
+    console.print(
+        f"controller: {result.controller_parameters:,} parameters, shared; "
+        f"kept epoch {', '.join(map(str, kept))} of {result.num_epochs}"
+    )
+    if result.skipped:
+        console.print(f"{len(result.skipped)} utterances left out: {exp_dir / 'skipped.tsv'}")
+    console.print(f"heads: {exp_dir / 'heads'}", soft_wrap=True)

@@ -1,0 +1,158 @@
+"""What a path is: a head, a controller, a recogniser, prepared data or an experiment, and the facts about it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hra_cli.adapter.head_file import CONTROLLER_FORMAT, HEAD_FORMAT, read_controller, read_head
+from hra_cli.backbone import load_backbone
+from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
+from hra_cli.data.tasks import INDEX_NAME, load_tasks
+from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.errors import HraError
+from hra_cli.tensors import read_safetensors
+from hra_cli.training.config import CONFIG_NAME, load_config
+from hra_cli.training.experiment import experiment_heads
+from hra_cli.training.runlog import read_metrics
+
+
+@dataclass
+class Description:
+    """kind: in a few words. facts: by name. rows under columns: one per part (stack, task, head)."""
+
+    kind: str
+    facts: dict[str, str]
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def describe(path: Path, pos_head_dim: int = 4) -> Description:
+    """The facts about what is at `path`. Raises HraError where it is nothing that hra knows."""
+    if not path.exists():
+        raise HraError(f"no such file or folder: {path}")
+    if path.is_dir():
+        if (path / INDEX_NAME).is_file():
+            return _describe_data(path)
+        if (path / CONFIG_NAME).is_file():
+            return _describe_experiment(path)
+        return _describe_backbone(path, pos_head_dim)
+    if path.suffix == ".safetensors":
+        file_format = read_safetensors(path)[1].get("format")
+        if file_format == HEAD_FORMAT:
+            return _describe_head(path)
+        if file_format == CONTROLLER_FORMAT:
+            return _describe_controller(path)
+    return _describe_backbone(path, pos_head_dim)
+
+
+def _describe_head(path: Path) -> Description:
+    head = read_head(path)
+    facts = {
+        "task": head.task,
+        "head": f"{head.kind}, {head.num_parameters:,} parameters, {head.dtype}",
+        "width": str(head.width),
+        "hidden": str(head.hidden),
+        **({"inner": str(head.inner)} if head.inner else {}),
+        "controller": "bundled" if head.controller else "not bundled: needs the one with this fingerprint",
+        "controller fingerprint": head.controller_fingerprint,
+        "backbone fingerprint": head.backbone_fingerprint,
+        "tokenizer fingerprint": head.tokenizer_fingerprint,
+        "training": json.dumps(head.training, ensure_ascii=False),
+        "scores": json.dumps(head.scores, ensure_ascii=False),
+        **head.other,
+        "size": f"{path.stat().st_size:,} bytes",
+    }
+    return Description("head", facts)
+
+
+def _describe_controller(path: Path) -> Description:
+    controller = read_controller(path)
+    metadata = read_safetensors(path)[1]
+    facts = {
+        "width": str(controller.width),
+        "hidden": str(controller.hidden),
+        "parameters": f"{sum(parameter.numel() for parameter in controller.parameters()):,}",
+        "controller fingerprint": metadata.get("controller_fingerprint", ""),
+        "backbone fingerprint": metadata.get("backbone_fingerprint", ""),
+    }
+    return Description("controller", facts)
+
+
+def _describe_backbone(path: Path, pos_head_dim: int) -> Description:
+    file = find_checkpoint(path)
+    notes: list[str] = []
+    backbone = load_backbone(path, pos_head_dim=pos_head_dim, note=notes.append)
+    sizes = backbone.sizes
+    facts = {
+        "checkpoint": str(file),
+        "parameters": f"{sum(parameter.numel() for parameter in backbone.parameters()):,}",
+        "fingerprint": backbone.fingerprint,
+        "width": str(sizes.width),
+        "streaming": "causal: any chunk size, or full context" if sizes.causal else "no: sees the whole utterance",
+        "decoder": f"width {sizes.decoder_dim}, context size {sizes.context_size}",
+        "joiner": f"width {sizes.joiner_dim}",
+        "vocabulary": f"{sizes.vocab_size} tokens",
+        "tokenizer": _tokenizer(path),
+        **({"not used": "; ".join(notes)} if notes else {}),
+    }
+    columns = ["stack", "layers", "downsampling", "width", "feed-forward", "heads", "query", "value", "kernel"]
+    rows = [
+        [str(value) for value in (number, s.layers, s.downsampling, s.width, s.feedforward, s.heads)]
+        + [str(value) for value in (s.query_head_dim, s.value_head_dim, s.kernel)]
+        for number, s in enumerate(sizes.stacks)
+    ]
+    return Description("recogniser", facts, columns, rows)
+
+
+def _tokenizer(path: Path) -> str:
+    try:
+        file = find_bpe_model(path)
+        return f"{file}, fingerprint {Tokenizer(file).fingerprint}"
+    except HraError as error:
+        return str(error)
+
+
+def _describe_data(path: Path) -> Description:
+    index = load_tasks(path)
+    facts = {
+        "tasks": str(len(index.names)),
+        "features": index.features,
+        "prepared from": json.dumps(index.arguments, ensure_ascii=False),
+        "skipped": ", ".join(f"{reason}: {count}" for reason, count in index.skipped.items()) or "nothing",
+    }
+    rows = [
+        [task, split, f"{entry.utterances:,}", f"{entry.seconds / 60:.1f}", f"{entry.words:,}"]
+        for task in index.names
+        for split, entry in index.splits(task).items()
+    ]
+    return Description("prepared data", facts, ["task", "split", "utterances", "minutes", "words"], rows)
+
+
+def _describe_experiment(path: Path) -> Description:
+    config = load_config(path)
+    epochs = [record["epoch"] for record in read_metrics(path) if record["kind"] == "dev"]
+    facts = {
+        "backbone": config.backbone,
+        "data": config.data,
+        "method": "onboarding on " + config.controller if config.controller else "joint training",
+        "head": f"{config.head}, hidden {config.hidden}" + (f", inner {config.inner}" if config.head == "ffn" else ""),
+        "epochs": f"{max(epochs, default=0)} of {config.num_epochs}",
+        "seed": str(config.seed),
+    }
+    try:
+        heads = experiment_heads(path)
+    except HraError:
+        heads = []
+    rows = [
+        [
+            head.task,
+            f"{head.num_parameters:,}",
+            str(head.training.get("epoch", "")),
+            str(head.scores.get("wer_before", "")),
+            str(head.scores.get("wer_after", "")),
+        ]
+        for head in heads
+    ]
+    return Description("experiment", facts, ["head", "parameters", "epoch", "dev WER % before", "after"], rows)

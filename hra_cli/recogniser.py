@@ -1,0 +1,63 @@
+"""A recogniser: frozen backbone, tokenizer and heads together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Optional
+
+import torch
+from lhotse import CutSet
+from torch import Tensor
+
+from hra_cli.adapter import Adapter
+from hra_cli.backbone import Backbone
+from hra_cli.data.batches import Batch, decoding_batches, load_batches
+from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.errors import HraError
+from hra_cli.scoring.wer import Utterance
+from hra_cli.transducer.search import SearchOptions, search
+
+
+class Recogniser:
+    """A frozen recogniser and the heads that it serves.
+
+    adapter None: the frozen model alone. Every cut is decoded with the head of its task, whatever else is in its
+    batch.
+    """
+
+    def __init__(self, backbone: Backbone, tokenizer: Tokenizer, adapter: Optional[Adapter] = None):
+        if tokenizer.vocab_size != backbone.sizes.vocab_size:
+            raise HraError(
+                f"bpe.model has {tokenizer.vocab_size} pieces, the recogniser {backbone.sizes.vocab_size}: "
+                "they do not belong together"
+            )
+        self.backbone = backbone
+        self.tokenizer = tokenizer
+        self.adapter = adapter
+
+    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """encoder_out (N, T, C) and its lengths (N,). Raises HraError for a task without a head."""
+        after_layer = None if self.adapter is None else self.adapter.for_tasks(batch.tasks)
+        return self.backbone.encode(batch.features, batch.feature_lens, after_layer)
+
+    def utterances(self, batch: Batch, tokens: list[list[int]]) -> list[Utterance]:
+        """References and hypotheses of a batch, word by word."""
+        return [
+            Utterance(id_, task, text.split(), self.tokenizer.decode(hyp).split())
+            for id_, task, text, hyp in zip(batch.ids, batch.tasks, batch.texts, tokens)
+        ]
+
+    @torch.no_grad()
+    def decode(
+        self,
+        cuts: CutSet,
+        method: str = "greedy_search",
+        options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
+        max_duration: float = 200.0,
+        num_workers: int = 0,
+    ) -> Iterator[list[Utterance]]:
+        """Decodes cuts, longest first, batch by batch of `max_duration` seconds. Raises HraError for a cut that is too
+        short, cannot be read, or whose task has no head."""
+        for batch in load_batches(decoding_batches(cuts, max_duration), num_workers):
+            encoder_out, lens = self.encode(batch)
+            yield self.utterances(batch, search(method, self.backbone, encoder_out, lens, options))

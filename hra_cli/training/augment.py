@@ -1,0 +1,48 @@
+"""SpecAugment, the same for the same seed whatever happened before."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import numpy
+import torch
+from lhotse.dataset import SpecAugment
+from torch import Tensor
+
+
+class Augment:
+    """lhotse's SpecAugment with icefall's settings, applied to each utterance without its padding."""
+
+    def __init__(self) -> None:
+        self.transform = SpecAugment(
+            time_warp_factor=80,
+            num_feature_masks=2,
+            features_mask_size=27,
+            num_frame_masks=10,
+            frames_mask_size=100,
+            max_frames_mask_fraction=0.15,
+            p=0.9,
+        )
+
+    def __call__(self, features: Tensor, lens: Tensor, seed: int) -> Tensor:
+        """features (N, T, 80), lens (N,): masked and warped copies."""
+        features = features.clone()
+        with _seeded(seed):
+            for utterance, length in zip(features, lens.tolist()):
+                utterance[:length] = self.transform(utterance[None, :length])[0]
+        return features
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """lhotse draws from the three global generators; theirs is the state before, when this is over."""
+    states = random.getstate(), numpy.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(seed)
+        numpy.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        yield
+    random.setstate(states[0])
+    numpy.random.set_state(states[1])

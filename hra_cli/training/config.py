@@ -1,0 +1,75 @@
+"""Everything that decides a training run, kept in the experiment's config.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+
+from hra_cli.errors import HraError
+from hra_cli.files import write_text
+
+CONFIG_NAME = "config.yaml"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Options of `hra train`. Paths are absolute, so that the file means the same from anywhere.
+
+    tasks: the tasks to train, () for all in the data. controller: a frozen controller to train new heads on
+    (onboarding), or None to train one jointly with the heads. hidden: H; inner: F, for ffn heads.
+    max_duration: seconds of audio in a batch. lr: the peak of the learning rate. pos_head_dim, chunk_size and
+    left_context_frames: see `load_backbone`.
+    """
+
+    backbone: str
+    data: str
+    tasks: tuple[str, ...] = ()
+    controller: Optional[str] = None
+    head: str = "linear"
+    hidden: int = 64
+    inner: int = 64
+    rnnt_type: str = "regular"
+    max_duration: float = 100.0
+    num_epochs: int = 20
+    lr: float = 0.002
+    spec_augment: bool = True
+    seed: int = 42
+    pos_head_dim: int = 4
+    chunk_size: Optional[int] = None
+    left_context_frames: Optional[int] = None
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "inner", "num_epochs", "max_duration", "lr"):
+            if getattr(self, name) <= 0:
+                raise HraError(f"--{name.replace('_', '-')} must be positive, not {getattr(self, name)}")
+
+
+def save_config(config: TrainConfig, exp_dir: Path) -> None:
+    content = {**dataclasses.asdict(config), "tasks": list(config.tasks)}
+    write_text(exp_dir / CONFIG_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def load_config(exp_dir: Path) -> TrainConfig:
+    """The configuration of the experiment in `exp_dir`. Raises HraError where there is none."""
+    file = exp_dir / CONFIG_NAME
+    if not file.is_file():
+        raise HraError(f"{exp_dir} is not an experiment folder: it has no {CONFIG_NAME}; train with `hra train` first")
+    try:
+        content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return TrainConfig(**{**content, "tasks": tuple(content["tasks"])})
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise HraError(f"{file} is damaged: {str(error).splitlines()[0]}; train into a new folder") from error
+
+
+def differences(one: TrainConfig, other: TrainConfig) -> list[str]:
+    """What differs, as option names with both values."""
+    return [
+        f"--{field.name.replace('_', '-')} {getattr(one, field.name)} → {getattr(other, field.name)}"
+        for field in dataclasses.fields(TrainConfig)
+        if field.name != "num_workers" and getattr(one, field.name) != getattr(other, field.name)
+    ]

@@ -1,0 +1,46 @@
+"""What a finished (or running) experiment folder offers: its controller, its heads, and heads to take away."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Optional
+
+from hra_cli.adapter import Controller
+from hra_cli.adapter.head_file import Head, as_dtype, read_controller, read_head, write_head
+from hra_cli.errors import HraError, did_you_mean
+from hra_cli.training.config import load_config
+
+
+def experiment_heads(exp_dir: Path, tasks: Optional[list[str]] = None) -> list[Head]:
+    """The heads of the named tasks, or of all. Raises HraError where one is not there."""
+    load_config(exp_dir)
+    files = {file.stem: file for file in sorted((exp_dir / "heads").glob("*.safetensors"))}
+    if not files:
+        raise HraError(f"{exp_dir} has no heads yet; they appear after the first epoch of `hra train`")
+    for task in tasks or ():
+        if task not in files:
+            raise HraError(f"no head for task '{task}' in {exp_dir}{did_you_mean(task, files)}")
+    return [read_head(files[task]) for task in (tasks or files)]
+
+
+def experiment_controller(exp_dir: Path) -> Controller:
+    """The controller that the experiment's heads are for. Raises HraError where it is not there."""
+    return read_controller(exp_dir / "controller.safetensors")
+
+
+def export_head(exp_dir: Path, task: str, output: Path, bundle: bool = True, dtype: str = "float32") -> Head:
+    """Writes one task's head to `output`, by default with its controller, and returns it.
+
+    Raises HraError for a task without a head, an unknown dtype, or an output that is no .safetensors.
+    """
+    if output.suffix != ".safetensors":
+        raise HraError(f"{output}: a head file's name ends in .safetensors")
+    (head,) = experiment_heads(exp_dir, [task])
+    if bundle:
+        head = dataclasses.replace(head, controller=experiment_controller(exp_dir).tensors())
+    head.other["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    head = as_dtype(head, dtype)
+    write_head(output, head)
+    return head

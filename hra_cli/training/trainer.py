@@ -1,0 +1,422 @@
+"""Training HRA heads on a frozen recogniser."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import torch
+from lhotse import CutSet
+from lhotse.utils import compute_num_frames
+from rich.progress import Progress as ProgressBar
+from torch import Tensor
+
+from hra_cli.adapter import new_adapter
+from hra_cli.adapter.head_file import (
+    Head,
+    controller_fingerprint,
+    read_controller,
+    write_controller,
+    write_head,
+)
+from hra_cli.backbone import load_backbone
+from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.data.batches import Batch, decoding_batches, load_batches, training_batches
+from hra_cli.data.features import SAMPLING_RATE
+from hra_cli.data.tasks import TaskIndex, load_tasks
+from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.errors import HraError
+from hra_cli.files import write_text
+from hra_cli.progress import progress_bar
+from hra_cli.recogniser import Recogniser
+from hra_cli.scoring.tables import BeforeAfter
+from hra_cli.scoring.wer import ErrorCounts, Scores, Utterance, score
+from hra_cli.training.augment import Augment
+from hra_cli.training.checkpoint import Checkpoint, Progress, load_checkpoint, restore, save_checkpoint
+from hra_cli.training.config import CONFIG_NAME, TrainConfig, differences, load_config, save_config
+from hra_cli.training.interrupt import StopRequest
+from hra_cli.training.runlog import RunLog
+from hra_cli.transducer.loss import check_rnnt_type, pruned_loss
+from hra_cli.transducer.search import SearchOptions, greedy_search
+
+SAVE_EVERY = 50  # steps between checkpoints
+LOG_EVERY = 10  # steps between records of the training loss
+WARM_UP = 0.05  # of the run, in which the learning rate rises
+GRADIENT_NORM = 1.0  # to which gradients are clipped
+WEIGHT_DECAY = 0.01
+FRAME_SHIFT = 0.01  # seconds
+
+
+@dataclass
+class TrainResult:
+    """rows: WER on dev before and after, per task. skipped: utterances that could not be trained on."""
+
+    rows: list[BeforeAfter]
+    controller_parameters: int
+    best_epochs: dict[str, int]
+    num_epochs: int
+    skipped: list[str]
+
+
+def train(config: TrainConfig, exp_dir: Path, resume: bool = False) -> TrainResult:
+    """Trains the heads that `config` asks for into `exp_dir`.
+
+    With `resume` an interrupted run goes on from its last checkpoint, to the result it would have had; a
+    finished one is only reported. Raises HraError for what the user can mend, KeyboardInterrupt after having
+    saved a checkpoint when asked to stop.
+    """
+    _claim(exp_dir, config, resume)
+    return Trainer(config, exp_dir).run()
+
+
+def _claim(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
+    if (exp_dir / CONFIG_NAME).is_file():
+        if not resume:
+            raise HraError(f"{exp_dir} already holds an experiment; go on with --resume, or choose another --exp-dir")
+        changed = differences(load_config(exp_dir), config)
+        if changed:
+            raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); resume it with its own")
+    save_config(config, exp_dir)
+
+
+class Trainer:
+    """One training run; `run` does it."""
+
+    def __init__(self, config: TrainConfig, exp_dir: Path):
+        check_rnnt_type(config.rnnt_type)
+        self.config = config
+        self.exp_dir = exp_dir
+        index = load_tasks(Path(config.data))
+        self.tasks = index.select(list(config.tasks) or None)
+        self.backbone = load_backbone(
+            config.backbone,
+            pos_head_dim=config.pos_head_dim,
+            chunk_size=config.chunk_size,
+            left_context_frames=config.left_context_frames,
+        )
+        self.tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
+        self.frozen = Recogniser(self.backbone, self.tokenizer)
+        controller = read_controller(Path(config.controller)) if config.controller else None
+        self.adapter = new_adapter(
+            self.tasks, self.backbone.width, config.hidden, config.head, config.inner, config.seed, controller
+        )
+        self.recogniser = Recogniser(self.backbone, self.tokenizer, self.adapter)
+        self.onboarding = controller is not None
+        self.skipped: list[str] = []
+        self.train_cuts = self._usable(_cuts_of(index, self.tasks, "train"))
+        self.dev_plan = decoding_batches(self._usable(_cuts_of(index, self.tasks, "dev")), 2 * config.max_duration)
+        if not self.train_cuts:
+            raise HraError(f"no utterance of {config.data} can be trained on; see {exp_dir / 'skipped.tsv'}")
+        self.optimizer = torch.optim.AdamW(
+            [parameter for parameter in self.adapter.parameters() if parameter.requires_grad],
+            lr=config.lr,
+            weight_decay=WEIGHT_DECAY,
+        )
+        self.augment = Augment() if config.spec_augment else None
+
+        self.progress = Progress(data_digest=_digest(self.train_cuts))
+        self.best: dict[str, Tensor] = {}
+        checkpoint = load_checkpoint(exp_dir)
+        if checkpoint is not None:
+            self._go_on_from(checkpoint)
+        self.log = RunLog(exp_dir, self.progress.step)
+
+    def run(self) -> TrainResult:
+        try:
+            with StopRequest() as stop, progress_bar() as bar:
+                self._describe()
+                if not self.progress.frozen:
+                    self._score_frozen()
+                self._train(stop, bar)
+        finally:
+            self.log.close()
+        return self._result()
+
+    def _go_on_from(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.progress.data_digest != self.progress.data_digest:
+            raise HraError(f"{self.config.data} has changed since {self.exp_dir} was begun; train into a new folder")
+        restore(checkpoint, self.adapter, self.optimizer)
+        self.progress, self.best = checkpoint.progress, checkpoint.best
+
+    def _usable(self, cuts: list) -> CutSet:
+        """Leaves out what the loss cannot be computed for, and lists it in skipped.tsv."""
+        usable = []
+        for cut in cuts:
+            text = cut.supervisions[0].text
+            tokens = len(self.tokenizer.encode(text))
+            frames = self.backbone.num_frames(compute_num_frames(cut.duration, FRAME_SHIFT, SAMPLING_RATE))
+            unknown = self.tokenizer.unknown_characters(text)
+            if unknown:
+                self.skipped.append(f"{cut.id}\tcharacters the tokenizer lacks\t{unknown}")
+            elif frames < max(tokens, 1):
+                self.skipped.append(f"{cut.id}\tfewer encoder frames than tokens\t{frames} < {tokens}")
+            else:
+                usable.append(cut)
+        if self.skipped:
+            write_text(self.exp_dir / "skipped.tsv", "id\treason\tdetail\n" + "".join(f"{s}\n" for s in self.skipped))
+        return CutSet.from_cuts(usable)
+
+    def _describe(self) -> None:
+        trainable = sum(p.numel() for p in self.adapter.parameters() if p.requires_grad)
+        self.log.say(f"configuration: {self.config}")
+        self.log.say(
+            f"{'onboarding' if self.onboarding else 'joint training of'} {len(self.tasks)} tasks, "
+            f"{len(self.train_cuts)} utterances, {trainable} trainable parameters, "
+            f"{sum(p.numel() for p in self.backbone.parameters())} frozen"
+        )
+        for line in self.skipped:
+            self.log.say("skipped " + line.replace("\t", ": "))
+        if self.progress.step:
+            self.log.say(f"resuming at step {self.progress.step}")
+
+    def _score_frozen(self) -> None:
+        scores, losses = self._validate(self.frozen)
+        self.progress.frozen = _as_dict(scores, self.tasks)
+        self._record_dev(0, scores, losses)
+
+    def _train(self, stop: StopRequest, bar: ProgressBar) -> None:
+        task = bar.add_task("training", total=None, note="")
+        while self.progress.epoch < self.config.num_epochs:
+            plan = training_batches(self.train_cuts, self.config.max_duration, self.config.seed, self.progress.epoch)
+            left = (self.config.num_epochs - self.progress.epoch) * len(plan) - self.progress.batch
+            bar.update(task, completed=self.progress.step, total=self.progress.step + left)
+            for batch in load_batches(plan[self.progress.batch :], self.config.num_workers):
+                loss = self._step(batch, len(plan))
+                self.progress.batch += 1
+                bar.update(
+                    task,
+                    advance=1,
+                    note=f"epoch {self.progress.epoch + 1}/{self.config.num_epochs} loss {loss:.3f}",
+                )
+                if stop.asked or (self.progress.step % SAVE_EVERY == 0 and self.progress.batch < len(plan)):
+                    self._save()
+                if stop.asked:
+                    self.log.say(f"interrupted at step {self.progress.step}")
+                    raise KeyboardInterrupt
+            self._end_epoch()
+
+    def _step(self, batch: Batch, batches_in_epoch: int) -> float:
+        """One update; returns the loss per encoder frame."""
+        progress = self.progress
+        done = (progress.epoch + progress.batch / batches_in_epoch) / self.config.num_epochs
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * learning_rate_factor(done)
+        if self.augment is not None:
+            seed = self.config.seed * 1_000_003 + progress.step
+            batch.features = self.augment(batch.features, batch.feature_lens, seed)
+        encoder_out, lens = self.recogniser.encode(batch)
+        tokens = [self.tokenizer.encode(text) for text in batch.texts]
+        loss = pruned_loss(self.backbone, encoder_out, lens, tokens, self.config.rnnt_type)
+        frames = int(lens.sum())
+        value = loss.total.item()
+        if not math.isfinite(value):
+            ids = ", ".join(batch.ids)
+            self.log.say(f"the loss is {value} at step {progress.step + 1}; cuts: {ids}")
+            raise HraError(
+                f"the loss is {value} at step {progress.step + 1}, on cuts {ids}; "
+                "look at these cuts, or train with a lower --lr into a new folder"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss.total / frames).backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], GRADIENT_NORM)
+        self.optimizer.step()
+
+        progress.step += 1
+        progress.loss_sum += value
+        progress.loss_frames += frames
+        if progress.step % LOG_EVERY == 0:
+            self.log.record(
+                "train",
+                progress.step,
+                epoch=progress.epoch + 1,
+                loss=value / frames,
+                simple_loss=loss.simple.item() / frames,
+                pruned_loss=loss.pruned.item() / frames,
+                gradient_norm=norm.item(),
+                lr=self.optimizer.param_groups[0]["lr"],
+            )
+        return value / frames
+
+    def _end_epoch(self) -> None:
+        progress = self.progress
+        train_loss = progress.loss_sum / max(progress.loss_frames, 1)
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        progress.loss_sum, progress.loss_frames = 0.0, 0
+        scores, losses = self._validate(self.recogniser)
+        self._record_dev(progress.epoch, scores, losses, train_loss)
+        self._keep_best(scores, losses)
+        self._write_files()
+        self._save()
+
+    @torch.no_grad()
+    def _validate(self, recogniser: Recogniser) -> tuple[Scores, dict[str, float]]:
+        """Greedy WER on dev, and the loss summed by task."""
+        utterances: list[Utterance] = []
+        losses = dict.fromkeys(self.tasks, 0.0)
+        for batch in load_batches(self.dev_plan, self.config.num_workers):
+            encoder_out, lens = recogniser.encode(batch)
+            hyps = greedy_search(self.backbone, encoder_out, lens, SearchOptions())
+            utterances += recogniser.utterances(batch, hyps)
+            for task in sorted(set(batch.tasks)):
+                chosen = [n for n, other in enumerate(batch.tasks) if other == task]
+                tokens = [self.tokenizer.encode(batch.texts[n]) for n in chosen]
+                loss = pruned_loss(self.backbone, encoder_out[chosen], lens[chosen], tokens, self.config.rnnt_type)
+                losses[task] += loss.total.item()
+        return score(utterances), losses
+
+    def _record_dev(
+        self, epoch: int, scores: Scores, losses: dict[str, float], train_loss: Optional[float] = None
+    ) -> None:
+        wer = {task: counts.wer for task, counts in scores.tasks.items()}
+        self.log.record(
+            "dev",
+            self.progress.step,
+            epoch=epoch,
+            wer_total=scores.total.wer,
+            wer=wer,
+            loss=losses,
+            **({} if train_loss is None else {"train_loss": train_loss}),
+        )
+        shown = ", ".join(f"{task} {value:.2f}" for task, value in wer.items())
+        trained = "frozen model" if train_loss is None else f"training loss {train_loss:.4f} a frame"
+        self.log.say(f"epoch {epoch}: {trained}; dev WER {scores.total.wer:.2f} % ({shown})")
+
+    def _keep_best(self, scores: Scores, losses: dict[str, float]) -> None:
+        """Keeps this epoch where it has the fewest dev errors, on a tie the lower dev loss.
+
+        When heads are trained on a frozen controller each task keeps its own best epoch. When the controller
+        moves too, one epoch is kept for all tasks: a head works only with the controller of its own epoch.
+        """
+        groups = [[task] for task in self.tasks] if self.onboarding else [self.tasks]
+        state = self.adapter.state_dict()
+        for group in groups:
+            errors = sum(scores.tasks.get(task, ErrorCounts()).errors for task in group)
+            key = [errors, sum(losses[task] for task in group)]
+            if group[0] in self.progress.best and key > self.progress.best[group[0]]["key"]:
+                continue
+            if not self.best:
+                self.best = {name: tensor.clone() for name, tensor in state.items()}
+            for name, tensor in state.items():
+                if name.startswith("bank."):
+                    for task in group:
+                        self.best[name][self.tasks.index(task)] = tensor[self.tasks.index(task)]
+                else:
+                    self.best[name].copy_(tensor)
+            for task in group:
+                counts = scores.tasks.get(task, ErrorCounts())
+                self.progress.best[task] = {
+                    "epoch": self.progress.epoch,
+                    "step": self.progress.step,
+                    "key": key,
+                    "scores": _counts_as_dict(counts),
+                }
+
+    def _write_files(self) -> None:
+        """controller.safetensors and heads/ as of the best epochs; the same run always writes the same bytes."""
+        best = new_adapter(
+            self.tasks,
+            self.backbone.width,
+            self.adapter.controller.hidden,
+            self.config.head,
+            self.config.inner,
+        )
+        best.load_state_dict(self.best)
+        controller = best.controller.tensors()
+        write_controller(self.exp_dir / "controller.safetensors", best.controller, self.backbone.fingerprint)
+        for number, task in enumerate(self.tasks):
+            kept = self.progress.best[task]
+            head = Head(
+                task=task,
+                kind=best.bank.kind,
+                width=best.controller.width,
+                hidden=best.controller.hidden,
+                inner=best.bank.inner,
+                backbone_fingerprint=self.backbone.fingerprint,
+                controller_fingerprint=controller_fingerprint(controller),
+                tokenizer_fingerprint=self.tokenizer.fingerprint,
+                tensors=best.bank.tensors(number),
+                training={
+                    "method": "onboarding" if self.onboarding else "joint",
+                    "tasks": len(self.tasks),
+                    "utterances": self._utterances(task),
+                    "epoch": kept["epoch"],
+                    "num_epochs": self.config.num_epochs,
+                    "steps": kept["step"],
+                    "max_duration": self.config.max_duration,
+                    "lr": self.config.lr,
+                    "rnnt_type": self.config.rnnt_type,
+                    "spec_augment": self.config.spec_augment,
+                    "seed": self.config.seed,
+                },
+                scores={
+                    "set": "dev",
+                    "wer_before": _wer(self.progress.frozen[task]),
+                    "wer_after": _wer(kept["scores"]),
+                    "words": kept["scores"]["words"],
+                },
+            )
+            write_head(self.exp_dir / "heads" / f"{task}.safetensors", head)
+
+    def _utterances(self, task: str) -> int:
+        return sum(1 for cut in self.train_cuts if cut.custom["task"] == task)
+
+    def _save(self) -> None:
+        save_checkpoint(self.exp_dir, self.progress, self.adapter, self.best, self.optimizer)
+
+    def _result(self) -> TrainResult:
+        rows = [
+            BeforeAfter(
+                task,
+                self.adapter.bank.parameters_per_task,
+                ErrorCounts(**self.progress.frozen[task]),
+                ErrorCounts(**self.progress.best[task]["scores"]),
+            )
+            for task in self.tasks
+        ]
+        return TrainResult(
+            rows=rows,
+            controller_parameters=sum(p.numel() for p in self.adapter.controller.parameters()),
+            best_epochs={task: self.progress.best[task]["epoch"] for task in self.tasks},
+            num_epochs=self.config.num_epochs,
+            skipped=self.skipped,
+        )
+
+
+def learning_rate_factor(done: float) -> float:
+    """Of the peak, after the fraction `done` of the run: a linear rise, then half a cosine down to nothing."""
+    if done < WARM_UP:
+        return (done + 0.1 * WARM_UP) / (1.1 * WARM_UP)
+    return 0.5 * (1.0 + math.cos(math.pi * (done - WARM_UP) / (1.0 - WARM_UP)))
+
+
+def _cuts_of(index: TaskIndex, tasks: list[str], split: str) -> list:
+    return [cut for task in tasks if split in index.splits(task) for cut in index.cuts(task, split)]
+
+
+def _digest(cuts: CutSet) -> str:
+    """Of what is trained on: ids, durations and texts, in order."""
+    digest = hashlib.sha256()
+    for cut in cuts:
+        digest.update(f"{cut.id}\t{cut.duration}\t{cut.supervisions[0].text}\n".encode())
+    return digest.hexdigest()
+
+
+def _counts_as_dict(counts: ErrorCounts) -> dict[str, int]:
+    return {
+        "insertions": counts.insertions,
+        "deletions": counts.deletions,
+        "substitutions": counts.substitutions,
+        "words": counts.words,
+    }
+
+
+def _as_dict(scores: Scores, tasks: list[str]) -> dict[str, dict[str, int]]:
+    return {task: _counts_as_dict(scores.tasks.get(task, ErrorCounts())) for task in tasks}
+
+
+def _wer(counts: dict[str, int]) -> Optional[float]:
+    """Per cent, or None where there were no words to get wrong."""
+    return round(ErrorCounts(**counts).wer, 2) if counts["words"] else None
