@@ -10,6 +10,7 @@ import typer
 from hra_cli import __version__
 from hra_cli.commands import decode, export_head, info, prepare, train
 from hra_cli.errors import HraError
+from hra_cli.memory import keep_freed_memory
 
 app = typer.Typer(
     name="hra",
@@ -40,6 +41,7 @@ def _options(
 
 def main(arguments: Optional[list[str]] = None) -> None:
     """Runs the command line. A user's mistake is one line on standard error and exit code 2."""
+    keep_freed_memory()
     try:
         app(args=arguments)
     except HraError as error:

@@ -1,6 +1,9 @@
 from pathlib import Path
 
 import pytest
+import speech
+
+from hra_cli.training.trainer import train
 
 
 @pytest.fixture
@@ -10,3 +13,17 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip("needs ../shared")
     return path
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    """A prepared data folder, see speech.py."""
+    return speech.synthesise_and_prepare(tmp_path_factory.mktemp("accents"))
+
+
+@pytest.fixture(scope="session")
+def experiment(data, tmp_path_factory) -> Path:
+    """A finished experiment on `data`; tests leave it as it is."""
+    exp_dir = tmp_path_factory.mktemp("exp") / "exp"
+    train(speech.config(data), exp_dir)
+    return exp_dir

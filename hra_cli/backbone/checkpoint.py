@@ -76,7 +76,7 @@ def _read_pt(file: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if _is_torch_archive(file):
+        if _is_pickle(file):
             raise HraError(
                 f"{file} holds more than tensors, and opening it would run code from the file; export the "
                 "weights with icefall's zipformer/export.py and use the pretrained.pt that it writes"
@@ -92,6 +92,7 @@ def _read_pt(file: Path) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in model.items()}
 
 
-def _is_torch_archive(file: Path) -> bool:
+def _is_pickle(file: Path) -> bool:
+    """Whether torch.save wrote the file: a zip archive, or a bare pickle as before torch 1.6."""
     with open(file, "rb") as stream:
-        return stream.read(2) == b"PK"
+        return stream.read(2) in (b"PK", b"\x80\x02")

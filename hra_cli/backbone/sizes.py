@@ -72,6 +72,8 @@ def read_sizes(tensors: dict[str, Tensor], pos_head_dim: int = 4) -> BackboneSiz
         )
     except KeyError as error:
         raise HraError(f"not an icefall Zipformer transducer: the tensor {error.args[0]} is missing") from error
+    except (ValueError, IndexError) as error:
+        raise HraError("not an icefall Zipformer transducer: a tensor has the wrong number of axes") from error
 
 
 def _read_stack(shapes: dict[str, tuple], prefix: str, pos_head_dim: int) -> StackSizes:

@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.data.by_task import cuts_by_task
 from hra_cli.data.corpora.fsdd import fsdd_cuts
-from hra_cli.data.prepare import SKIPPED_NAME, cuts_by_task, prepare, prepared, read_cuts
-from hra_cli.data.tasks import Skipped, TaskIndex
+from hra_cli.data.prepare import prepare, prepared, read_cuts
+from hra_cli.data.skipped import SKIPPED_NAME, Skipped
+from hra_cli.data.tasks import TaskIndex
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.files import sha256_of_file
 from hra_cli.progress import progress_bar

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from hra_cli.commands import options
+from hra_cli.data.skipped import SKIPPED_NAME
 from hra_cli.scoring.tables import before_after_table
 from hra_cli.training.config import TrainConfig
 from hra_cli.training.trainer import train as run_training
@@ -67,5 +68,5 @@ def train(
         f"kept epoch {', '.join(map(str, kept))} of {result.num_epochs}"
     )
     if result.skipped:
-        console.print(f"{len(result.skipped)} utterances left out: {exp_dir / 'skipped.tsv'}")
+        console.print(f"{len(result.skipped)} utterances left out: {exp_dir / SKIPPED_NAME}")
     console.print(f"heads: {exp_dir / 'heads'}", soft_wrap=True)

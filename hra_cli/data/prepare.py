@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import hashlib
 import json
 import multiprocessing
 import os
@@ -18,10 +17,11 @@ from typing import Any, Optional
 import numpy as np
 import torch
 from lhotse import CutSet, LilcomChunkyWriter, load_manifest
-from lhotse.cut import Cut, MonoCut, MultiCut
+from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 from rich.progress import Progress
 
+from hra_cli.data.by_task import refuse_duplicates
 from hra_cli.data.features import (
     SAMPLING_RATE,
     SHORTEST_SECONDS,
@@ -31,12 +31,11 @@ from hra_cli.data.features import (
     mono_audio,
     one_line,
 )
-from hra_cli.data.tasks import INDEX_NAME, SPLITS, Skipped, Split, TaskIndex, check_task_name, load_tasks
+from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
+from hra_cli.data.tasks import INDEX_NAME, SPLITS, Split, TaskIndex, check_task_name, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
-from hra_cli.files import write_text
 
-SKIPPED_NAME = "skipped.tsv"
 # There while a folder is being written: what it says is ours may be removed by the next run.
 UNFINISHED_NAME = ".hra-prepare-unfinished"
 MANIFESTS = ("recordings.jsonl.gz", "supervisions.jsonl.gz", "features.jsonl.gz", "cuts.jsonl.gz")
@@ -55,63 +54,6 @@ def read_cuts(path: Path) -> CutSet:
     if not isinstance(cuts, CutSet):
         raise HraError(f"{path} is not a lhotse cut manifest but a {type(cuts).__name__}; give its cuts.jsonl.gz")
     return cuts
-
-
-def cuts_by_task(
-    cuts: CutSet,
-    task_by: str,
-    split_by: Optional[str] = None,
-    test_fraction: float = 0.1,
-    dev_fraction: float = 0.1,
-    seed: int = 42,
-) -> tuple[CutSet, list[Skipped]]:
-    """One cut per supervision, with its task and split in `cut.custom`, and what could not be used.
-
-    task_by:  "speaker", "custom.FIELD" or "constant:NAME"; fields are looked for on the supervision, then on
-              the cut.
-    split_by: "custom.FIELD" that says train, dev or test. Without it each task is split by the fractions:
-              which part a cut falls into depends on the seed, its id and the ids of the task's other cuts,
-              not on their order. A task of three cuts or more gets at least one in each part whose fraction
-              is above 0, and one in train; a smaller one is all train.
-
-    Raises `HraError` for a malformed spec, fractions that leave nothing to train on, and ids that occur more
-    than once.
-    """
-    task_spec = _parse_spec(task_by, "--task-by", ("speaker", "custom.FIELD", "constant:NAME"))
-    split_spec = None if split_by is None else _parse_spec(split_by, "--split-by", ("custom.FIELD",))
-    if not (0 <= test_fraction < 1 and 0 <= dev_fraction < 1 and test_fraction + dev_fraction < 1):
-        raise HraError(
-            f"--test-fraction {test_fraction} and --dev-fraction {dev_fraction} must be 0 or more "
-            "and sum to less than 1"
-        )
-
-    skipped: list[Skipped] = []
-    kept: list[Cut] = []
-    for cut in _one_supervision_each(cuts, skipped):
-        task = _look_up(cut, task_spec)
-        if task is None:
-            skipped.append(Skipped(cut.id, f"no {task_by}"))
-            continue
-        custom = {**(cut.custom or {}), "task": task}
-        if split_spec is not None:
-            split = _look_up(cut, split_spec)
-            if split is None:
-                skipped.append(Skipped(cut.id, f"no {split_by}"))
-                continue
-            if split not in SPLITS:
-                skipped.append(Skipped(cut.id, f"{split_by} is not train, dev or test", split))
-                continue
-            custom["split"] = split
-        kept.append(fastcopy(cut, custom=custom))
-    _refuse_duplicates(kept)
-
-    if split_spec is None:
-        tasks = collections.defaultdict(list)
-        for cut in kept:
-            tasks[cut.custom["task"]].append(cut)
-        for members in tasks.values():
-            _split_by_fraction(members, test_fraction, dev_fraction, seed)
-    return CutSet.from_cuts(kept), skipped
 
 
 def prepared(
@@ -171,7 +113,7 @@ def prepare(
     if index is not None:
         return index
     todo = sorted(cuts, key=lambda cut: (cut.custom["task"], SPLITS.index(cut.custom["split"]), cut.id))
-    _refuse_duplicates(todo)
+    refuse_duplicates(todo)
     for task in sorted({cut.custom["task"] for cut in todo}):
         check_task_name(task)
 
@@ -183,7 +125,7 @@ def prepare(
         todo = list(_with_usable_text(todo, tokenizer, left_out))
         usable = _read_audio(todo, None if on_the_fly else folder / "feats", num_jobs, progress, left_out)
         if left_out:
-            _write_skipped(folder / SKIPPED_NAME, left_out)
+            write_skipped(folder / SKIPPED_NAME, left_out)
         reasons = dict(sorted(collections.Counter(one.reason for one in left_out).items()))
         if not usable:
             counts = ", ".join(f"{count} × {reason}" for reason, count in reasons.items()) or "there are no cuts"
@@ -209,86 +151,6 @@ def _all_arguments(arguments: Mapping[str, Any], on_the_fly: bool, tokenizer: Op
         "on-the-fly": on_the_fly,
         "tokenizer-sha256": tokenizer.fingerprint if tokenizer is not None else None,
     }
-
-
-# --- tasks and splits
-
-
-def _parse_spec(spec: str, option: str, allowed: tuple[str, ...]) -> tuple[str, str]:
-    """("speaker", ""), ("custom", FIELD) or ("constant", NAME)."""
-    if spec == "speaker" and "speaker" in allowed:
-        return "speaker", ""
-    for kind, separator in (("custom", "."), ("constant", ":")):
-        head, found, rest = spec.partition(separator)
-        if head == kind and found and rest and any(one.startswith(kind) for one in allowed):
-            return kind, rest
-    raise HraError(f"{option} {spec!r} is none of: {', '.join(allowed)}")
-
-
-def _look_up(cut: Cut, spec: tuple[str, str]) -> Optional[str]:
-    kind, name = spec
-    if kind == "constant":
-        return name
-    supervision = cut.supervisions[0]
-    if kind == "speaker":
-        value = supervision.speaker
-    else:
-        value = (supervision.custom or {}).get(name)
-        if value is None:
-            value = (cut.custom or {}).get(name)
-    return None if value is None or value == "" else str(value)
-
-
-def _one_supervision_each(cuts: Iterable[Cut], skipped: list[Skipped]) -> Iterator[Cut]:
-    for cut in cuts:
-        if not cut.supervisions:
-            skipped.append(Skipped(cut.id, "no supervision"))
-        elif not isinstance(cut, (MonoCut, MultiCut)):
-            # Its audio is a mix of several recordings, which cannot be resampled and referred to as one.
-            skipped.append(Skipped(cut.id, "mixed cut", "save its audio and make a cut of the result"))
-        elif not cut.has_recording:
-            skipped.append(Skipped(cut.id, "no recording"))
-        elif len(cut.supervisions) == 1:
-            yield cut
-        else:
-            for supervision in cut.supervisions:
-                try:
-                    trimmed = fastcopy(cut, supervisions=[supervision]).trim_to_supervisions(keep_overlapping=False)
-                except AssertionError:
-                    # What lhotse raises where a supervision begins or ends outside its cut.
-                    skipped.append(Skipped(supervision.id, "supervision outside its cut", cut.id))
-                else:
-                    yield from trimmed
-
-
-def _refuse_duplicates(cuts: Iterable[Cut]) -> None:
-    counts = collections.Counter(cut.id for cut in cuts)
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
-        raise HraError(f"{len(twice)} cut ids occur more than once, such as '{twice[0]}'; make the ids unique")
-
-
-def _split_by_fraction(cuts: list[Cut], test_fraction: float, dev_fraction: float, seed: int) -> None:
-    def rank(cut: Cut) -> str:
-        return hashlib.sha256(f"{seed} {cut.id}".encode()).hexdigest()
-
-    def part(fraction: float, most: int) -> int:
-        wanted = max(1, round(fraction * len(cuts))) if fraction > 0 else 0
-        return max(0, min(wanted, most))
-
-    # With fewer than three cuts `most` is 0: all of them train.
-    num_test = part(test_fraction, len(cuts) - 2)
-    num_dev = part(dev_fraction, len(cuts) - 1 - num_test if len(cuts) >= 3 else 0)
-    for position, cut in enumerate(sorted(cuts, key=rank)):
-        if position < num_test:
-            cut.custom["split"] = "test"
-        elif position < num_test + num_dev:
-            cut.custom["split"] = "dev"
-        else:
-            cut.custom["split"] = "train"
-
-
-# --- checks and features
 
 
 def _with_usable_text(cuts: Iterable[Cut], tokenizer: Optional[Tokenizer], skipped: list[Skipped]) -> Iterator[Cut]:
@@ -451,8 +313,3 @@ def _write_manifests(folder: Path, cuts: list[Cut]) -> dict[str, dict[str, Split
                 words=sum(len(cut.supervisions[0].text.split()) for cut in members),
             )
     return tasks
-
-
-def _write_skipped(path: Path, skipped: Iterable[Skipped]) -> None:
-    rows = [("id", "reason", "detail"), *((one.id, one.reason, one.detail) for one in skipped)]
-    write_text(path, "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows))

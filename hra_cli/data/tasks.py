@@ -22,15 +22,6 @@ LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """One utterance or file that cannot be used: `reason` is the same for all of a kind, `detail` its own."""
-
-    id: str
-    reason: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
 class Split:
     """One split of one task. `cuts` is its manifest's path, relative to the data folder."""
 

@@ -26,10 +26,10 @@ from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.data.batches import Batch, decoding_batches, load_batches, training_batches
 from hra_cli.data.features import SAMPLING_RATE
+from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
 from hra_cli.data.tasks import TaskIndex, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
-from hra_cli.files import write_text
 from hra_cli.progress import progress_bar
 from hra_cli.recogniser import Recogniser
 from hra_cli.scoring.tables import BeforeAfter
@@ -58,7 +58,7 @@ class TrainResult:
     controller_parameters: int
     best_epochs: dict[str, int]
     num_epochs: int
-    skipped: list[str]
+    skipped: list[Skipped]
 
 
 def train(config: TrainConfig, exp_dir: Path, resume: bool = False) -> TrainResult:
@@ -68,18 +68,17 @@ def train(config: TrainConfig, exp_dir: Path, resume: bool = False) -> TrainResu
     finished one is only reported. Raises HraError for what the user can mend, KeyboardInterrupt after having
     saved a checkpoint when asked to stop.
     """
-    _claim(exp_dir, config, resume)
+    _check_folder(exp_dir, config, resume)
     return Trainer(config, exp_dir).run()
 
 
-def _claim(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
+def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
     if (exp_dir / CONFIG_NAME).is_file():
         if not resume:
             raise HraError(f"{exp_dir} already holds an experiment; go on with --resume, or choose another --exp-dir")
         changed = differences(load_config(exp_dir), config)
         if changed:
             raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); resume it with its own")
-    save_config(config, exp_dir)
 
 
 class Trainer:
@@ -105,11 +104,12 @@ class Trainer:
         )
         self.recogniser = Recogniser(self.backbone, self.tokenizer, self.adapter)
         self.onboarding = controller is not None
-        self.skipped: list[str] = []
+        self.skipped: list[Skipped] = []
         self.train_cuts = self._usable(_cuts_of(index, self.tasks, "train"))
         self.dev_plan = decoding_batches(self._usable(_cuts_of(index, self.tasks, "dev")), 2 * config.max_duration)
         if not self.train_cuts:
-            raise HraError(f"no utterance of {config.data} can be trained on; see {exp_dir / 'skipped.tsv'}")
+            left_out = ", ".join(map(str, self.skipped[:3])) or "none"
+            raise HraError(f"no utterance of {config.data} can be trained on; left out: {left_out}")
         self.optimizer = torch.optim.AdamW(
             [parameter for parameter in self.adapter.parameters() if parameter.requires_grad],
             lr=config.lr,
@@ -120,11 +120,15 @@ class Trainer:
         self.progress = Progress(data_digest=_digest(self.train_cuts))
         self.best: dict[str, Tensor] = {}
         checkpoint = load_checkpoint(exp_dir)
+        self.resumed = checkpoint is not None
         if checkpoint is not None:
             self._go_on_from(checkpoint)
-        self.log = RunLog(exp_dir, self.progress.step)
 
     def run(self) -> TrainResult:
+        save_config(self.config, self.exp_dir)
+        if self.skipped:
+            write_skipped(self.exp_dir / SKIPPED_NAME, self.skipped)
+        self.log = RunLog(self.exp_dir, self.progress.step if self.resumed else -1)
         try:
             with StopRequest() as stop, progress_bar() as bar:
                 self._describe()
@@ -142,7 +146,7 @@ class Trainer:
         self.progress, self.best = checkpoint.progress, checkpoint.best
 
     def _usable(self, cuts: list) -> CutSet:
-        """Leaves out what the loss cannot be computed for, and lists it in skipped.tsv."""
+        """Leaves out what the loss cannot be computed for."""
         usable = []
         for cut in cuts:
             text = cut.supervisions[0].text
@@ -150,13 +154,11 @@ class Trainer:
             frames = self.backbone.num_frames(compute_num_frames(cut.duration, FRAME_SHIFT, SAMPLING_RATE))
             unknown = self.tokenizer.unknown_characters(text)
             if unknown:
-                self.skipped.append(f"{cut.id}\tcharacters the tokenizer lacks\t{unknown}")
+                self.skipped.append(Skipped(cut.id, "characters the tokenizer lacks", unknown))
             elif frames < max(tokens, 1):
-                self.skipped.append(f"{cut.id}\tfewer encoder frames than tokens\t{frames} < {tokens}")
+                self.skipped.append(Skipped(cut.id, "fewer encoder frames than tokens", f"{frames} < {tokens}"))
             else:
                 usable.append(cut)
-        if self.skipped:
-            write_text(self.exp_dir / "skipped.tsv", "id\treason\tdetail\n" + "".join(f"{s}\n" for s in self.skipped))
         return CutSet.from_cuts(usable)
 
     def _describe(self) -> None:
@@ -167,15 +169,16 @@ class Trainer:
             f"{len(self.train_cuts)} utterances, {trainable} trainable parameters, "
             f"{sum(p.numel() for p in self.backbone.parameters())} frozen"
         )
-        for line in self.skipped:
-            self.log.say("skipped " + line.replace("\t", ": "))
-        if self.progress.step:
+        for one in self.skipped:
+            self.log.say(f"skipped {one}")
+        if self.resumed:
             self.log.say(f"resuming at step {self.progress.step}")
 
     def _score_frozen(self) -> None:
         scores, losses = self._validate(self.frozen)
         self.progress.frozen = _as_dict(scores, self.tasks)
         self._record_dev(0, scores, losses)
+        self._save()
 
     def _train(self, stop: StopRequest, bar: ProgressBar) -> None:
         task = bar.add_task("training", total=None, note="")
@@ -191,12 +194,17 @@ class Trainer:
                     advance=1,
                     note=f"epoch {self.progress.epoch + 1}/{self.config.num_epochs} loss {loss:.3f}",
                 )
-                if stop.asked or (self.progress.step % SAVE_EVERY == 0 and self.progress.batch < len(plan)):
+                # The last batch of an epoch is saved with the epoch's end, so that its dev scores are there once.
+                if self.progress.batch < len(plan) and (stop.asked or self.progress.step % SAVE_EVERY == 0):
                     self._save()
-                if stop.asked:
-                    self.log.say(f"interrupted at step {self.progress.step}")
-                    raise KeyboardInterrupt
+                    self._stop_if(stop)
             self._end_epoch()
+            self._stop_if(stop)
+
+    def _stop_if(self, stop: StopRequest) -> None:
+        if stop.asked:
+            self.log.say(f"interrupted at step {self.progress.step}")
+            raise KeyboardInterrupt
 
     def _step(self, batch: Batch, batches_in_epoch: int) -> float:
         """One update; returns the loss per encoder frame."""

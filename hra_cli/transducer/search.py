@@ -29,6 +29,11 @@ class SearchOptions:
     max_contexts: int = 8
     max_states: int = 64
 
+    def __post_init__(self) -> None:
+        for name in ("beam_size", "beam", "max_contexts", "max_states"):
+            if getattr(self, name) <= 0:
+                raise HraError(f"--{name.replace('_', '-')} must be positive, not {getattr(self, name)}")
+
 
 def search(
     method: str,
@@ -37,7 +42,11 @@ def search(
     encoder_out_lens: Tensor,
     options: SearchOptions = SearchOptions(),
 ) -> list[list[int]]:
-    """Tokens of every utterance by `method`; encoder_out (N, T, C), encoder_out_lens (N,)."""
+    """Tokens of every utterance by `method`; encoder_out (N, T, C), encoder_out_lens (N,).
+
+    Raises HraError for an unknown method.
+    """
+    check_method(method)
     return METHODS[method](backbone, encoder_out, encoder_out_lens, options)
 
 
@@ -98,7 +107,7 @@ def modified_beam_search(
             size = len(beams[n])
             scores[place, : size * vocab] = log_probs[row : row + size].reshape(-1)
             row += size
-        best, index = scores.topk(options.beam_size, dim=1)
+        best, index = scores.topk(min(options.beam_size, scores.shape[1]), dim=1)
         for n, values, choices in zip(active, best.tolist(), index.tolist()):
             beams[n] = _extend(list(beams[n]), values, choices, vocab)
     return [list(_winner(beam)[context_size:]) for beam in beams]
@@ -150,7 +159,8 @@ def fast_beam_search(
         logits = backbone.joiner(projected[utterance, frame], predicted, project_input=False)
         streams.advance(logits.log_softmax(dim=-1))
     streams.terminate_and_flush_to_streams()
-    lattice = streams.format_output(encoder_out_lens.tolist())
+    # Partial paths count: where the last frame's final state was pruned, the whole utterance would come out empty.
+    lattice = streams.format_output(encoder_out_lens.tolist(), allow_partial=True)
     best = k2.shortest_path(lattice, use_double_scores=True)
     return _labels(best)
 
@@ -177,5 +187,5 @@ def _predict(backbone: Backbone, context: Tensor) -> Tensor:
 
 def _labels(best: k2.Fsa) -> list[list[int]]:
     """Positive labels along each linear Fsa."""
-    ragged = k2.RaggedTensor(best.arcs.shape().remove_axis(1), best.labels.contiguous())
+    ragged = k2.RaggedTensor(best.arcs.shape().remove_axis(1), best.labels.clone(memory_format=torch.contiguous_format))
     return [[label for label in row if label > 0] for row in ragged.tolist()]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import make_cut, write_wav
 from lhotse import CutSet
 from lhotse.testing.dummies import dummy_cut
+from recordings import make_cut, write_wav
 
 from hra_cli.data.batches import (
     LOG_EPSILON,
@@ -16,7 +16,8 @@ from hra_cli.data.batches import (
     load_batches,
     training_batches,
 )
-from hra_cli.data.prepare import cuts_by_task, prepare
+from hra_cli.data.by_task import cuts_by_task
+from hra_cli.data.prepare import prepare
 from hra_cli.errors import HraError
 
 

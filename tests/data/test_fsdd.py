@@ -1,7 +1,7 @@
 import collections
 
 import pytest
-from conftest import write_wav
+from recordings import write_wav
 
 from hra_cli.data.corpora.fsdd import fsdd_cuts
 from hra_cli.errors import HraError

@@ -6,13 +6,14 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from conftest import make_cut, write_wav
 from lhotse import CutSet, SupervisionSegment
 from lhotse.utils import fastcopy
+from recordings import make_cut, write_wav
 
+from hra_cli.data.by_task import cuts_by_task
 from hra_cli.data.corpora.fsdd import fsdd_cuts
 from hra_cli.data.features import fbank
-from hra_cli.data.prepare import cuts_by_task, prepare, read_cuts
+from hra_cli.data.prepare import prepare, read_cuts
 from hra_cli.data.tasks import load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError

@@ -1,4 +1,4 @@
-from conftest import write_wav
+from recordings import write_wav
 from typer.testing import CliRunner
 
 from hra_cli.commands.prepare import app

@@ -8,7 +8,7 @@ from pathlib import Path
 from lhotse import CutSet, SupervisionSegment
 
 from hra_cli.data.features import open_recording
-from hra_cli.data.tasks import Skipped
+from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError
 
 DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")

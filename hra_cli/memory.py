@@ -1,0 +1,25 @@
+"""Keeping freed memory in the process."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_ONE_GIBIBYTE = 1 << 30
+
+
+def keep_freed_memory() -> None:
+    """Tells the C library to reuse freed memory rather than hand it back to the kernel.
+
+    Every activation of a forward pass is megabytes that glibc would map and unmap anew; on two cores that is a
+    third of a training step. Does nothing where the C library is not glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, _ONE_GIBIBYTE)
+    mallopt(_M_TRIM_THRESHOLD, _ONE_GIBIBYTE)

@@ -1,0 +1,220 @@
+"""The commands as a user types them, and what a mistake looks like."""
+
+import ast
+import json
+import re
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from speech import BACKBONE, TASKS, hra
+
+from hra_cli.adapter.head_file import read_head
+from hra_cli.app import main
+
+
+@pytest.fixture
+def refused(capfd):
+    """Runs hra in this process and returns its one line of error."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        error = capfd.readouterr().err
+        assert stopped.value.code == 2
+        lines = [line for line in error.splitlines() if not line.startswith(("decoding", "training"))]
+        assert len(lines) == 1, error
+        assert lines[0].startswith("hra: error: ")
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def exported(experiment, tmp_path_factory):
+    """fr.safetensors with its controller, and fr-alone.safetensors without."""
+    folder = tmp_path_factory.mktemp("exported")
+    for name, options in (("fr", ()), ("fr-alone", ("--no-controller",)), ("fr-half", ("--dtype", "float16"))):
+        output = folder / f"{name}.safetensors"
+        hra("export-head", "--exp-dir", experiment, "--task", "fr", "--output", output, *options)
+    return folder
+
+
+def recogs(folder, split="test", suffix="greedy_search"):
+    """Hypotheses by id, out of icefall's file."""
+    lines = (folder / f"recogs-{split}-{suffix}.txt").read_text().splitlines()
+    matches = [re.fullmatch(r"(\S+):\thyp=(.*)", line) for line in lines]
+    return {match.group(1): ast.literal_eval(match.group(2)) for match in matches if match}
+
+
+def test_version_and_help():
+    assert re.fullmatch(r"hra \d+\.\d+\.\d+\n", hra("--version").stdout)
+    for command in ("prepare", "train", "decode", "export-head", "info"):
+        assert command in hra("--help").stdout
+        assert "Usage:" in hra(command, "--help").stdout
+
+
+@pytest.mark.parametrize("method", ["greedy_search", "modified_beam_search", "fast_beam_search"])
+def test_decoding_data_scores_every_task_with_its_own_head(data, experiment, tmp_path, method):
+    done = hra(
+        "decode", "--backbone", BACKBONE, "--data", data, "--exp-dir", experiment,
+        "--decoding-method", method, "--output-dir", tmp_path, "--json", tmp_path / "wer.json",
+    )  # fmt: skip
+    scores = json.loads((tmp_path / "wer.json").read_text())
+    assert set(scores["tasks"]) == set(TASKS)
+    assert scores["total"]["words"] == sum(task["words"] for task in scores["tasks"].values()) > 0
+    assert scores["total"]["errors"] == sum(task["errors"] for task in scores["tasks"].values())
+    assert scores["total"]["wer"] == pytest.approx(100 * scores["total"]["errors"] / scores["total"]["words"], abs=0.01)
+    assert "WER %" in done.stdout
+    assert len(recogs(tmp_path, suffix=method)) == 12
+    assert f"%WER = {scores['total']['wer']:.2f}" in (tmp_path / f"errs-test-{method}.txt").read_text()
+    assert method in (tmp_path / f"wer-summary-test-{method}.txt").read_text()
+
+
+def test_heads_change_what_is_recognised_and_no_heads_is_the_frozen_model(data, experiment, tmp_path):
+    common = ["decode", "--backbone", BACKBONE, "--data", data]
+    hra(*common, "--exp-dir", experiment, "--output-dir", tmp_path)
+    hra(*common, "--no-heads", "--output-dir", tmp_path)
+    assert recogs(tmp_path) != recogs(tmp_path, suffix="greedy_search-no-heads")
+
+
+def test_an_exported_file_alone_recognises_as_the_experiment_does(data, experiment, exported, tmp_path):
+    common = ["decode", "--backbone", BACKBONE, "--data", data, "--task", "fr"]
+    hra(*common, "--exp-dir", experiment, "--output-dir", tmp_path / "experiment")
+    hra(*common, "--head", exported / "fr.safetensors", "--output-dir", tmp_path / "file")
+    separate = ["--head", exported / "fr-alone.safetensors", "--controller", experiment / "controller.safetensors"]
+    hra(*common, *separate, "--output-dir", tmp_path / "separate")
+    assert recogs(tmp_path / "experiment") == recogs(tmp_path / "file") == recogs(tmp_path / "separate")
+
+
+def test_export_bundles_the_controller_and_converts(exported):
+    whole, alone = load_file(exported / "fr.safetensors"), load_file(exported / "fr-alone.safetensors")
+    assert set(alone) == {"head.weight", "head.bias"}
+    assert set(whole) == {*alone, "controller.weight", "controller.recurrent", "controller.bias"}
+    assert {tensor.dtype for tensor in load_file(exported / "fr-half.safetensors").values()} == {torch.float16}
+    half = (exported / "fr-half.safetensors").stat().st_size
+    assert half < 0.6 * (exported / "fr.safetensors").stat().st_size
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", read_head(exported / "fr.safetensors").other["created"])
+
+
+def test_audio_files_become_text(data, exported, tmp_path):
+    wavs = sorted((data.parent / "speech").rglob("fr-test-*.wav"))[:2]
+    command = ["decode", *wavs, "--backbone", BACKBONE, "--head", exported / "fr-half.safetensors"]
+    done = hra(*command, "--json", tmp_path / "texts.json")
+    texts = json.loads((tmp_path / "texts.json").read_text())
+    assert list(texts) == [str(wav) for wav in wavs]
+    assert all(text == text.upper() and text for text in texts.values())
+    assert done.stdout.splitlines() == [f"{wav}\t{text}" for wav, text in texts.items()]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("backbone", ["recogniser", "3,233,129", "downsampling", "128 tokens"]),
+        ("data", ["prepared data", "fr", "train", "24"]),
+        ("experiment", ["experiment", "joint training", "2 of 2"]),
+        ("head", ["head", "linear, 10,400 parameters", "bundled"]),
+        ("controller", ["controller", "10,368"]),
+    ],
+)
+def test_info_says_what_a_path_is(data, experiment, exported, path, words):
+    paths = {
+        "backbone": BACKBONE,
+        "data": data,
+        "experiment": experiment,
+        "head": exported / "fr.safetensors",
+        "controller": experiment / "controller.safetensors",
+    }
+    shown = hra("info", paths[path], env={"COLUMNS": "200", "PATH": "/usr/bin"}).stdout
+    for word in words:
+        assert word in shown
+
+
+def test_unknown_task_suggests_the_nearest_name(refused, data, tmp_path):
+    line = refused("train", "--backbone", BACKBONE, "--data", data, "--exp-dir", tmp_path / "e", "--task", "frr")
+    assert "'frr'" in line
+    assert "did you mean 'fr'?" in line
+
+
+def test_a_task_without_a_head(refused, data, experiment, exported):
+    line = refused("decode", "--backbone", BACKBONE, "--data", data, "--head", exported / "fr.safetensors")
+    assert "no head for task 'de'" in line
+    line = refused("export-head", "--exp-dir", experiment, "--task", "dee", "--output", "x.safetensors")
+    assert "did you mean 'de'?" in line
+
+
+def test_a_head_of_another_backbone(refused, data, exported, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(BACKBONE, other)
+    tensors = load_file(other / "model.safetensors")
+    tensors["joiner.output_linear.bias"][0] += 1
+    torch.save({"model": tensors}, other / "pretrained.pt")
+    (other / "model.safetensors").unlink()
+    line = refused("decode", "--backbone", other, "--data", data, "--task", "fr", "--head", exported / "fr.safetensors")
+    assert "task 'fr' belongs to another backbone" in line
+
+
+def test_a_head_whose_controller_is_not_there(refused, data, exported):
+    line = refused(
+        "decode", "--backbone", BACKBONE, "--data", data, "--task", "fr", "--head", exported / "fr-alone.safetensors"
+    )
+    assert "needs the controller" in line
+    assert "--controller" in line
+
+
+def test_a_truncated_head(refused, data, exported, tmp_path):
+    cut_off = tmp_path / "cut-off.safetensors"
+    cut_off.write_bytes((exported / "fr.safetensors").read_bytes()[:-100])
+    line = refused("decode", "--backbone", BACKBONE, "--data", data, "--task", "fr", "--head", cut_off)
+    assert str(cut_off) in line
+    assert "truncated" in line
+
+
+def test_a_pt_file_that_is_no_checkpoint(refused, data, tmp_path):
+    file = tmp_path / "pretrained.pt"
+    file.write_text("not a checkpoint")
+    line = refused("decode", "--backbone", tmp_path, "--data", data, "--no-heads")
+    assert f"{file} is not a PyTorch checkpoint" in line
+
+
+def test_no_bpe_model(refused, data, tmp_path):
+    shutil.copy(BACKBONE / "model.safetensors", tmp_path)
+    line = refused("decode", "--backbone", tmp_path, "--data", data, "--no-heads")
+    assert "no bpe.model" in line
+
+
+def test_an_empty_data_folder(refused, tmp_path):
+    (tmp_path / "data").mkdir()
+    line = refused("train", "--backbone", BACKBONE, "--data", tmp_path / "data", "--exp-dir", tmp_path / "exp")
+    assert "hra prepare" in line
+    assert not (tmp_path / "exp").exists(), "a refused run leaves nothing behind"
+
+
+def test_audio_that_is_no_audio(refused, exported, tmp_path):
+    file = tmp_path / "speech.wav"
+    file.write_text("not audio")
+    line = refused("decode", file, "--backbone", BACKBONE, "--head", exported / "fr.safetensors")
+    assert str(file) in line
+
+
+def test_audio_too_short_for_the_encoder(refused, exported, tmp_path):
+    import numpy
+    import soundfile
+
+    file = tmp_path / "click.wav"
+    soundfile.write(file, numpy.zeros(800), 16000)
+    line = refused("decode", file, "--backbone", BACKBONE, "--head", exported / "fr.safetensors")
+    assert "click.wav" in line
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "nearest"),
+    [("--decoding-method", "greedy", "greedy_search"), ("--decoding-method", "fast_beam", "fast_beam_search")],
+)
+def test_an_unknown_method_suggests_one(refused, data, option, value, nearest):
+    assert nearest in refused("decode", "--backbone", BACKBONE, "--data", data, "--no-heads", option, value)
+
+
+def test_heads_or_no_heads_must_be_said(refused, data):
+    assert "--no-heads" in refused("decode", "--backbone", BACKBONE, "--data", data)

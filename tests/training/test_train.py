@@ -1,0 +1,176 @@
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from speech import BACKBONE, TASKS, config, heads_of, hra
+
+from hra_cli.adapter.head_file import read_controller, read_head
+from hra_cli.backbone import load_backbone
+from hra_cli.data.tasks import load_tasks
+from hra_cli.errors import HraError
+from hra_cli.tensors import fingerprint
+from hra_cli.training.checkpoint import load_checkpoint
+from hra_cli.training.config import TrainConfig, load_config
+from hra_cli.training.runlog import read_metrics
+from hra_cli.training.trainer import Trainer, learning_rate_factor, train
+
+
+def test_training_lowers_the_loss_and_writes_what_an_experiment_holds(data, experiment):
+    records = read_metrics(experiment)
+    before, *_, after = [sum(record["loss"].values()) for record in records if record["kind"] == "dev"]
+    assert after < before
+    assert {file.name for file in (experiment / "heads").iterdir()} == {f"{task}.safetensors" for task in TASKS}
+    assert load_config(experiment) == config(data)
+    assert "epoch 2" in (experiment / "train.log").read_text()
+    assert list((experiment / "tensorboard").iterdir())
+    assert not list(experiment.rglob("*.pt")), "no pickle anywhere"
+    head = read_head(experiment / "heads" / "fr.safetensors")
+    assert (head.task, head.kind, head.hidden, head.width) == ("fr", "linear", 64, 160)
+    assert head.training["utterances"] == 24
+    assert head.training["rnnt_type"] == "modified"
+    assert head.scores["set"] == "dev"
+
+
+def test_nothing_of_the_backbone_moves(data, tmp_path):
+    trainer = Trainer(config(data, num_epochs=1), tmp_path / "exp")
+    before = {name: tensor.clone() for name, tensor in trainer.backbone.state_dict().items()}
+    adapter = fingerprint(trainer.adapter.state_dict())
+    trainer.run()
+    assert fingerprint(trainer.adapter.state_dict()) != adapter
+    after = trainer.backbone.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    features, lens = torch.randn(2, 90, 80), torch.tensor([90, 70])
+    fresh = load_backbone(BACKBONE)
+    assert torch.equal(trainer.backbone.encode(features, lens)[0], fresh.encode(features, lens)[0])
+
+
+def test_same_seed_same_bytes_and_another_seed_others(data, experiment, tmp_path):
+    train(config(data), tmp_path / "again")
+    assert heads_of(tmp_path / "again") == heads_of(experiment)
+    train(config(data, seed=2), tmp_path / "other")
+    assert heads_of(tmp_path / "other") != heads_of(experiment)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_killed_at_a_random_step_and_resumed_gives_the_same_bytes(data, experiment, tmp_path, number):
+    exp_dir = tmp_path / "exp"
+    options = ["--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, "--max-duration", 20, "--num-epochs", 2]
+    options += ["--rnnt-type", "modified", "--seed", 1, "--resume"]
+    command = [sys.executable, "-m", "hra_cli", "train", *map(str, options)]
+    interruptions = 0
+    waiting = random.Random(int(number))
+    for _ in range(20):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        frozen_was_scored = _lines(exp_dir / "metrics.jsonl")
+        while process.poll() is None and _lines(exp_dir / "metrics.jsonl") <= min(frozen_was_scored, 1):
+            time.sleep(0.05)
+        time.sleep(waiting.uniform(0.0, 2.0))
+        if interruptions < 2:
+            process.send_signal(number)
+        error = process.communicate()[1]
+        assert "Traceback" not in error
+        if process.returncode == 0:
+            break
+        assert process.returncode == (-number if number == signal.SIGKILL else 130)
+        interruptions += 1
+    assert interruptions > 0
+    assert heads_of(exp_dir) == heads_of(experiment)
+    steps = [record["step"] for record in read_metrics(exp_dir)]
+    assert steps == sorted(steps) == [record["step"] for record in read_metrics(experiment)]
+
+
+def _lines(file: Path) -> int:
+    return len(file.read_text().splitlines()) if file.is_file() else 0
+
+
+def test_resuming_a_finished_run_changes_nothing(data, experiment):
+    before = heads_of(experiment)
+    result = train(config(data), experiment, resume=True)
+    assert heads_of(experiment) == before
+    assert [row.task for row in result.rows] == list(TASKS)
+
+
+def test_an_experiment_is_not_overwritten_or_resumed_with_other_options(data, experiment):
+    with pytest.raises(HraError, match=r"already holds an experiment.*--resume"):
+        train(config(data), experiment)
+    with pytest.raises(HraError, match=r"--lr 0\.002 → 0\.01"):
+        train(config(data, lr=0.01), experiment, resume=True)
+
+
+def test_onboarding_moves_only_the_new_head(data, experiment, tmp_path):
+    joint = tmp_path / "joint"
+    train(config(data, tasks=("de",)), joint)
+    before = heads_of(joint)
+    onboarded = tmp_path / "onboarded"
+    train(config(data, tasks=("fr",), controller=str(joint / "controller.safetensors")), onboarded)
+    assert heads_of(joint) == before
+    shared = read_controller(joint / "controller.safetensors").tensors()
+    assert fingerprint(read_controller(onboarded / "controller.safetensors").tensors()) == fingerprint(shared)
+    old, new = read_head(joint / "heads" / "de.safetensors"), read_head(onboarded / "heads" / "fr.safetensors")
+    assert old.controller_fingerprint == new.controller_fingerprint
+    assert new.training["method"] == "onboarding"
+    assert bool(new.tensors["head.weight"].abs().sum() > 0)
+
+
+def test_ffn_heads_train_too(data, tmp_path):
+    train(config(data, head="ffn", hidden=16, inner=8, num_epochs=1), tmp_path / "exp")
+    head = read_head(tmp_path / "exp" / "heads" / "de.safetensors")
+    assert (head.kind, head.hidden, head.inner) == ("ffn", 16, 8)
+    assert head.num_parameters == 8 * 16 + 8 + 160 * 8 + 160
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_cuts(data, tmp_path):
+    with pytest.raises(HraError, match=r"the loss is .* at step \d+, on cuts .*(de|fr)-train-\d+") as refused:
+        train(config(data, lr=1e30, num_epochs=5), tmp_path / "exp")
+    assert "\n" not in str(refused.value)
+
+
+def test_utterances_with_fewer_frames_than_tokens_are_left_out_and_listed(data, tmp_path):
+    trainer = Trainer(config(data), tmp_path / "exp")
+    cuts = list(load_tasks(data).cuts("fr", "train"))[:3]
+    cuts[1].supervisions[0].text = "SEVEN " * 200
+    usable = trainer._usable(cuts)
+    assert [cut.id for cut in usable] == [cuts[0].id, cuts[2].id]
+    (skipped,) = trainer.skipped
+    assert (skipped.id, skipped.reason) == (cuts[1].id, "fewer encoder frames than tokens")
+
+
+def test_changed_data_are_not_resumed(data, experiment):
+    changed = load_checkpoint(experiment)
+    changed.progress.data_digest = "0" * 64
+    trainer = Trainer(config(data), experiment)
+    with pytest.raises(HraError, match="has changed since"):
+        trainer._go_on_from(changed)
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing():
+    factors = [learning_rate_factor(step / 200) for step in range(201)]
+    peak = factors.index(max(factors))
+    assert factors[peak] == pytest.approx(1.0)
+    assert factors[:peak] == sorted(factors[:peak])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    assert 0 < factors[0] < 0.2
+    assert factors[-1] == pytest.approx(0.0)
+
+
+def test_fsdd_joint_training_halves_the_errors_within_three_epochs(shared, tmp_path):
+    """The recipe trains longer, and its RESULTS.md has the figures; this is the same path on the same speech."""
+    hra("prepare", "fsdd", shared / "data" / "fsdd", "--output-dir", tmp_path / "data", "--num-jobs", "1")
+    settings = TrainConfig(
+        backbone=str(shared / "models" / "zipformer-tts-en"),
+        data=str(tmp_path / "data"),
+        max_duration=15.0,
+        num_epochs=3,
+        rnnt_type="modified",
+    )
+    result = train(settings, tmp_path / "exp")
+    before = sum(row.before.errors for row in result.rows)
+    after = sum(row.after.errors for row in result.rows)
+    assert before > 40
+    assert after <= before / 2

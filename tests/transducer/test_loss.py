@@ -1,0 +1,134 @@
+"""The pruned transducer loss."""
+
+import json
+
+import pytest
+import torch
+from builders import random_features, refused, relative_error, tiny_backbone
+from safetensors.torch import load_file
+
+from hra_cli.backbone import load_backbone
+from hra_cli.transducer.loss import RNNT_TYPES, check_rnnt_type, fits, pruned_loss
+
+TOKENS = [[3, 7, 7, 21, 4, 9, 12, 29, 1, 5], [8, 2, 11], [25, 26, 3, 3, 3, 14], [17]]
+FEATURE_LENS = [140, 60, 95, 31]
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone()
+
+
+@pytest.fixture(scope="module")
+def encoded(backbone):
+    with torch.no_grad():
+        return backbone.encode(*random_features(FEATURE_LENS))
+
+
+@pytest.mark.parametrize(
+    ("name", "streaming"),
+    [
+        ("zipformer-tiny", {}),
+        ("zipformer-tiny-causal", {"chunk_size": 16, "left_context_frames": 32}),
+        ("zipformer-tiny-ctc", {}),
+    ],
+)
+def test_losses_and_gradient_equal_icefall(shared, name, streaming):
+    folder = shared / "fixtures" / name
+    backbone = load_backbone(folder, **streaming)
+    expected = load_file(folder / "expected.safetensors")
+    tokens = json.loads((folder / "expected.json").read_text())["y"]
+    out, lens = backbone.encode(expected["features"], expected["feature_lens"], icefall_padding=True)
+    out = out.detach().requires_grad_()
+    loss = pruned_loss(backbone, out, lens, tokens)
+    assert relative_error(loss.simple, expected["simple_loss"]) < 1e-5
+    assert relative_error(loss.pruned, expected["pruned_loss"]) < 1e-5
+    assert loss.total.item() == pytest.approx(0.5 * loss.simple.item() + loss.pruned.item(), rel=1e-6)
+    (gradient,) = torch.autograd.grad(loss.total, out)
+    assert relative_error(gradient, expected["grad_encoder_out"]) < 1e-5
+
+
+@pytest.mark.parametrize("rnnt_type", RNNT_TYPES)
+def test_a_batchs_loss_is_the_sum_of_its_utterances(backbone, encoded, rnnt_type):
+    out, lens = encoded
+    together = pruned_loss(backbone, out, lens, TOKENS, rnnt_type)
+    alone = [
+        pruned_loss(backbone, out[n : n + 1, : lens[n]], lens[n : n + 1], TOKENS[n : n + 1], rnnt_type)
+        for n in range(len(TOKENS))
+    ]
+    for part in ("simple", "pruned", "total"):
+        assert getattr(together, part).item() == pytest.approx(
+            sum(getattr(loss, part).item() for loss in alone), rel=1e-5
+        )
+    assert len({round(loss.total.item(), 2) for loss in alone}) == len(alone)
+
+
+def test_the_types_give_different_finite_losses(backbone, encoded):
+    totals = [pruned_loss(backbone, *encoded, TOKENS, rnnt_type).total for rnnt_type in RNNT_TYPES]
+    assert all(bool(total.isfinite()) and total > 0 for total in totals)
+    regular, modified, constrained = (total.item() for total in totals)
+    assert abs(regular - modified) > 1
+    assert abs(modified - constrained) > 1
+    assert abs(regular - constrained) > 1
+
+
+def test_what_lies_past_an_utterances_end_has_no_part(backbone, encoded):
+    out, lens = encoded
+    disturbed = out.clone().requires_grad_()
+    with torch.no_grad():
+        for n, length in enumerate(lens.tolist()):
+            disturbed[n, length:] = 5.0
+    loss = pruned_loss(backbone, disturbed, lens, TOKENS)
+    assert loss.total.item() == pytest.approx(pruned_loss(backbone, out, lens, TOKENS).total.item(), rel=1e-6)
+    (gradient,) = torch.autograd.grad(loss.total, disturbed)
+    for n, length in enumerate(lens.tolist()):
+        assert float(gradient[n, :length].abs().min(dim=0)[0].max()) > 0
+        assert float(gradient[n, length:].abs().sum()) == 0
+
+
+@pytest.mark.parametrize("rnnt_type", RNNT_TYPES)
+def test_the_gradient_is_the_slope(rnnt_type):
+    """Central differences of the total along one random direction, in float64."""
+    backbone = tiny_backbone().double()
+    generator = torch.Generator().manual_seed(2)
+    out = torch.randn(2, 14, backbone.width, generator=generator, dtype=torch.float64).requires_grad_()
+    direction = torch.randn(out.shape, generator=generator, dtype=torch.float64)
+    lens = torch.tensor([14, 9])
+
+    def total(x):
+        return pruned_loss(backbone, x, lens, TOKENS[1:3], rnnt_type).total
+
+    (gradient,) = torch.autograd.grad(total(out), out)
+    step = 1e-5
+    with torch.no_grad():
+        slope = (total(out + step * direction) - total(out - step * direction)) / (2 * step)
+    assert abs(slope.item()) > 0.1
+    assert (gradient * direction).sum().item() == pytest.approx(slope.item(), rel=1e-5)
+
+
+def test_an_unknown_type_is_refused():
+    for rnnt_type in RNNT_TYPES:
+        check_rnnt_type(rnnt_type)
+    with refused("no such --rnnt-type: 'modifed'; did you mean 'modified'?"):
+        check_rnnt_type("modifed")
+
+
+@pytest.mark.parametrize("rnnt_type", RNNT_TYPES)
+def test_as_many_tokens_as_frames_just_fit(backbone, rnnt_type):
+    tokens = [list(range(1, 9))]
+    out = torch.randn(1, 8, backbone.width, generator=torch.Generator().manual_seed(3))
+    assert fits(8, 8)
+    assert not fits(7, 8)
+    assert not fits(0, 0)
+    loss = pruned_loss(backbone, out, torch.tensor([8]), tokens, rnnt_type)
+    assert bool(loss.total.isfinite())
+
+
+def test_an_utterance_without_tokens(backbone, encoded):
+    """Beside another one: its loss is that of blank on every frame."""
+    out, lens = encoded
+    both = pruned_loss(backbone, out[:2], lens[:2], [TOKENS[0], []])
+    first = pruned_loss(backbone, out[:1], lens[:1], TOKENS[:1])
+    logits = backbone.joiner(out[1, : lens[1]], backbone.decoder(torch.tensor([[0]]))[0])
+    expected = -logits.log_softmax(dim=-1)[:, 0].sum().item()
+    assert (both.pruned - first.pruned).item() == pytest.approx(expected, rel=1e-4)
