@@ -1,0 +1,91 @@
+"""Writes RESULTS.md from what the recipe's stages have left in the experiment folder."""
+
+import argparse
+import json
+import platform
+from pathlib import Path
+
+import torch
+
+from hra_cli import __version__
+from hra_cli.adapter.head_file import read_controller, read_head
+from hra_cli.data.tasks import load_tasks
+from hra_cli.files import write_text
+
+METHODS = ("greedy_search", "modified_beam_search", "fast_beam_search")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("exp", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--held-out", required=True)
+    parser.add_argument("--seed", required=True)
+    parser.add_argument("--command", required=True)
+    parser.add_argument("--train-conf", type=Path, required=True)
+    parser.add_argument("--onboard-conf", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    exp, held_out = arguments.exp, arguments.held_out
+
+    frozen = scores(exp / "frozen")
+    joint = {method: scores(exp / "joint" / method) for method in METHODS}
+    onboarded, exported = scores(exp / f"onboard-{held_out}"), scores(exp / "exported")
+    speakers = sorted(frozen["tasks"])
+    head = read_head(exp / "joint" / "heads" / f"{held_out}.safetensors")
+    controller = sum(p.numel() for p in read_controller(exp / "joint" / "controller.safetensors").parameters())
+    trained_on = sum(load_tasks(arguments.data).splits(speaker)["train"].utterances for speaker in speakers)
+
+    lines = [
+        "# FSDD: a head per speaker",
+        "",
+        f"Recogniser: a 3 M-parameter Zipformer that has heard synthetic speech only. Test set: the data set's own, "
+        f"{frozen['total']['words']} single digits by {len(speakers)} real speakers; trained on {trained_on}. "
+        f"A head has {head.num_parameters:,} parameters, the controller, shared by all, {controller:,}.",
+        "",
+        f"Command: `{arguments.command}`; seed {arguments.seed}; hra {__version__}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}, {torch.get_num_threads()} CPU threads.",
+        "",
+        f"Joint training: `hra train {options(arguments.train_conf)}`",
+        "",
+        f"Onboarding: `hra train {options(arguments.onboard_conf)} --controller …`, {held_out} alone, on a controller "
+        "trained on the others.",
+        "",
+        "WER in per cent:",
+        "",
+        "| | " + " | ".join(speakers) + " | all |",
+        "|---|" + "---:|" * (len(speakers) + 1),
+        row("frozen, greedy_search", frozen, speakers),
+        *(row(f"joint heads, {method}", joint[method], speakers) for method in METHODS),
+        row(f"{held_out} onboarded, greedy_search", onboarded, speakers),
+        row("the same from the exported file alone", exported, speakers),
+        "",
+        f"Joint training leaves {ratio(joint['greedy_search']['total'], frozen['total'])} of the frozen model's "
+        f"errors, onboarding {ratio(onboarded['tasks'][held_out], frozen['tasks'][held_out])} of {held_out}'s.",
+        "",
+    ]
+    notes = Path(__file__).parent / "notes.md"
+    write_text(arguments.output, "\n".join(lines) + ("\n" + notes.read_text() if notes.is_file() else ""))
+    print(f"{arguments.output} written")
+
+
+def scores(folder: Path) -> dict:
+    return json.loads((folder / "wer.json").read_text())
+
+
+def options(conf: Path) -> str:
+    return " ".join(conf.read_text().split())
+
+
+def row(name: str, found: dict, speakers: list) -> str:
+    cells = [f"{found['tasks'][speaker]['wer']:.1f}" if speaker in found["tasks"] else "" for speaker in speakers]
+    total = f"{found['total']['wer']:.1f}" if len(found["tasks"]) == len(speakers) else ""
+    return "| " + " | ".join([name, *cells, total]) + " |"
+
+
+def ratio(after: dict, before: dict) -> str:
+    return f"{after['errors']} of {before['errors']}"
+
+
+if __name__ == "__main__":
+    main()
