@@ -38,7 +38,8 @@ class Recogniser:
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """encoder_out (N, T, C) and its lengths (N,). Raises HraError for a task without a head."""
         after_layer = None if self.adapter is None else self.adapter.for_tasks(batch.tasks)
-        return self.backbone.encode(batch.features, batch.feature_lens, after_layer)
+        device = self.backbone.device
+        return self.backbone.encode(batch.features.to(device), batch.feature_lens.to(device), after_layer)
 
     def utterances(self, batch: Batch, tokens: list[list[int]]) -> list[Utterance]:
         """References and hypotheses of a batch, word by word."""

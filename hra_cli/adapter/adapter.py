@@ -86,7 +86,7 @@ def new_adapter(
     width: int,
     hidden: int = 64,
     head: str = "linear",
-    inner: int = 16,
+    inner: int = 64,
     seed: int = 42,
     controller: Optional[Controller] = None,
 ) -> Adapter:

@@ -220,16 +220,11 @@ class Trainer:
         loss = pruned_loss(self.backbone, encoder_out, lens, tokens, self.config.rnnt_type)
         frames = int(lens.sum())
         value = loss.total.item()
-        if not math.isfinite(value):
-            ids = ", ".join(batch.ids)
-            self.log.say(f"the loss is {value} at step {progress.step + 1}; cuts: {ids}")
-            raise HraError(
-                f"the loss is {value} at step {progress.step + 1}, on cuts {ids}; "
-                "look at these cuts, or train with a lower --lr into a new folder"
-            )
+        self._check_finite("loss", value, batch)
         self.optimizer.zero_grad(set_to_none=True)
         (loss.total / frames).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], GRADIENT_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], GRADIENT_NORM).item()
+        self._check_finite("gradient's norm", norm, batch)
         self.optimizer.step()
 
         progress.step += 1
@@ -243,10 +238,16 @@ class Trainer:
                 loss=value / frames,
                 simple_loss=loss.simple.item() / frames,
                 pruned_loss=loss.pruned.item() / frames,
-                gradient_norm=norm.item(),
+                gradient_norm=norm,
                 lr=self.optimizer.param_groups[0]["lr"],
             )
         return value / frames
+
+    def _check_finite(self, what: str, value: float, batch: Batch) -> None:
+        if not math.isfinite(value):
+            found = f"the {what} is {value} at step {self.progress.step + 1}, on cuts {', '.join(batch.ids)}"
+            self.log.say(found)
+            raise HraError(f"{found}; look at these cuts, or train with a lower --lr into a new folder")
 
     def _end_epoch(self) -> None:
         progress = self.progress

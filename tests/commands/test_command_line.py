@@ -48,11 +48,17 @@ def recogs(folder, split="test", suffix="greedy_search"):
     return {match.group(1): ast.literal_eval(match.group(2)) for match in matches if match}
 
 
-def test_version_and_help():
-    assert re.fullmatch(r"hra \d+\.\d+\.\d+\n", hra("--version").stdout)
+def test_version_and_help(capsys):
+    def shown(*arguments):
+        with pytest.raises(SystemExit) as stopped:
+            main(list(arguments))
+        assert stopped.value.code == 0
+        return capsys.readouterr().out
+
+    assert re.fullmatch(r"hra \d+\.\d+\.\d+\n", shown("--version"))
     for command in ("prepare", "train", "decode", "export-head", "info"):
-        assert command in hra("--help").stdout
-        assert "Usage:" in hra(command, "--help").stdout
+        assert command in shown("--help")
+        assert "Usage:" in shown(command, "--help")
 
 
 @pytest.mark.parametrize("method", ["greedy_search", "modified_beam_search", "fast_beam_search"])

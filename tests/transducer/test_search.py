@@ -156,7 +156,9 @@ def test_an_utterance_of_one_frame(backbone, method):
     assert lens.tolist() == [1]
     logits = backbone.joiner(out[0, 0], backbone.decoder(torch.tensor([[-1, 0]]), need_pad=False)[0, 0])
     assert int(logits.argmax()) > 0
-    assert search(method, backbone, out, lens) == [[int(logits.argmax())]]
+    # k2's lattices end with a blank, for which a single frame leaves no room.
+    expected = [] if method == "fast_beam_search" else [int(logits.argmax())]
+    assert search(method, backbone, out, lens) == [expected]
 
 
 @pytest.mark.parametrize("method", METHODS)
