@@ -43,7 +43,11 @@ def load_recogniser(
     if exp_dir is not None and heads:
         raise HraError("give --exp-dir or --head, not both")
     chosen = experiment_heads(exp_dir, tasks) if exp_dir else _named([read_head(file) for file in heads or ()], tasks)
-    shared = experiment_controller(exp_dir) if exp_dir else read_controller(controller) if controller else None
+    shared = None
+    if exp_dir is not None:
+        shared = experiment_controller(exp_dir, model.fingerprint)
+    elif controller is not None:
+        shared = read_controller(controller, model.fingerprint)
     adapter = adapter_from_heads(chosen, model.fingerprint, model.width, tokenizer.fingerprint, shared)
     return Recogniser(model, tokenizer, adapter)
 

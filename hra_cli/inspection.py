@@ -68,8 +68,8 @@ def _describe_head(path: Path) -> Description:
 
 
 def _describe_controller(path: Path) -> Description:
-    controller = read_controller(path)
     metadata = read_safetensors(path)[1]
+    controller = read_controller(path, metadata.get("backbone_fingerprint", ""))
     facts = {
         "width": str(controller.width),
         "hidden": str(controller.hidden),

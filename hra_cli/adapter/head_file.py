@@ -152,8 +152,11 @@ def as_dtype(head: Head, dtype: str) -> Head:
     )
 
 
-def read_controller(file: Path) -> Controller:
-    """A controller from its own file, or from a head file that bundles one. Raises HraError where there is none."""
+def read_controller(file: Path, backbone_fingerprint: str) -> Controller:
+    """A controller for that backbone, from its own file or from a head file that bundles one.
+
+    Raises HraError where there is none, or it belongs to another backbone.
+    """
     tensors, metadata = read_safetensors(file)
     own = {name: tensor for name, tensor in tensors.items() if name.startswith("controller.")}
     if metadata.get("format") == HEAD_FORMAT:
@@ -166,6 +169,8 @@ def read_controller(file: Path) -> Controller:
             raise HraError(f"{file}: controller.weight is missing or no matrix; export it again")
         hidden, width = own["controller.weight"].shape
         _check_shapes(file, own, _CONTROLLER_SHAPES, {"hidden": hidden, "width": width})
+    if metadata.get("backbone_fingerprint") != backbone_fingerprint:
+        raise HraError(f"the controller in {file} belongs to another backbone; use the recogniser it was trained on")
     return controller_from(own)
 
 

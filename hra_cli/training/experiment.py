@@ -25,9 +25,9 @@ def experiment_heads(exp_dir: Path, tasks: Optional[list[str]] = None) -> list[H
     return [read_head(files[task]) for task in (tasks or files)]
 
 
-def experiment_controller(exp_dir: Path) -> Controller:
+def experiment_controller(exp_dir: Path, backbone_fingerprint: str) -> Controller:
     """The controller that the experiment's heads are for. Raises HraError where it is not there."""
-    return read_controller(exp_dir / "controller.safetensors")
+    return read_controller(exp_dir / "controller.safetensors", backbone_fingerprint)
 
 
 def export_head(exp_dir: Path, task: str, output: Path, bundle: bool = True, dtype: str = "float32") -> Head:
@@ -39,7 +39,8 @@ def export_head(exp_dir: Path, task: str, output: Path, bundle: bool = True, dty
         raise HraError(f"{output}: a head file's name ends in .safetensors")
     (head,) = experiment_heads(exp_dir, [task])
     if bundle:
-        head = dataclasses.replace(head, controller=experiment_controller(exp_dir).tensors())
+        controller = experiment_controller(exp_dir, head.backbone_fingerprint)
+        head = dataclasses.replace(head, controller=controller.tensors())
     head.other["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     head = as_dtype(head, dtype)
     write_head(output, head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
 
@@ -12,9 +12,8 @@ import torch
 from lhotse import CutSet
 from lhotse.utils import compute_num_frames
 from rich.progress import Progress as ProgressBar
-from torch import Tensor
 
-from hra_cli.adapter import new_adapter
+from hra_cli.adapter import Controller, new_adapter
 from hra_cli.adapter.head_file import (
     Head,
     controller_fingerprint,
@@ -35,6 +34,7 @@ from hra_cli.recogniser import Recogniser
 from hra_cli.scoring.tables import BeforeAfter
 from hra_cli.scoring.wer import ErrorCounts, Scores, Utterance, score
 from hra_cli.training.augment import Augment
+from hra_cli.training.best import BestEpochs
 from hra_cli.training.checkpoint import Checkpoint, Progress, load_checkpoint, restore, save_checkpoint
 from hra_cli.training.config import CONFIG_NAME, TrainConfig, differences, load_config, save_config
 from hra_cli.training.interrupt import StopRequest
@@ -98,7 +98,7 @@ class Trainer:
         )
         self.tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
         self.frozen = Recogniser(self.backbone, self.tokenizer)
-        controller = read_controller(Path(config.controller)) if config.controller else None
+        controller = self._controller()
         self.adapter = new_adapter(
             self.tasks, self.backbone.width, config.hidden, config.head, config.inner, config.seed, controller
         )
@@ -107,9 +107,9 @@ class Trainer:
         self.skipped: list[Skipped] = []
         self.train_cuts = self._usable(_cuts_of(index, self.tasks, "train"))
         self.dev_plan = decoding_batches(self._usable(_cuts_of(index, self.tasks, "dev")), 2 * config.max_duration)
-        if not self.train_cuts:
-            left_out = ", ".join(map(str, self.skipped[:3])) or "none"
-            raise HraError(f"no utterance of {config.data} can be trained on; left out: {left_out}")
+        for task in self.tasks:
+            if not self._utterances(task):
+                raise HraError(f"task '{task}' has no utterance to train on in {config.data}; train others with --task")
         self.optimizer = torch.optim.AdamW(
             [parameter for parameter in self.adapter.parameters() if parameter.requires_grad],
             lr=config.lr,
@@ -118,7 +118,7 @@ class Trainer:
         self.augment = Augment() if config.spec_augment else None
 
         self.progress = Progress(data_digest=_digest(self.train_cuts))
-        self.best: dict[str, Tensor] = {}
+        self.best = BestEpochs(self.tasks, each_its_own=self.onboarding)
         checkpoint = load_checkpoint(exp_dir)
         self.resumed = checkpoint is not None
         if checkpoint is not None:
@@ -143,7 +143,13 @@ class Trainer:
         if checkpoint.progress.data_digest != self.progress.data_digest:
             raise HraError(f"{self.config.data} has changed since {self.exp_dir} was begun; train into a new folder")
         restore(checkpoint, self.adapter, self.optimizer)
-        self.progress, self.best = checkpoint.progress, checkpoint.best
+        self.progress = checkpoint.progress
+        self.best.kept, self.best.tensors = checkpoint.progress.best, checkpoint.best
+
+    def _controller(self) -> Optional[Controller]:
+        if self.config.controller is None:
+            return None
+        return read_controller(Path(self.config.controller), self.backbone.fingerprint)
 
     def _usable(self, cuts: list) -> CutSet:
         """Leaves out what the loss cannot be computed for."""
@@ -176,7 +182,7 @@ class Trainer:
 
     def _score_frozen(self) -> None:
         scores, losses = self._validate(self.frozen)
-        self.progress.frozen = _as_dict(scores, self.tasks)
+        self.progress.frozen = {task: asdict(scores.tasks.get(task, ErrorCounts())) for task in self.tasks}
         self._record_dev(0, scores, losses)
         self._save()
 
@@ -256,7 +262,7 @@ class Trainer:
         progress.loss_sum, progress.loss_frames = 0.0, 0
         scores, losses = self._validate(self.recogniser)
         self._record_dev(progress.epoch, scores, losses, train_loss)
-        self._keep_best(scores, losses)
+        self.best.offer(self.adapter, progress.epoch, progress.step, scores, losses)
         self._write_files()
         self._save()
 
@@ -293,36 +299,6 @@ class Trainer:
         trained = "frozen model" if train_loss is None else f"training loss {train_loss:.4f} a frame"
         self.log.say(f"epoch {epoch}: {trained}; dev WER {scores.total.wer:.2f} % ({shown})")
 
-    def _keep_best(self, scores: Scores, losses: dict[str, float]) -> None:
-        """Keeps this epoch where it has the fewest dev errors, on a tie the lower dev loss.
-
-        When heads are trained on a frozen controller each task keeps its own best epoch. When the controller
-        moves too, one epoch is kept for all tasks: a head works only with the controller of its own epoch.
-        """
-        groups = [[task] for task in self.tasks] if self.onboarding else [self.tasks]
-        state = self.adapter.state_dict()
-        for group in groups:
-            errors = sum(scores.tasks.get(task, ErrorCounts()).errors for task in group)
-            key = [errors, sum(losses[task] for task in group)]
-            if group[0] in self.progress.best and key > self.progress.best[group[0]]["key"]:
-                continue
-            if not self.best:
-                self.best = {name: tensor.clone() for name, tensor in state.items()}
-            for name, tensor in state.items():
-                if name.startswith("bank."):
-                    for task in group:
-                        self.best[name][self.tasks.index(task)] = tensor[self.tasks.index(task)]
-                else:
-                    self.best[name].copy_(tensor)
-            for task in group:
-                counts = scores.tasks.get(task, ErrorCounts())
-                self.progress.best[task] = {
-                    "epoch": self.progress.epoch,
-                    "step": self.progress.step,
-                    "key": key,
-                    "scores": _counts_as_dict(counts),
-                }
-
     def _write_files(self) -> None:
         """controller.safetensors and heads/ as of the best epochs; the same run always writes the same bytes."""
         best = new_adapter(
@@ -332,11 +308,11 @@ class Trainer:
             self.config.head,
             self.config.inner,
         )
-        best.load_state_dict(self.best)
+        best.load_state_dict(self.best.tensors)
         controller = best.controller.tensors()
         write_controller(self.exp_dir / "controller.safetensors", best.controller, self.backbone.fingerprint)
         for number, task in enumerate(self.tasks):
-            kept = self.progress.best[task]
+            kept = self.best.kept[task]
             head = Head(
                 task=task,
                 kind=best.bank.kind,
@@ -373,7 +349,8 @@ class Trainer:
         return sum(1 for cut in self.train_cuts if cut.custom["task"] == task)
 
     def _save(self) -> None:
-        save_checkpoint(self.exp_dir, self.progress, self.adapter, self.best, self.optimizer)
+        self.progress.best = self.best.kept
+        save_checkpoint(self.exp_dir, self.progress, self.adapter, self.best.tensors, self.optimizer)
 
     def _result(self) -> TrainResult:
         rows = [
@@ -381,14 +358,14 @@ class Trainer:
                 task,
                 self.adapter.bank.parameters_per_task,
                 ErrorCounts(**self.progress.frozen[task]),
-                ErrorCounts(**self.progress.best[task]["scores"]),
+                ErrorCounts(**self.best.kept[task]["scores"]),
             )
             for task in self.tasks
         ]
         return TrainResult(
             rows=rows,
             controller_parameters=sum(p.numel() for p in self.adapter.controller.parameters()),
-            best_epochs={task: self.progress.best[task]["epoch"] for task in self.tasks},
+            best_epochs={task: self.best.kept[task]["epoch"] for task in self.tasks},
             num_epochs=self.config.num_epochs,
             skipped=self.skipped,
         )
@@ -411,19 +388,6 @@ def _digest(cuts: CutSet) -> str:
     for cut in cuts:
         digest.update(f"{cut.id}\t{cut.duration}\t{cut.supervisions[0].text}\n".encode())
     return digest.hexdigest()
-
-
-def _counts_as_dict(counts: ErrorCounts) -> dict[str, int]:
-    return {
-        "insertions": counts.insertions,
-        "deletions": counts.deletions,
-        "substitutions": counts.substitutions,
-        "words": counts.words,
-    }
-
-
-def _as_dict(scores: Scores, tasks: list[str]) -> dict[str, dict[str, int]]:
-    return {task: _counts_as_dict(scores.tasks.get(task, ErrorCounts())) for task in tasks}
 
 
 def _wer(counts: dict[str, int]) -> Optional[float]:

@@ -208,20 +208,22 @@ def test_numbers_that_do_not_fit_are_refused():
 def test_a_controllers_own_file(tmp_path):
     controller = random_adapter(TASKS, WIDTH).controller
     write_controller(tmp_path / "controller.safetensors", controller, BACKBONE)
-    again = read_controller(tmp_path / "controller.safetensors")
+    again = read_controller(tmp_path / "controller.safetensors", BACKBONE)
     assert controller_fingerprint(again.tensors()) == controller_fingerprint(controller.tensors())
     with safe_open(tmp_path / "controller.safetensors", "pt") as opened:
         assert opened.metadata()["controller_fingerprint"] == controller_fingerprint(controller.tensors())
     with refused("is not a file of format hra-head"):
         read_head(tmp_path / "controller.safetensors")
+    with refused("belongs to another backbone"):
+        read_controller(tmp_path / "controller.safetensors", "0" * 64)
 
 
 def test_the_controller_of_a_head_file(tmp_path, file):
-    controller = read_controller(file)
+    controller = read_controller(file, read_head(file).backbone_fingerprint)
     assert controller_fingerprint(controller.tensors()) == read_head(file).controller_fingerprint
     write_head(tmp_path / "bare.safetensors", make_head(bundled=False))
     with refused("this head has no controller; export it without --no-controller"):
-        read_controller(tmp_path / "bare.safetensors")
+        read_controller(tmp_path / "bare.safetensors", BACKBONE)
 
 
 def test_a_later_format_is_refused(tmp_path, file):
@@ -262,7 +264,7 @@ def test_wrong_metadata_are_refused(tmp_path, file, metadata, message):
 
 def test_a_safetensors_file_of_another_program_is_refused(tmp_path):
     save_file({"head.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
-    for read in (read_head, read_controller):
+    for read in (read_head, lambda path: read_controller(path, BACKBONE)):
         with refused(r"other\.safetensors is not a file of format hra-.* \(its format: none\)"):
             read(tmp_path / "other.safetensors")
 
@@ -299,7 +301,7 @@ def test_a_damaged_or_missing_file_is_refused(file):
     whole = file.read_bytes()
     for content in (b"", whole[:7], whole[:100], whole[: len(whole) // 2], whole[:-1], b"x" * 300):
         file.write_bytes(content)
-        for read in (read_head, read_controller):
+        for read in (read_head, lambda path: read_controller(path, BACKBONE)):
             with refused("is not a safetensors file, or is truncated"):
                 read(file)
     file.unlink()

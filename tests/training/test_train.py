@@ -1,4 +1,6 @@
+import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from speech import BACKBONE, TASKS, config, heads_of, hra
 
-from hra_cli.adapter.head_file import read_controller, read_head
+from hra_cli.adapter.head_file import read_head
 from hra_cli.backbone import load_backbone
 from hra_cli.data.tasks import load_tasks
 from hra_cli.errors import HraError
-from hra_cli.tensors import fingerprint
+from hra_cli.tensors import fingerprint, read_safetensors, write_safetensors
 from hra_cli.training.checkpoint import load_checkpoint
 from hra_cli.training.config import TrainConfig, load_config
 from hra_cli.training.runlog import read_metrics
@@ -110,8 +113,8 @@ def test_onboarding_moves_only_the_new_head(data, experiment, tmp_path):
     onboarded = tmp_path / "onboarded"
     train(config(data, tasks=("fr",), controller=str(joint / "controller.safetensors")), onboarded)
     assert heads_of(joint) == before
-    shared = read_controller(joint / "controller.safetensors").tensors()
-    assert fingerprint(read_controller(onboarded / "controller.safetensors").tensors()) == fingerprint(shared)
+    shared, again = (load_file(exp_dir / "controller.safetensors") for exp_dir in (joint, onboarded))
+    assert fingerprint(again) == fingerprint(shared)
     old, new = read_head(joint / "heads" / "de.safetensors"), read_head(onboarded / "heads" / "fr.safetensors")
     assert old.controller_fingerprint == new.controller_fingerprint
     assert new.training["method"] == "onboarding"
@@ -174,3 +177,21 @@ def test_fsdd_joint_training_halves_the_errors_within_three_epochs(shared, tmp_p
     after = sum(row.after.errors for row in result.rows)
     assert before > 40
     assert after <= before / 2
+
+
+def test_a_task_without_training_utterances_is_refused(data, tmp_path):
+    lonely = tmp_path / "data"
+    shutil.copytree(data, lonely)
+    index = json.loads((lonely / "tasks.json").read_text())
+    del index["tasks"]["fr"]["train"]
+    (lonely / "tasks.json").write_text(json.dumps(index))
+    with pytest.raises(HraError, match="task 'fr' has no utterance to train on"):
+        train(config(lonely), tmp_path / "exp")
+    assert not (tmp_path / "exp").exists()
+
+
+def test_a_controller_of_another_backbone_is_refused(data, experiment, tmp_path):
+    controller = read_safetensors(experiment / "controller.safetensors")
+    write_safetensors(tmp_path / "other.safetensors", controller[0], {**controller[1], "backbone_fingerprint": "0"})
+    with pytest.raises(HraError, match="belongs to another backbone"):
+        train(config(data, controller=str(tmp_path / "other.safetensors")), tmp_path / "exp")

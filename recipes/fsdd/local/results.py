@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 
 from hra_cli import __version__
-from hra_cli.adapter.head_file import read_controller, read_head
+from hra_cli.adapter.head_file import read_head
 from hra_cli.data.tasks import load_tasks
 from hra_cli.files import write_text
+from hra_cli.training.experiment import experiment_controller
 
 METHODS = ("greedy_search", "modified_beam_search", "fast_beam_search")
 
@@ -33,7 +34,7 @@ def main() -> None:
     onboarded, exported = scores(exp / f"onboard-{held_out}"), scores(exp / "exported")
     speakers = sorted(frozen["tasks"])
     head = read_head(exp / "joint" / "heads" / f"{held_out}.safetensors")
-    controller = sum(p.numel() for p in read_controller(exp / "joint" / "controller.safetensors").parameters())
+    controller = sum(p.numel() for p in experiment_controller(exp / "joint", head.backbone_fingerprint).parameters())
     trained_on = sum(load_tasks(arguments.data).splits(speaker)["train"].utterances for speaker in speakers)
 
     lines = [
