@@ -90,7 +90,7 @@ def full_step(backbone: Backbone, features: Tensor, lens: Tensor, tokens: list[l
 
 def update(backbone, features, lens, tokens, optimizer, after_layer) -> None:  # type: ignore[no-untyped-def]
     encoder_out, encoder_out_lens = backbone.encode(features, lens, after_layer)
-    loss = pruned_loss(backbone, encoder_out, encoder_out_lens, tokens)
+    loss = pruned_loss(backbone, encoder_out, encoder_out_lens, tokens).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.total.backward()
     optimizer.step()

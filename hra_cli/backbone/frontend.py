@@ -51,6 +51,6 @@ class Frontend(nn.Module):
             x = swoosh_r(conv(x))
         if not icefall_padding and bool((lens < x.shape[2]).any()):
             # The 7×7 convolution would otherwise mix what it finds past an utterance's end into its last frames.
-            x = x.masked_fill(padding_mask(lens, x.shape[2])[:, None, :, None], 0.0)
+            x = x.masked_fill_(padding_mask(lens, x.shape[2])[:, None, :, None], 0.0)
         x = self.convnext(x)
         return self.out_norm(self.out(x.transpose(1, 2).flatten(2)))

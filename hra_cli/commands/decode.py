@@ -54,13 +54,18 @@ def decode(
     check_method(decoding_method)
     if bool(audio) == (data is not None):
         raise HraError("give audio files or --data, one of them")
-    if no_heads == bool(exp_dir or head):
+    if not (no_heads or exp_dir or head):
         raise HraError("give heads with --exp-dir or --head, or decode the frozen model with --no-heads")
+    if no_heads and head:
+        raise HraError("give --head or --no-heads, not both")
     search_options = SearchOptions(beam_size, beam, max_contexts, max_states)
     tasks = task or None
     if data is not None:
         index = load_tasks(data)
-        tasks = index.select(tasks)
+        tasks = index.select(tasks) if tasks else index.with_split(split)
+        if not task and len(tasks) < len(index.names):
+            without = ", ".join(name for name in index.names if name not in tasks)
+            typer.echo(f"without a {split} split, not decoded: {without}", err=True)
         cuts = CutSet.from_cuts(cut for name in tasks for cut in index.cuts(name, split))
     else:
         cuts = audio_file_cuts(audio or [])

@@ -69,6 +69,13 @@ class TaskIndex:
             self.splits(name)
         return list(dict.fromkeys(names))
 
+    def with_split(self, split: str) -> list[str]:
+        """The tasks that have that split, sorted. Raises `HraError` for a split that none has."""
+        found = [task for task in self.names if split in self.tasks[task]]
+        if not found:
+            raise HraError(f"no task in {self.data_dir} has a {split} split{did_you_mean(split, SPLITS)}")
+        return found
+
     def cuts(self, task: str, split: str) -> CutSet:
         """The cuts of a task's split, opened lazily. Each has one supervision and `cut.custom["task"]`.
 

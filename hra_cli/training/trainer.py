@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
@@ -39,7 +40,7 @@ from hra_cli.training.checkpoint import Checkpoint, Progress, load_checkpoint, r
 from hra_cli.training.config import CONFIG_NAME, TrainConfig, differences, load_config, save_config
 from hra_cli.training.interrupt import StopRequest
 from hra_cli.training.runlog import RunLog
-from hra_cli.transducer.loss import check_rnnt_type, pruned_loss
+from hra_cli.transducer.loss import check_rnnt_type, fits, pruned_loss
 from hra_cli.transducer.search import SearchOptions, greedy_search
 
 SAVE_EVERY = 50  # steps between checkpoints
@@ -107,8 +108,9 @@ class Trainer:
         self.skipped: list[Skipped] = []
         self.train_cuts = self._usable(_cuts_of(index, self.tasks, "train"))
         self.dev_plan = decoding_batches(self._usable(_cuts_of(index, self.tasks, "dev")), 2 * config.max_duration)
+        self.utterances = Counter(cut.custom["task"] for cut in self.train_cuts)
         for task in self.tasks:
-            if not self._utterances(task):
+            if task not in self.utterances:
                 raise HraError(f"task '{task}' has no utterance to train on in {config.data}; train others with --task")
         self.optimizer = torch.optim.AdamW(
             [parameter for parameter in self.adapter.parameters() if parameter.requires_grad],
@@ -161,7 +163,7 @@ class Trainer:
             unknown = self.tokenizer.unknown_characters(text)
             if unknown:
                 self.skipped.append(Skipped(cut.id, "characters the tokenizer lacks", unknown))
-            elif frames < max(tokens, 1):
+            elif not fits(frames, tokens):
                 self.skipped.append(Skipped(cut.id, "fewer encoder frames than tokens", f"{frames} < {tokens}"))
             else:
                 usable.append(cut)
@@ -223,7 +225,7 @@ class Trainer:
             batch.features = self.augment(batch.features, batch.feature_lens, seed)
         encoder_out, lens = self.recogniser.encode(batch)
         tokens = [self.tokenizer.encode(text) for text in batch.texts]
-        loss = pruned_loss(self.backbone, encoder_out, lens, tokens, self.config.rnnt_type)
+        loss = pruned_loss(self.backbone, encoder_out, lens, tokens, self.config.rnnt_type).sum()
         frames = int(lens.sum())
         value = loss.total.item()
         self._check_finite("loss", value, batch)
@@ -275,11 +277,10 @@ class Trainer:
             encoder_out, lens = recogniser.encode(batch)
             hyps = greedy_search(self.backbone, encoder_out, lens, SearchOptions())
             utterances += recogniser.utterances(batch, hyps)
-            for task in sorted(set(batch.tasks)):
-                chosen = [n for n, other in enumerate(batch.tasks) if other == task]
-                tokens = [self.tokenizer.encode(batch.texts[n]) for n in chosen]
-                loss = pruned_loss(self.backbone, encoder_out[chosen], lens[chosen], tokens, self.config.rnnt_type)
-                losses[task] += loss.total.item()
+            tokens = [self.tokenizer.encode(text) for text in batch.texts]
+            loss = pruned_loss(self.backbone, encoder_out, lens, tokens, self.config.rnnt_type)
+            for task, value in zip(batch.tasks, loss.total.tolist()):
+                losses[task] += value
         return score(utterances), losses
 
     def _record_dev(
@@ -326,7 +327,7 @@ class Trainer:
                 training={
                     "method": "onboarding" if self.onboarding else "joint",
                     "tasks": len(self.tasks),
-                    "utterances": self._utterances(task),
+                    "utterances": self.utterances[task],
                     "epoch": kept["epoch"],
                     "num_epochs": self.config.num_epochs,
                     "steps": kept["step"],
@@ -344,9 +345,6 @@ class Trainer:
                 },
             )
             write_head(self.exp_dir / "heads" / f"{task}.safetensors", head)
-
-    def _utterances(self, task: str) -> int:
-        return sum(1 for cut in self.train_cuts if cut.custom["task"] == task)
 
     def _save(self) -> None:
         self.progress.best = self.best.kept

@@ -23,11 +23,18 @@ PRUNE_RANGE = 5
 
 @dataclass
 class Loss:
-    """Sums over the batch: simple and pruned loss, and 0.5 · simple + pruned."""
+    """simple and pruned, (N,) by utterance, or () as sums; `total` is 0.5 · simple + pruned."""
 
-    total: Tensor
     simple: Tensor
     pruned: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return SIMPLE_LOSS_SCALE * self.simple + self.pruned
+
+    def sum(self) -> Loss:
+        """Over the batch."""
+        return Loss(self.simple.sum(), self.pruned.sum())
 
 
 def check_rnnt_type(rnnt_type: str) -> None:
@@ -42,9 +49,10 @@ def pruned_loss(
     tokens: list[list[int]],
     rnnt_type: str = "regular",
 ) -> Loss:
-    """encoder_out (N, T, C), encoder_out_lens (N,), tokens of each utterance without blank: sums over the batch.
+    """encoder_out (N, T, C), encoder_out_lens (N,), tokens of each utterance without blank: the loss by
+    utterance.
 
-    Every utterance must have at least as many frames as tokens; see `fits`.
+    Every utterance must have at least as many frames as tokens.
     """
     device = encoder_out.device
     lens = torch.tensor([len(utterance) for utterance in tokens], device=device)
@@ -70,7 +78,7 @@ def pruned_loss(
         am_only_scale=AM_SCALE,
         boundary=boundary,
         rnnt_type=rnnt_type,
-        reduction="sum",
+        reduction="none",
         return_grad=True,
     )
     ranges = k2.get_rnnt_prune_ranges(px_grad=px_grad, py_grad=py_grad, boundary=boundary, s_range=PRUNE_RANGE)
@@ -87,9 +95,9 @@ def pruned_loss(
         termination_symbol=BLANK,
         boundary=boundary,
         rnnt_type=rnnt_type,
-        reduction="sum",
+        reduction="none",
     )
-    return Loss(SIMPLE_LOSS_SCALE * simple + pruned, simple, pruned)
+    return Loss(simple, pruned)
 
 
 def fits(num_frames: int, num_tokens: int) -> bool:

@@ -224,3 +224,8 @@ def test_an_unknown_method_suggests_one(refused, data, option, value, nearest):
 
 def test_heads_or_no_heads_must_be_said(refused, data):
     assert "--no-heads" in refused("decode", "--backbone", BACKBONE, "--data", data)
+
+
+def test_a_split_that_is_not_there(refused, data):
+    line = refused("decode", "--backbone", BACKBONE, "--data", data, "--no-heads", "--split", "tset")
+    assert "did you mean 'test'?" in line

@@ -40,7 +40,7 @@ def test_losses_and_gradient_equal_icefall(shared, name, streaming):
     tokens = json.loads((folder / "expected.json").read_text())["y"]
     out, lens = backbone.encode(expected["features"], expected["feature_lens"], icefall_padding=True)
     out = out.detach().requires_grad_()
-    loss = pruned_loss(backbone, out, lens, tokens)
+    loss = pruned_loss(backbone, out, lens, tokens).sum()
     assert relative_error(loss.simple, expected["simple_loss"]) < 1e-5
     assert relative_error(loss.pruned, expected["pruned_loss"]) < 1e-5
     assert loss.total.item() == pytest.approx(0.5 * loss.simple.item() + loss.pruned.item(), rel=1e-6)
@@ -51,9 +51,9 @@ def test_losses_and_gradient_equal_icefall(shared, name, streaming):
 @pytest.mark.parametrize("rnnt_type", RNNT_TYPES)
 def test_a_batchs_loss_is_the_sum_of_its_utterances(backbone, encoded, rnnt_type):
     out, lens = encoded
-    together = pruned_loss(backbone, out, lens, TOKENS, rnnt_type)
+    together = pruned_loss(backbone, out, lens, TOKENS, rnnt_type).sum()
     alone = [
-        pruned_loss(backbone, out[n : n + 1, : lens[n]], lens[n : n + 1], TOKENS[n : n + 1], rnnt_type)
+        pruned_loss(backbone, out[n : n + 1, : lens[n]], lens[n : n + 1], TOKENS[n : n + 1], rnnt_type).sum()
         for n in range(len(TOKENS))
     ]
     for part in ("simple", "pruned", "total"):
@@ -64,7 +64,7 @@ def test_a_batchs_loss_is_the_sum_of_its_utterances(backbone, encoded, rnnt_type
 
 
 def test_the_types_give_different_finite_losses(backbone, encoded):
-    totals = [pruned_loss(backbone, *encoded, TOKENS, rnnt_type).total for rnnt_type in RNNT_TYPES]
+    totals = [pruned_loss(backbone, *encoded, TOKENS, rnnt_type).sum().total for rnnt_type in RNNT_TYPES]
     assert all(bool(total.isfinite()) and total > 0 for total in totals)
     regular, modified, constrained = (total.item() for total in totals)
     assert abs(regular - modified) > 1
@@ -78,8 +78,8 @@ def test_what_lies_past_an_utterances_end_has_no_part(backbone, encoded):
     with torch.no_grad():
         for n, length in enumerate(lens.tolist()):
             disturbed[n, length:] = 5.0
-    loss = pruned_loss(backbone, disturbed, lens, TOKENS)
-    assert loss.total.item() == pytest.approx(pruned_loss(backbone, out, lens, TOKENS).total.item(), rel=1e-6)
+    loss = pruned_loss(backbone, disturbed, lens, TOKENS).sum()
+    assert loss.total.item() == pytest.approx(pruned_loss(backbone, out, lens, TOKENS).sum().total.item(), rel=1e-6)
     (gradient,) = torch.autograd.grad(loss.total, disturbed)
     for n, length in enumerate(lens.tolist()):
         assert float(gradient[n, :length].abs().min(dim=0)[0].max()) > 0
@@ -96,7 +96,7 @@ def test_the_gradient_is_the_slope(rnnt_type):
     lens = torch.tensor([14, 9])
 
     def total(x):
-        return pruned_loss(backbone, x, lens, TOKENS[1:3], rnnt_type).total
+        return pruned_loss(backbone, x, lens, TOKENS[1:3], rnnt_type).sum().total
 
     (gradient,) = torch.autograd.grad(total(out), out)
     step = 1e-5
@@ -120,15 +120,15 @@ def test_as_many_tokens_as_frames_just_fit(backbone, rnnt_type):
     assert fits(8, 8)
     assert not fits(7, 8)
     assert not fits(0, 0)
-    loss = pruned_loss(backbone, out, torch.tensor([8]), tokens, rnnt_type)
+    loss = pruned_loss(backbone, out, torch.tensor([8]), tokens, rnnt_type).sum()
     assert bool(loss.total.isfinite())
 
 
 def test_an_utterance_without_tokens(backbone, encoded):
     """Beside another one: its loss is that of blank on every frame."""
     out, lens = encoded
-    both = pruned_loss(backbone, out[:2], lens[:2], [TOKENS[0], []])
-    first = pruned_loss(backbone, out[:1], lens[:1], TOKENS[:1])
+    both = pruned_loss(backbone, out[:2], lens[:2], [TOKENS[0], []]).sum()
+    first = pruned_loss(backbone, out[:1], lens[:1], TOKENS[:1]).sum()
     logits = backbone.joiner(out[1, : lens[1]], backbone.decoder(torch.tensor([[0]]))[0])
     expected = -logits.log_softmax(dim=-1)[:, 0].sum().item()
     assert (both.pruned - first.pruned).item() == pytest.approx(expected, rel=1e-4)

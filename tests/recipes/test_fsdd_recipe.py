@@ -1,0 +1,50 @@
+"""The whole recipe, on a corner of the corpus and for one epoch: that its stages fit together."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "fsdd"
+
+
+def run(*options):
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = [str(RECIPE / "run.sh"), *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_every_stage_leaves_what_the_next_one_needs(shared, tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for wav in (shared / "data" / "fsdd" / "recordings").glob("[0-3]_*_?.wav"):
+        (corpus / wav.name).symlink_to(wav)
+    for wav in (shared / "data" / "fsdd" / "recordings").glob("[0-3]_*_1[0-4].wav"):
+        (corpus / wav.name).symlink_to(wav)
+    conf = tmp_path / "train.conf"
+    conf.write_text("--max-duration 15 --num-epochs 1 --rnnt-type modified\n")
+    done = run(
+        "--corpus", corpus, "--backbone", shared / "models" / "zipformer-tts-en", "--data", tmp_path / "data",
+        "--exp", tmp_path / "exp", "--train-conf", conf, "--onboard-conf", conf, "--held-out", "nicolas",
+        f"--results={tmp_path / 'RESULTS.md'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    frozen = json.loads((tmp_path / "exp" / "frozen" / "wer.json").read_text())
+    assert frozen["total"]["words"] == 4 * 4 * 5
+    onboarded = json.loads((tmp_path / "exp" / "onboard-nicolas" / "wer.json").read_text())
+    assert list(onboarded["tasks"]) == ["nicolas"]
+    assert json.loads((tmp_path / "exp" / "exported" / "wer.json").read_text()) == onboarded
+    results = (tmp_path / "RESULTS.md").read_text()
+    assert "| frozen, greedy_search |" in results
+    assert "joint heads, fast_beam_search" in results
+    for line in results.splitlines():
+        if line.startswith("| nicolas onboarded"):
+            assert f"{onboarded['tasks']['nicolas']['wer']:.1f}" in line
+
+
+def test_a_mistake_on_the_command_line_is_one_line():
+    done = run("--stages", "3")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--stages" in done.stderr
