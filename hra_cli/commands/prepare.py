@@ -14,6 +14,7 @@ from rich.table import Table
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.data.by_task import cuts_by_task
 from hra_cli.data.corpora.fsdd import fsdd_cuts
+from hra_cli.data.perturb import with_perturbed_speed
 from hra_cli.data.prepare import prepare, prepared, read_cuts
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped
 from hra_cli.data.tasks import TaskIndex
@@ -32,6 +33,9 @@ NUM_JOBS = typer.Option(2, "--num-jobs", help="Processes that read audio.")
 ON_THE_FLY = typer.Option(
     False, "--on-the-fly", help="Store no features; compute them from the audio whenever they are needed."
 )
+PERTURB_SPEED = typer.Option(
+    False, "--perturb-speed", help="Triple the training data: as it is, 0.9 and 1.1 times as fast."
+)
 BACKBONE = typer.Option(
     None, "--backbone", help="A recogniser's folder; skip transcripts that its tokenizer cannot write."
 )
@@ -43,11 +47,12 @@ def fsdd(
     output_dir: Path = OUTPUT_DIR,
     num_jobs: int = NUM_JOBS,
     on_the_fly: bool = ON_THE_FLY,
+    perturb_speed: bool = PERTURB_SPEED,
     backbone: Optional[Path] = BACKBONE,
 ) -> None:
     """The Free Spoken Digit Dataset: one task per speaker, its official test split."""
     arguments = {"corpus": "fsdd", "corpus-dir": os.path.abspath(corpus_dir)}
-    _prepare(lambda: fsdd_cuts(corpus_dir), arguments, output_dir, num_jobs, on_the_fly, backbone)
+    _prepare(lambda: fsdd_cuts(corpus_dir), arguments, output_dir, num_jobs, on_the_fly, perturb_speed, backbone)
 
 
 @app.command("cuts")
@@ -65,6 +70,7 @@ def cuts(
     seed: int = typer.Option(42, "--seed", help="Another seed gives another random split."),
     num_jobs: int = NUM_JOBS,
     on_the_fly: bool = ON_THE_FLY,
+    perturb_speed: bool = PERTURB_SPEED,
     backbone: Optional[Path] = BACKBONE,
 ) -> None:
     """Any corpus that lhotse can read: tasks and splits by what its cuts say."""
@@ -82,7 +88,7 @@ def cuts(
     def split_cuts() -> tuple[CutSet, list[Skipped]]:
         return cuts_by_task(all_cuts, task_by, split_by, test_fraction, dev_fraction, seed)
 
-    _prepare(split_cuts, arguments, output_dir, num_jobs, on_the_fly, backbone)
+    _prepare(split_cuts, arguments, output_dir, num_jobs, on_the_fly, perturb_speed, backbone)
 
 
 def _prepare(
@@ -91,16 +97,21 @@ def _prepare(
     output_dir: Path,
     num_jobs: int,
     on_the_fly: bool,
+    perturb_speed: bool,
     backbone: Optional[Path],
 ) -> None:
     tokenizer = None
     if backbone is not None:
         tokenizer = Tokenizer(find_bpe_model(backbone))
+    if perturb_speed:
+        arguments = {**arguments, "perturb-speed": True}
     index = prepared(output_dir, arguments, on_the_fly=on_the_fly, tokenizer=tokenizer)
     if index is not None:
         typer.echo(f"{output_dir} is already prepared with these arguments")
     else:
         usable, skipped = make_cuts()
+        if perturb_speed:
+            usable = with_perturbed_speed(usable)
         with progress_bar() as progress:
             index = prepare(
                 usable,

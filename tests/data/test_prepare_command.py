@@ -43,3 +43,25 @@ def test_cuts_from_the_command_line(tmp_path, corpus):
     other = run(*command, "--output-dir", tmp_path / "data")
     assert isinstance(other.exception, HraError)
     assert "test-fraction was 0.5 and is now 0.1" in str(other.exception)
+
+
+def test_perturbed_speed_triples_the_training_data_and_nothing_else(tmp_path, corpus):
+    corpus.to_file(tmp_path / "cuts.jsonl.gz")
+    command = ("cuts", tmp_path / "cuts.jsonl.gz", "--task-by", "speaker", "--num-jobs", 1, "--output-dir")
+    assert run(*command, tmp_path / "plain").exit_code == 0
+    result = run(*command, tmp_path / "perturbed", "--perturb-speed")
+    assert result.exit_code == 0, result.output
+    plain, perturbed = load_tasks(tmp_path / "plain"), load_tasks(tmp_path / "perturbed")
+    for split in ("dev", "test"):
+        assert perturbed.splits("ann")[split] == plain.splits("ann")[split]
+    before = {cut.id: cut for cut in plain.cuts("ann", "train")}
+    after = {cut.id: cut for cut in perturbed.cuts("ann", "train")}
+    assert set(after) == {id_ + suffix for id_ in before for suffix in ("", "_sp0.9", "_sp1.1")}
+    for id_, cut in before.items():
+        for speed in (0.9, 1.1):
+            faster = after[f"{id_}_sp{speed}"]
+            assert abs(faster.duration - cut.duration / speed) < 0.001
+            assert faster.load_features().shape == (round(faster.duration * 100), 80)
+            assert faster.supervisions[0].text == cut.supervisions[0].text
+    refused = run(*command, tmp_path / "perturbed")
+    assert "perturb-speed was true" in str(refused.exception)
