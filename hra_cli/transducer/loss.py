@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import k2
 import torch
 from torch import Tensor
 
 from hra_cli.backbone import Backbone
 from hra_cli.errors import HraError, did_you_mean
+from hra_cli.transducer.k2_library import import_k2
 
 RNNT_TYPES = ("regular", "modified", "constrained")
 BLANK = 0
@@ -54,6 +54,7 @@ def pruned_loss(
 
     Every utterance must have at least as many frames as tokens.
     """
+    k2 = import_k2()
     device = encoder_out.device
     lens = torch.tensor([len(utterance) for utterance in tokens], device=device)
     boundary = torch.zeros(len(tokens), 4, dtype=torch.int64, device=device)

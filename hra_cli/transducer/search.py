@@ -10,12 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import Callable
 
-import k2
 import torch
 from torch import Tensor
 
 from hra_cli.backbone import Backbone
 from hra_cli.errors import HraError, did_you_mean
+from hra_cli.transducer.k2_library import import_k2
 
 BLANK = 0
 
@@ -139,7 +139,8 @@ def _winner(beam: dict[tuple[int, ...], float]) -> tuple[int, ...]:
 def fast_beam_search(
     backbone: Backbone, encoder_out: Tensor, encoder_out_lens: Tensor, options: SearchOptions
 ) -> list[list[int]]:
-    """The best path of the lattice that k2 builds over the trivial graph."""
+    """The best path of the lattice that k2 builds over the trivial graph. Raises HraError without k2."""
+    k2 = import_k2()
     device = encoder_out.device
     vocab = backbone.sizes.vocab_size
     graph = k2.trivial_graph(vocab - 1, device=device)
@@ -162,7 +163,8 @@ def fast_beam_search(
     # Partial paths count: where the last frame's final state was pruned, the whole utterance would come out empty.
     lattice = streams.format_output(encoder_out_lens.tolist(), allow_partial=True)
     best = k2.shortest_path(lattice, use_double_scores=True)
-    return _labels(best)
+    labels = k2.RaggedTensor(best.arcs.shape().remove_axis(1), best.labels.clone(memory_format=torch.contiguous_format))
+    return [[label for label in row if label > 0] for row in labels.tolist()]
 
 
 Search = Callable[[Backbone, Tensor, Tensor, SearchOptions], list[list[int]]]
@@ -183,9 +185,3 @@ def _empty_context(backbone: Backbone, batch: int, device: torch.device) -> Tens
 def _predict(backbone: Backbone, context: Tensor) -> Tensor:
     """context (N, context_size): the projected prediction (N, joiner_dim)."""
     return backbone.joiner.decoder_proj(backbone.decoder(context, need_pad=False)[:, 0])
-
-
-def _labels(best: k2.Fsa) -> list[list[int]]:
-    """Positive labels along each linear Fsa."""
-    ragged = k2.RaggedTensor(best.arcs.shape().remove_axis(1), best.labels.clone(memory_format=torch.contiguous_format))
-    return [[label for label in row if label > 0] for row in ragged.tolist()]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 
 import pytest
 import torch
@@ -232,3 +233,11 @@ def test_a_beam_of_nothing_and_an_unknown_method_are_refused(backbone):
     out, lens = encode(backbone)
     with refused("greedy_search"):
         search("gready_search", backbone, out, lens)
+
+
+def test_without_k2_the_fast_search_says_what_to_install(backbone, monkeypatch):
+    monkeypatch.setitem(sys.modules, "k2", None)
+    out, lens = encode(backbone)
+    assert search("greedy_search", backbone, out, lens)
+    with refused(r"k2 cannot be imported with torch .*requirements/k2\.txt"):
+        search("fast_beam_search", backbone, out, lens)
