@@ -30,7 +30,7 @@ def train(
     rnnt_type: str = typer.Option("regular", help="k2's transducer: regular, modified or constrained."),
     max_duration: float = typer.Option(100.0, help="Seconds of audio in a batch."),
     num_epochs: int = typer.Option(20, help="Passes over the training data."),
-    lr: float = typer.Option(0.002, help="Peak learning rate of AdamW."),
+    lr: float = typer.Option(0.004, help="Peak learning rate of AdamW."),
     spec_augment: bool = typer.Option(True, help="Mask and warp features while training."),
     seed: int = typer.Option(42, help="Same seed, same machine: same heads."),
     pos_head_dim: int = options.POS_HEAD_DIM,

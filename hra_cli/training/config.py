@@ -35,7 +35,7 @@ class TrainConfig:
     rnnt_type: str = "regular"
     max_duration: float = 100.0
     num_epochs: int = 20
-    lr: float = 0.002
+    lr: float = 0.004
     spec_augment: bool = True
     seed: int = 42
     pos_head_dim: int = 4
