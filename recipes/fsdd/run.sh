@@ -15,7 +15,7 @@ held_out=theo
 train_conf=conf/train.conf
 onboard_conf=conf/onboard.conf
 num_jobs=2
-seed=42
+seeds="42 1 2"
 results=RESULTS.md
 
 help_message="Usage: recipes/fsdd/run.sh [options]
@@ -32,10 +32,11 @@ Adapts an English recogniser to the speakers of FSDD. Needs hra and python on th
   --held-out SPEAKER         the speaker of stage 4 (default: $held_out)
   --train-conf FILE, --onboard-conf FILE  options of hra train (default: $train_conf, $onboard_conf)
   --num-jobs N               processes that prepare data (default: $num_jobs)
-  --seed N                   of training (default: $seed)
+  --seeds "N ..."            of training; joint training is repeated with each, the first is that of the rest
+                             (default: $seeds)
   --results FILE             the table to write (default: $results)"
 
-command_line="recipes/fsdd/run.sh${*:+ $*}"
+command_line="${OMP_NUM_THREADS:+OMP_NUM_THREADS=$OMP_NUM_THREADS }recipes/fsdd/run.sh${*:+ $*}"
 . ../utils/parse_options.sh
 . ../utils/stages.sh
 
@@ -49,17 +50,24 @@ if in_range 1; then
   hra decode --backbone "$backbone" --data "$data" --no-heads --output-dir "$exp/frozen" --json "$exp/frozen/wer.json"
 fi
 
+seed=${seeds%% *}
+
 if in_range 2; then
-  log "Stage 2: train the controller and a head for every speaker"
-  # shellcheck disable=SC2046 - a conf file is a list of options
-  hra train --backbone "$backbone" --data "$data" --exp-dir "$exp/joint" --seed "$seed" --resume $(cat "$train_conf")
+  for one in $seeds; do
+    log "Stage 2: train the controller and a head for every speaker, seed $one"
+    # shellcheck disable=SC2046 - a conf file is a list of options
+    hra train --backbone "$backbone" --data "$data" --exp-dir "$exp/joint-$one" --seed "$one" --resume \
+      $(cat "$train_conf")
+  done
 fi
 
 if in_range 3; then
-  for method in greedy_search modified_beam_search fast_beam_search; do
-    log "Stage 3: decode the test set with the heads, $method"
-    hra decode --backbone "$backbone" --data "$data" --exp-dir "$exp/joint" --decoding-method "$method" \
-      --json "$exp/joint/$method/wer.json"
+  for one in $seeds; do
+    for method in greedy_search modified_beam_search fast_beam_search; do
+      log "Stage 3: decode the test set with the heads, seed $one, $method"
+      hra decode --backbone "$backbone" --data "$data" --exp-dir "$exp/joint-$one" --decoding-method "$method" \
+        --json "$exp/joint-$one/$method/wer.json"
+    done
   done
 fi
 
@@ -89,6 +97,6 @@ fi
 
 if in_range 6; then
   log "Stage 6: write $results"
-  python local/results.py "$exp" --data "$data" --held-out "$held_out" --seed "$seed" --command "$command_line" \
+  python local/results.py "$exp" --data "$data" --held-out "$held_out" --seeds "$seeds" --command "$command_line" \
     --train-conf "$train_conf" --onboard-conf "$onboard_conf" --output "$results"
 fi

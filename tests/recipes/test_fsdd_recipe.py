@@ -27,6 +27,7 @@ def test_every_stage_leaves_what_the_next_one_needs(shared, tmp_path):
     done = run(
         "--corpus", corpus, "--backbone", shared / "models" / "zipformer-tts-en", "--data", tmp_path / "data",
         "--exp", tmp_path / "exp", "--train-conf", conf, "--onboard-conf", conf, "--held-out", "nicolas",
+        "--seeds", "1 2",
         f"--results={tmp_path / 'RESULTS.md'}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("exp", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--held-out", required=True)
-    parser.add_argument("--seed", required=True)
+    parser.add_argument("--seeds", required=True)
     parser.add_argument("--command", required=True)
     parser.add_argument("--train-conf", type=Path, required=True)
     parser.add_argument("--onboard-conf", type=Path, required=True)
@@ -30,11 +30,14 @@ def main() -> None:
     exp, held_out = arguments.exp, arguments.held_out
 
     frozen = scores(exp / "frozen")
-    joint = {method: scores(exp / "joint" / method) for method in METHODS}
+    seeds = arguments.seeds.split()
+    joint = {(seed, method): scores(exp / f"joint-{seed}" / method) for method in METHODS for seed in seeds}
+    greedy = [joint[seed, METHODS[0]]["total"]["errors"] for seed in seeds]
     onboarded, exported = scores(exp / f"onboard-{held_out}"), scores(exp / "exported")
     speakers = sorted(frozen["tasks"])
-    head = read_head(exp / "joint" / "heads" / f"{held_out}.safetensors")
-    controller = sum(p.numel() for p in experiment_controller(exp / "joint", head.backbone_fingerprint).parameters())
+    head = read_head(exp / f"joint-{seeds[0]}" / "heads" / f"{held_out}.safetensors")
+    controller = experiment_controller(exp / f"joint-{seeds[0]}", head.backbone_fingerprint)
+    shared = sum(parameter.numel() for parameter in controller.parameters())
     trained_on = sum(load_tasks(arguments.data).splits(speaker)["train"].utterances for speaker in speakers)
 
     lines = [
@@ -42,9 +45,9 @@ def main() -> None:
         "",
         f"Recogniser: a 3 M-parameter Zipformer that has heard synthetic speech only. Test set: the data set's own, "
         f"{frozen['total']['words']} single digits by {len(speakers)} real speakers; trained on {trained_on}. "
-        f"A head has {head.num_parameters:,} parameters, the controller, shared by all, {controller:,}.",
+        f"A head has {head.num_parameters:,} parameters, the controller, shared by all, {shared:,}.",
         "",
-        f"Command: `{arguments.command}`; seed {arguments.seed}; hra {__version__}, torch {torch.__version__}, "
+        f"Command: `{arguments.command}`; seeds {arguments.seeds}; hra {__version__}, torch {torch.__version__}, "
         f"Python {platform.python_version()}, {torch.get_num_threads()} CPU threads.",
         "",
         f"Joint training: `hra train {options(arguments.train_conf)}`",
@@ -57,12 +60,13 @@ def main() -> None:
         "| | " + " | ".join(speakers) + " | all |",
         "|---|" + "---:|" * (len(speakers) + 1),
         row("frozen, greedy_search", frozen, speakers),
-        *(row(f"joint heads, {method}", joint[method], speakers) for method in METHODS),
+        *(row(f"joint heads, {method}, seed {seed}", found, speakers) for (seed, method), found in joint.items()),
         row(f"{held_out} onboarded, greedy_search", onboarded, speakers),
         row("the same from the exported file alone", exported, speakers),
         "",
-        f"Joint training leaves {ratio(joint['greedy_search']['total'], frozen['total'])} of the frozen model's "
-        f"errors, onboarding {ratio(onboarded['tasks'][held_out], frozen['tasks'][held_out])} of {held_out}'s.",
+        f"Joint training leaves {sum(greedy) / len(greedy):.1f} of the frozen model's {frozen['total']['errors']} "
+        f"errors (mean over {len(seeds)} seeds, greedy search), onboarding "
+        f"{ratio(onboarded['tasks'][held_out], frozen['tasks'][held_out])} of {held_out}'s.",
         "",
     ]
     notes = Path(__file__).parent / "notes.md"
