@@ -32,7 +32,7 @@ Adapts an English recogniser to the speakers of FSDD. Needs hra and python on th
   --held-out SPEAKER         the speaker of stage 4 (default: $held_out)
   --train-conf FILE, --onboard-conf FILE  options of hra train (default: $train_conf, $onboard_conf)
   --num-jobs N               processes that prepare data (default: $num_jobs)
-  --seeds "N ..."            of training; joint training is repeated with each, the first is that of the rest
+  --seeds 'N ...'            of training; joint training is repeated with each, the first is that of the rest
                              (default: $seeds)
   --results FILE             the table to write (default: $results)"
 
