@@ -26,6 +26,12 @@ class HeadBank(nn.Module):
         """index (N,): which head each utterance of a batch has."""
         raise NotImplementedError
 
+    @staticmethod
+    def _of(index: Tensor, *parameters: Tensor) -> list[Tensor]:
+        """Each parameter's rows for the utterances; by index_select, since the gradient of parameter[index] adds up in
+        the order in which threads happen to run."""
+        return [parameter.index_select(0, index) for parameter in parameters]
+
     def tensors(self, index: int) -> dict[str, Tensor]:
         """One head's parameters under the names that head files use."""
         return {
@@ -54,7 +60,7 @@ class LinearHeads(HeadBank):
         self.bias = nn.Parameter(torch.zeros(tasks, width))
 
     def gather(self, index: Tensor) -> ApplyHeads:
-        weight, bias = self.weight[index], self.bias[index]
+        weight, bias = self._of(index, self.weight, self.bias)
         return lambda h, width: _project(h, weight[:, :width], bias[:, :width])
 
 
@@ -72,8 +78,8 @@ class FfnHeads(HeadBank):
         self.out_bias = nn.Parameter(torch.zeros(tasks, width))
 
     def gather(self, index: Tensor) -> ApplyHeads:
-        in_weight, in_bias = self.in_weight[index], self.in_bias[index]
-        out_weight, out_bias = self.out_weight[index], self.out_bias[index]
+        parameters = self.in_weight, self.in_bias, self.out_weight, self.out_bias
+        in_weight, in_bias, out_weight, out_bias = self._of(index, *parameters)
         return lambda h, width: _project(
             F.relu(_project(h, in_weight, in_bias)), out_weight[:, :width], out_bias[:, :width]
         )

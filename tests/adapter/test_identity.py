@@ -4,7 +4,7 @@ import pytest
 import torch
 from builders import random_adapter, random_features, refused, relative_error, tiny_backbone
 
-from hra_cli.adapter import Controller, new_adapter
+from hra_cli.adapter import Controller, LinearHeads, new_adapter
 
 TASKS = ["ann", "bob", "cho"]
 
@@ -165,3 +165,24 @@ def test_equal_seeds_give_equal_adapters():
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(weights(3), first)
     assert not torch.equal(weights(4), first)
+
+
+def test_gradients_are_the_same_every_time_on_several_threads():
+    """Many utterances of one task: what they add to its head's gradient must add up in one order."""
+    bank = LinearHeads(2, 256, 64)
+    index = torch.arange(64) % 2
+    h = torch.rand(10, 64, 64, generator=torch.Generator().manual_seed(0))
+    weighting = torch.rand(10, 64, 256, generator=torch.Generator().manual_seed(1))
+
+    def gradients():
+        output = bank.gather(index)(h, 256)
+        return torch.autograd.grad((output * weighting).sum(), list(bank.parameters()))
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first = gradients()
+        for _ in range(20):
+            assert all(torch.equal(one, other) for one, other in zip(first, gradients()))
+    finally:
+        torch.set_num_threads(threads)
