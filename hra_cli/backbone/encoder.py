@@ -37,7 +37,6 @@ class Streaming(NamedTuple):
 class Surroundings(NamedTuple):
     """What all layers of a stack share for one batch."""
 
-    lens: Tensor  # (N,)
     ends: Tensor  # (N,) as ChunkCausalConv has it
     positions: Tensor  # (2T - 1, pos_dim)
     padded: Optional[Tensor]  # (N, T) or None
@@ -170,7 +169,6 @@ class Stack(nn.Module):
             masked = outside if masked is None else masked | outside
         ends = torch.full_like(lens, num_frames) if icefall_padding else lens
         return Surroundings(
-            lens=lens,
             ends=ends,
             positions=relative_positions(num_frames, self.sizes.pos_dim, x.device),
             padded=padded,

@@ -310,7 +310,7 @@ class Trainer:
             self.config.inner,
         )
         best.load_state_dict(self.best.tensors)
-        controller = best.controller.tensors()
+        needed = controller_fingerprint(best.controller.tensors())
         write_controller(self.exp_dir / "controller.safetensors", best.controller, self.backbone.fingerprint)
         for number, task in enumerate(self.tasks):
             kept = self.best.kept[task]
@@ -321,7 +321,7 @@ class Trainer:
                 hidden=best.controller.hidden,
                 inner=best.bank.inner,
                 backbone_fingerprint=self.backbone.fingerprint,
-                controller_fingerprint=controller_fingerprint(controller),
+                controller_fingerprint=needed,
                 tokenizer_fingerprint=self.tokenizer.fingerprint,
                 tensors=best.bank.tensors(number),
                 training={
