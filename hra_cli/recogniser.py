@@ -9,7 +9,7 @@ import torch
 from lhotse import CutSet
 from torch import Tensor
 
-from hra_cli.adapter import Adapter
+from hra_cli.adapter.by_task import ByTask
 from hra_cli.backbone import Backbone
 from hra_cli.data.batches import Batch, decoding_batches, load_batches
 from hra_cli.data.tokenizer import Tokenizer
@@ -25,7 +25,7 @@ class Recogniser:
     batch.
     """
 
-    def __init__(self, backbone: Backbone, tokenizer: Tokenizer, adapter: Optional[Adapter] = None):
+    def __init__(self, backbone: Backbone, tokenizer: Tokenizer, adapter: Optional[ByTask] = None):
         if tokenizer.vocab_size != backbone.sizes.vocab_size:
             raise HraError(
                 f"bpe.model has {tokenizer.vocab_size} pieces, the recogniser {backbone.sizes.vocab_size}: "

@@ -4,50 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Callable, Optional, Protocol
+from typing import Optional
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.heads import ApplyHeads, FfnHeads, HeadBank, LinearHeads
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.frames import in_groups, repeat_last_frame, upsample
 
 
-class LayerInfo(Protocol):
-    """What the adapter is told of a layer."""
-
-    @property
-    def downsampling(self) -> int: ...
-
-    @property
-    def lens(self) -> Tensor: ...
-
-
-class Adapter(nn.Module):
+class Adapter(ByTask):
     """A controller and a bank of heads, for one backbone."""
 
     def __init__(self, controller: Controller, bank: HeadBank, tasks: Sequence[str]):
-        super().__init__()
+        super().__init__(tasks)
         self.controller = controller
         self.bank = bank
-        self.tasks: list[str] = list(tasks)
 
-    def for_tasks(self, tasks: Sequence[str]) -> Callable[[Tensor, LayerInfo], Tensor]:
+    def for_tasks(self, tasks: Sequence[str]) -> AfterLayer:
         """The callable to give to one `encode` of a batch whose n-th utterance is of task tasks[n].
 
         It carries the controller's state from layer to layer, so every forward pass needs a new one.
         Raises HraError for a task that has no head here.
         """
-        index = torch.tensor([self._index(task) for task in tasks], device=self.controller.weight.device)
-        return _Pass(self.controller, self.bank.gather(index))
+        return _Pass(self.controller, self.bank.gather(self.index(tasks)))
 
-    def _index(self, task: str) -> int:
-        try:
-            return self.tasks.index(task)
-        except ValueError:
-            raise HraError(f"no head for task '{task}'{did_you_mean(task, self.tasks)}") from None
+    @property
+    def parameters_per_task(self) -> int:
+        return self.bank.parameters_per_task
 
 
 class _Pass:

@@ -61,7 +61,7 @@ class LinearHeads(HeadBank):
 
     def gather(self, index: Tensor) -> ApplyHeads:
         weight, bias = self._of(index, self.weight, self.bias)
-        return lambda h, width: _project(h, weight[:, :width], bias[:, :width])
+        return lambda h, width: project(h, weight[:, :width], bias[:, :width])
 
 
 class FfnHeads(HeadBank):
@@ -80,11 +80,11 @@ class FfnHeads(HeadBank):
     def gather(self, index: Tensor) -> ApplyHeads:
         parameters = self.in_weight, self.in_bias, self.out_weight, self.out_bias
         in_weight, in_bias, out_weight, out_bias = self._of(index, *parameters)
-        return lambda h, width: _project(
-            F.relu(_project(h, in_weight, in_bias)), out_weight[:, :width], out_bias[:, :width]
+        return lambda h, width: project(
+            F.relu(project(h, in_weight, in_bias)), out_weight[:, :width], out_bias[:, :width]
         )
 
 
-def _project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x (T, N, I), weight (N, O, I), bias (N, O): (T, N, O), each utterance with its own weight."""
     return torch.baddbmm(bias.unsqueeze(1), x.transpose(0, 1), weight.transpose(1, 2)).transpose(0, 1)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from hra_cli.adapter import Adapter
 from hra_cli.scoring.wer import ErrorCounts, Scores
 
 
@@ -28,7 +27,7 @@ class BestEpochs:
         self.kept: dict[str, dict[str, Any]] = {}
         self.tensors: dict[str, Tensor] = {}
 
-    def offer(self, adapter: Adapter, epoch: int, step: int, scores: Scores, losses: dict[str, float]) -> None:
+    def offer(self, adapter: nn.Module, epoch: int, step: int, scores: Scores, losses: dict[str, float]) -> None:
         """Keeps this epoch for the tasks for which it is the best yet."""
         state = adapter.state_dict()
         if not self.tensors:

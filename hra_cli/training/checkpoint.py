@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hra_cli.adapter import Adapter
 from hra_cli.errors import HraError
 from hra_cli.tensors import read_safetensors, write_safetensors
 
@@ -30,6 +29,7 @@ class Progress:
     best: dict[str, Any] = field(default_factory=dict)  # per task: epoch and scores of the best epoch
     loss_sum: float = 0.0  # of the epoch so far
     loss_frames: int = 0
+    seconds: float = 0.0  # spent in training steps, reading data included
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Checkpoint:
 def save_checkpoint(
     exp_dir: Path,
     progress: Progress,
-    adapter: Adapter,
+    adapter: nn.Module,
     best: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
 ) -> None:
@@ -74,7 +74,7 @@ def load_checkpoint(exp_dir: Path) -> Optional[Checkpoint]:
     return Checkpoint(progress, parts["adapter"], parts["best"], {moment: parts[moment] for moment in _ADAM})
 
 
-def restore(checkpoint: Checkpoint, adapter: Adapter, optimizer: torch.optim.Optimizer) -> None:
+def restore(checkpoint: Checkpoint, adapter: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Puts the adapter and its AdamW back to where the checkpoint left them."""
     adapter.load_state_dict(checkpoint.adapter)
     for name, parameter in adapter.named_parameters():

@@ -19,8 +19,9 @@ from hra_cli.errors import HraError
 from hra_cli.tensors import fingerprint, read_safetensors, write_safetensors
 from hra_cli.training.checkpoint import load_checkpoint
 from hra_cli.training.config import TrainConfig, load_config
+from hra_cli.training.loop import learning_rate_factor
 from hra_cli.training.runlog import read_metrics
-from hra_cli.training.trainer import Trainer, learning_rate_factor, train
+from hra_cli.training.trainer import Trainer, train
 
 
 def test_training_lowers_the_loss_and_writes_what_an_experiment_holds(data, experiment):

@@ -1,0 +1,62 @@
+"""What every way of adapting has in common: parameters that serve a list of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Callable, Optional, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from hra_cli.errors import HraError, did_you_mean
+
+
+class LayerInfo(Protocol):
+    """What an adapter is told of a layer."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def downsampling(self) -> int: ...
+
+    @property
+    def lens(self) -> Tensor: ...
+
+
+AfterLayer = Callable[[Tensor, LayerInfo], Tensor]
+
+
+class ByTask(nn.Module):
+    """Parameters that adapt one backbone to tasks; some of them per task, (tasks, …), the others shared."""
+
+    def __init__(self, tasks: Sequence[str]):
+        super().__init__()
+        self.tasks: list[str] = list(tasks)
+
+    def for_tasks(self, tasks: Sequence[str]) -> Optional[AfterLayer]:
+        """What to give to one `encode` of a batch whose n-th utterance is of task tasks[n].
+
+        Raises HraError for a task that has no head here.
+        """
+        raise NotImplementedError
+
+    @property
+    def parameters_per_task(self) -> int:
+        """Numbers that one more task adds."""
+        raise NotImplementedError
+
+    @property
+    def parameters_shared(self) -> int:
+        return sum(p.numel() for p in self.parameters()) - len(self.tasks) * self.parameters_per_task
+
+    def index(self, tasks: Sequence[str]) -> Tensor:
+        """(N,): which of the tasks here each utterance has."""
+        device = next(self.parameters()).device
+        return torch.tensor([self._position(task) for task in tasks], device=device)
+
+    def _position(self, task: str) -> int:
+        try:
+            return self.tasks.index(task)
+        except ValueError:
+            raise HraError(f"no head for task '{task}'{did_you_mean(task, self.tasks)}") from None
