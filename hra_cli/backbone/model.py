@@ -45,9 +45,13 @@ class Backbone(nn.Module):
         """Channels of encoder_out, and of an adapter: those of the widest stack."""
         return self.sizes.width
 
-    @property
-    def num_layers(self) -> int:
-        return sum(stack.layers for stack in self.sizes.stacks)
+    def layer_widths(self) -> dict[str, int]:
+        """Channels by the name that an `after_layer` callable is told, in the order of the layers."""
+        return {
+            f"encoders.{number}.{'' if stack.downsampling == 1 else 'encoder.'}layers.{index}": stack.width
+            for number, stack in enumerate(self.sizes.stacks)
+            for index in range(stack.layers)
+        }
 
     @property
     def device(self) -> torch.device:

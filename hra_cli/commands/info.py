@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from hra_cli.backbone import load_backbone
+from hra_cli.baselines.methods import MAIN, parse_method
 from hra_cli.commands import options
+from hra_cli.commands.tables import print_whole
+from hra_cli.comparison.growth import Growth, growth, growth_of_sizes
+from hra_cli.errors import HraError
 from hra_cli.inspection import describe
+
+BETWEEN_LAYERS = "residual-adapters,hra-linear,hra-ffn"
 
 
 def info(
-    path: Path = typer.Argument(..., help="Head, controller, recogniser, data folder or experiment."),
+    path: Optional[Path] = typer.Argument(None, help="Head, controller, recogniser, data folder or experiment."),
     pos_head_dim: int = options.POS_HEAD_DIM,
+    show_growth: bool = typer.Option(
+        False, "--growth", help="Parameters in all for 1 to 10,000 tasks, for the recogniser at PATH or stated sizes."
+    ),
+    methods: Optional[str] = typer.Option(None, help="With --growth: methods, such as hra-linear:64,lora:8."),
+    width: int = typer.Option(1536, help="With --growth and no PATH: channels of the encoder."),
+    layers: int = typer.Option(32, help="With --growth and no PATH: layers of the encoder."),
 ) -> None:
-    """Show what a path is: sizes, fingerprints, scores."""
+    """Show what a path is: sizes, fingerprints, scores. With --growth: what each method costs over tasks."""
+    if show_growth:
+        _print_growth(path, pos_head_dim, methods, width, layers)
+        return
+    if path is None:
+        raise HraError("give a path, or --growth for how methods grow with tasks")
     description = describe(path, pos_head_dim)
     console = Console()
     facts = Table(title=f"{path}: {description.kind}", show_header=False, title_justify="left")
@@ -30,3 +49,21 @@ def info(
         for row in description.rows:
             parts.add_row(*row)
         console.print(parts)
+
+
+def _print_growth(path: Optional[Path], pos_head_dim: int, methods: Optional[str], width: int, layers: int) -> None:
+    chosen = [parse_method(text) for text in (methods or (",".join(MAIN) if path else BETWEEN_LAYERS)).split(",")]
+    found: Growth
+    if path is None:
+        title = f"width {width}, {layers} layers"
+        found = growth_of_sizes(width, layers, chosen)
+    else:
+        title = str(path)
+        found = growth(load_backbone(path, pos_head_dim=pos_head_dim), chosen)
+    table = Table(title=f"{title}: parameters in all, beside the frozen model, for so many tasks")
+    table.add_column("method")
+    for tasks in found.tasks:
+        table.add_column(f"{tasks:,}", justify="right")
+    for label, numbers in found.methods.items():
+        table.add_row(label, *(f"{number:,}" for number in numbers))
+    print_whole(table)

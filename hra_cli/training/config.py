@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 import yaml
 
@@ -54,14 +54,22 @@ def save_config(config: TrainConfig, exp_dir: Path) -> None:
     write_text(exp_dir / CONFIG_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
+Config = TypeVar("Config", bound=TrainConfig)
+
+
 def load_config(exp_dir: Path) -> TrainConfig:
     """The configuration of the experiment in `exp_dir`. Raises HraError where there is none."""
+    return load_config_as(TrainConfig, exp_dir)
+
+
+def load_config_as(kind: type[Config], exp_dir: Path) -> Config:
+    """The same for a run that has more options than `hra train`."""
     file = exp_dir / CONFIG_NAME
     if not file.is_file():
         raise HraError(f"{exp_dir} is not an experiment folder: it has no {CONFIG_NAME}; train with `hra train` first")
     try:
         content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return TrainConfig(**{**content, "tasks": tuple(content["tasks"])})
+        return kind(**{**content, "tasks": tuple(content["tasks"])})
     except (yaml.YAMLError, TypeError, KeyError) as error:
         raise HraError(f"{file} is damaged: {str(error).splitlines()[0]}; train into a new folder") from error
 

@@ -43,6 +43,10 @@ WEIGHT_DECAY = 0.01
 FRAME_SHIFT = 0.01  # seconds
 
 
+class Diverged(HraError):
+    """The loss or its gradient is no number any more."""
+
+
 class TrainingLoop:
     """One training run; `run` does it.
 
@@ -220,7 +224,7 @@ class TrainingLoop:
         if not math.isfinite(value):
             found = f"the {what} is {value} at step {self.progress.step + 1}, on cuts {', '.join(batch.ids)}"
             self.log.say(found)
-            raise HraError(f"{found}; look at these cuts, or train with a lower --lr into a new folder")
+            raise Diverged(f"{found}; look at these cuts, or train with a lower --lr into a new folder")
 
     def _end_epoch(self) -> None:
         progress = self.progress

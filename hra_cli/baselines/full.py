@@ -1,0 +1,24 @@
+"""Full fine-tuning: a copy of the whole recogniser, in which everything moves."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from hra_cli.adapter.by_task import ByTask
+from hra_cli.backbone import Backbone
+
+
+class FullFineTuning(ByTask):
+    """One model that all its tasks share."""
+
+    def __init__(self, backbone: Backbone, tasks: Sequence[str]):
+        super().__init__(tasks)
+        self.model = copy.deepcopy(backbone).requires_grad_(True)
+
+    def for_tasks(self, tasks: Sequence[str]) -> None:
+        self.index(tasks)
+
+    @property
+    def parameters_per_task(self) -> int:
+        return 0

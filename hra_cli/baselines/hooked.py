@@ -1,0 +1,49 @@
+"""Methods that reach inside layers: a copy of the recogniser whose modules' outputs are changed, per utterance."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Optional
+
+from torch import Tensor, nn
+
+from hra_cli.adapter.by_task import ByTask
+from hra_cli.backbone import Backbone
+
+
+class Change(nn.Module):
+    """How one module's output changes; parameters (tasks, …)."""
+
+    def forward(self, inputs: Tensor, output: Tensor, index: Tensor) -> Tensor:
+        """index (N,): which task each utterance is of. Returns the new output."""
+        raise NotImplementedError
+
+
+class Hooked(ByTask):
+    """`changes` by module name. The backbone given is copied, so that the frozen one stays as it is."""
+
+    def __init__(self, backbone: Backbone, tasks: Sequence[str], changes: dict[str, Change]):
+        super().__init__(tasks)
+        self.changes = nn.ModuleDict({name.replace(".", "-"): change for name, change in changes.items()})
+        self._index: Optional[Tensor] = None
+        # In a list, so that the frozen weights are none of this module's parameters.
+        self._backbone = [copy.deepcopy(backbone)]
+        modules = dict(self.backbone.named_modules())
+        for name, change in changes.items():
+            modules[name].register_forward_hook(self._hook(change))
+
+    @property
+    def backbone(self) -> Backbone:
+        return self._backbone[0]
+
+    def _hook(self, change: Change):  # type: ignore[no-untyped-def]
+        return lambda module, inputs, output: change(inputs[0], output, self._index)
+
+    def for_tasks(self, tasks: Sequence[str]) -> None:
+        """The next `encode` of `backbone` is for these."""
+        self._index = self.index(tasks)
+
+    @property
+    def parameters_per_task(self) -> int:
+        return sum(p[0].numel() for p in self.parameters())

@@ -1,0 +1,59 @@
+"""Residual adapters: after every encoder layer a bottleneck of its own, per task.
+
+Houlsby et al. 2019 (arXiv 1902.00751) in the place and form of Tomanek et al. 2021 (arXiv 2109.06952).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo
+from hra_cli.adapter.heads import project
+
+
+class Bottlenecks(nn.Module):
+    """x + up(ReLU(down(LayerNorm(x)))) for every task; up starts at zero, and so the adapter at nothing."""
+
+    def __init__(self, tasks: int, width: int, bottleneck: int, generator: torch.Generator):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(tasks, width))
+        self.shift = nn.Parameter(torch.zeros(tasks, width))
+        self.down = nn.Parameter(torch.randn(tasks, bottleneck, width, generator=generator) * width**-0.5)
+        self.down_bias = nn.Parameter(torch.zeros(tasks, bottleneck))
+        self.up = nn.Parameter(torch.zeros(tasks, width, bottleneck))
+        self.up_bias = nn.Parameter(torch.zeros(tasks, width))
+
+    def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        """x (T, N, d), index (N,) which task each utterance is of: the same shape."""
+        scale, shift, down, down_bias, up, up_bias = (p.index_select(0, index) for p in self.parameters())
+        normed = F.layer_norm(x, x.shape[-1:]) * scale + shift
+        return x + project(F.relu(project(normed, down, down_bias)), up, up_bias)
+
+
+class ResidualAdapters(ByTask):
+    """layer_widths: channels by the layer's name."""
+
+    def __init__(self, layer_widths: dict[str, int], tasks: Sequence[str], bottleneck: int, generator: torch.Generator):
+        super().__init__(tasks)
+        self.layers = nn.ModuleDict(
+            {
+                name.replace(".", "-"): Bottlenecks(len(tasks), width, bottleneck, generator)
+                for name, width in layer_widths.items()
+            }
+        )
+
+    def for_tasks(self, tasks: Sequence[str]) -> AfterLayer:
+        index = self.index(tasks)
+
+        def after_layer(x: Tensor, layer: LayerInfo) -> Tensor:
+            return self.layers[layer.name.replace(".", "-")](x, index)
+
+        return after_layer
+
+    @property
+    def parameters_per_task(self) -> int:
+        return sum(p[0].numel() for p in self.parameters())

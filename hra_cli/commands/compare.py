@@ -1,0 +1,77 @@
+"""`hra compare`: options in, one call, a table out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Optional
+
+import typer
+from rich.console import Console
+
+from hra_cli.baselines.methods import MAIN
+from hra_cli.commands import options
+from hra_cli.commands.tables import print_whole
+from hra_cli.comparison.compare import REPORT_NAME, TABLE_NAME
+from hra_cli.comparison.compare import compare as run_comparison
+from hra_cli.comparison.config import MODES, CompareConfig
+from hra_cli.comparison.table import comparison_table
+from hra_cli.errors import HraError
+
+
+def compare(
+    backbone: Path = options.BACKBONE,
+    data: Path = typer.Option(..., help="Folder that `hra prepare` has made."),
+    exp_dir: Path = typer.Option(..., help="Folder for the comparison; one that was interrupted goes on."),
+    task: Optional[list[str]] = typer.Option(None, help="Task to compare on; repeatable. Default: all."),
+    methods: str = typer.Option(",".join(MAIN), help="Methods, each with its size if you like: lora:8,hra-linear:64."),
+    modes: str = typer.Option(",".join(MODES), help="single: a model per task; multi: one for all tasks."),
+    lrs: str = typer.Option("", help="Learning rates to choose from on dev. Default: each method's own three."),
+    num_epochs: int = typer.Option(20, help="Passes over the training data."),
+    budget_seconds: Optional[float] = typer.Option(None, help="Seconds of training per model, instead of epochs."),
+    seeds: str = typer.Option("42", help="A cell for each; the first chooses the learning rate."),
+    rnnt_type: str = typer.Option("regular", help="k2's transducer: regular, modified or constrained."),
+    max_duration: float = typer.Option(100.0, help="Seconds of audio in a batch."),
+    spec_augment: bool = typer.Option(True, help="Mask and warp features while training."),
+    decoding_method: str = typer.Option(
+        "greedy_search", help="greedy_search, modified_beam_search or fast_beam_search."
+    ),
+    num_jobs: int = typer.Option(1, help="Cells to train at a time; they share the cores."),
+    pos_head_dim: int = options.POS_HEAD_DIM,
+    chunk_size: Optional[int] = options.CHUNK_SIZE,
+    left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
+) -> None:
+    """Train HRA and the methods it competes with on the same data, and put them side by side."""
+    config = CompareConfig(
+        backbone=str(backbone.resolve()),
+        data=str(data.resolve()),
+        tasks=tuple(task or ()),
+        methods=tuple(_split(methods)),
+        modes=tuple(_split(modes)),
+        lrs=tuple(_numbers("--lrs", lrs)),
+        num_epochs=num_epochs,
+        budget_seconds=budget_seconds,
+        seeds=tuple(int(seed) for seed in _numbers("--seeds", seeds)),
+        rnnt_type=rnnt_type,
+        max_duration=max_duration,
+        spec_augment=spec_augment,
+        decoding_method=decoding_method,
+        pos_head_dim=pos_head_dim,
+        chunk_size=chunk_size,
+        left_context_frames=left_context_frames,
+    )
+    found = run_comparison(config, exp_dir, shlex.join(["hra", *sys.argv[1:]]), num_jobs)
+    print_whole(comparison_table(found))
+    Console().print(f"table: {exp_dir / TABLE_NAME}, report: {exp_dir / REPORT_NAME}", soft_wrap=True)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.replace(",", " ").split()]
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in _split(text)]
+    except ValueError:
+        raise HraError(f"{option} is a list of numbers with commas between, not '{text}'") from None

@@ -1,0 +1,140 @@
+"""Training the models of one cell, in a process of its own: its peak memory is then the method's.
+
+python -m hra_cli.comparison.cell CELL_FOLDER
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from hra_cli.baselines.methods import new_method, parse_method
+from hra_cli.comparison.config import CellConfig
+from hra_cli.data.batches import load_batches, training_batches
+from hra_cli.errors import HraError
+from hra_cli.files import write_text
+from hra_cli.memory import keep_freed_memory
+from hra_cli.recogniser import Recogniser
+from hra_cli.scoring.wer import ErrorCounts
+from hra_cli.tensors import write_safetensors
+from hra_cli.training.checkpoint import CHECKPOINT_NAME
+from hra_cli.training.config import CONFIG_NAME, load_config_as
+from hra_cli.training.loop import Diverged, TrainingLoop
+from hra_cli.training.runlog import RunLog
+
+MODELS_NAME = "models.json"
+RESULT_NAME = "result.json"
+MODEL_NAME = "model.safetensors"
+TIMED_STEPS = 4
+
+
+class CellTrainer(TrainingLoop):
+    """Trains one model of one method; `model.safetensors` is what was trained, as of the best epoch."""
+
+    config: CellConfig
+
+    def _new_recogniser(self) -> Recogniser:
+        method = parse_method(self.config.method)
+        backbone, adapter = new_method(method, self.backbone, self.tasks, self.config.seed)
+        return Recogniser(backbone, self.tokenizer, adapter)
+
+    def _write_files(self) -> None:
+        write_safetensors(self.exp_dir / MODEL_NAME, self.best.tensors, {})
+
+    def seconds_per_epoch(self) -> float:
+        """From the time of a few steps, after which this trainer is of no more use."""
+        plan = training_batches(self.train_cuts, self.config.max_duration, self.config.seed, 0)
+        self.log = RunLog(self.exp_dir, -1)
+        seconds = []
+        for batch in load_batches((plan * (TIMED_STEPS + 1))[: TIMED_STEPS + 1]):
+            started = time.monotonic()
+            self._step(batch, len(plan))
+            seconds.append(time.monotonic() - started)
+        self.log.close()
+        return len(plan) * sum(seconds[1:]) / TIMED_STEPS  # the first step allocates
+
+    def result(self) -> dict[str, Any]:
+        best = self.best.kept
+        one_for_all = self.progress.best[self.tasks[0]]
+        return {
+            "tasks": self.tasks,
+            "parameters_per_task": self.adapter.parameters_per_task,
+            "parameters_shared": self.adapter.parameters_shared,
+            "trainable": sum(p.numel() for p in self.adapter.parameters() if p.requires_grad),
+            "epochs": self.config.num_epochs,
+            "best_epoch": one_for_all["epoch"],
+            "steps": self.progress.step,
+            "seconds": round(self.progress.seconds, 1),
+            "dev": {task: best[task]["scores"] for task in self.tasks},
+            "dev_errors": sum(ErrorCounts(**best[task]["scores"]).errors for task in self.tasks),
+            "dev_loss": one_for_all["rank"][1],
+        }
+
+
+def train_cell(folder: Path) -> None:
+    """Trains the models that `models.json` lists and writes `result.json`; goes on where it was interrupted."""
+    models = []
+    try:
+        for entry in json.loads((folder / MODELS_NAME).read_text(encoding="utf-8")):
+            config = CellConfig(**{**entry["config"], "tasks": tuple(entry["config"]["tasks"])})
+            models.append(_train_model(config, folder / entry["folder"]))
+        result: dict[str, Any] = {"models": models, "peak_memory_mib": _peak_memory()}
+    except Diverged as error:
+        result = {"diverged": str(error)}
+    write_text(folder / RESULT_NAME, json.dumps(result, indent=2) + "\n")
+    for checkpoint in folder.rglob(CHECKPOINT_NAME):
+        shutil.rmtree(checkpoint.parent)
+
+
+def _train_model(config: CellConfig, folder: Path) -> dict[str, Any]:
+    if (folder / CONFIG_NAME).is_file():
+        config = load_config_as(CellConfig, folder)
+    elif config.budget_seconds is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            epoch = CellTrainer(config, Path(scratch)).seconds_per_epoch()
+        config = dataclasses.replace(config, num_epochs=max(1, round(config.budget_seconds / epoch)))
+    trainer = CellTrainer(config, folder)
+    trainer.run()
+    return trainer.result()
+
+
+def _peak_memory() -> float:
+    """Resident MiB of this process at its most."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+
+
+def _end_with(parent: int) -> None:
+    """So that nothing goes on training in a folder that a second `hra compare` may be using."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> None:
+    _end_with(os.getppid())
+    keep_freed_memory()
+    try:
+        train_cell(Path(sys.argv[1]))
+    except HraError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

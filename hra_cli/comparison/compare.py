@@ -1,0 +1,233 @@
+"""The whole comparison: train the grid, choose learning rates on dev, decode test, write what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lhotse import CutSet
+
+from hra_cli import __version__
+from hra_cli.backbone import load_backbone
+from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.baselines.methods import Method, new_method
+from hra_cli.comparison.cell import MODEL_NAME, MODELS_NAME, RESULT_NAME
+from hra_cli.comparison.config import Cell, CompareConfig, model_configs
+from hra_cli.comparison.growth import growth
+from hra_cli.comparison.table import markdown
+from hra_cli.comparison.workers import train_cells
+from hra_cli.data.tasks import load_tasks
+from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.decoding import decode_with_progress
+from hra_cli.errors import HraError
+from hra_cli.files import write_text
+from hra_cli.recogniser import Recogniser
+from hra_cli.report import write_report
+from hra_cli.scoring.bootstrap import wer_interval
+from hra_cli.scoring.results import write_results
+from hra_cli.scoring.wer import ErrorCounts, Utterance, score
+from hra_cli.tensors import read_safetensors
+from hra_cli.training.loop import Diverged
+from hra_cli.transducer.search import SearchOptions, check_method
+
+CONFIG_NAME = "compare.yaml"
+COMPARISON_NAME = "comparison.json"
+TABLE_NAME = "comparison.md"
+REPORT_NAME = "report.html"
+FORMAT = "hra-comparison"
+FORMAT_VERSION = 1
+TEST_NAME = "test.json"
+# What may change from one call to the next: which cells there are, not what they are.
+GROWS = ("methods", "modes", "lrs", "seeds")
+
+
+def compare(config: CompareConfig, exp_dir: Path, command: str = "", num_jobs: int = 1) -> dict[str, Any]:
+    """Trains and tests every method, and returns what `comparison.json` holds.
+
+    num_jobs: cells trained at a time, each with its share of the CPU's cores (or OMP_NUM_THREADS of them). Cells that
+    are finished are not trained again, and interrupted ones go on. Raises HraError for what the user can mend.
+    """
+    check_method(config.decoding_method)
+    rows = config.rows()
+    tasks = load_tasks(Path(config.data)).select(list(config.tasks) or None)
+    _keep_config(config, exp_dir)
+    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // num_jobs))
+    comparison = _Comparison(config, exp_dir, tasks)
+
+    grid = [cell for row in rows for cell in config.grid(*row)]
+    train_cells([comparison.prepared(cell) for cell in grid], num_jobs, threads, "learning rates")
+    chosen = {row: comparison.best(config.grid(*row)) for row in rows}
+    cells = [dataclasses.replace(chosen[row], seed=seed) for row in rows for seed in config.seeds]
+    train_cells([comparison.prepared(cell) for cell in cells], num_jobs, threads, "chosen cells")
+
+    found = comparison.scored(cells, command, threads)
+    write_text(exp_dir / COMPARISON_NAME, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    write_text(exp_dir / TABLE_NAME, markdown(found))
+    write_report(exp_dir, exp_dir / REPORT_NAME)
+    return found
+
+
+def _keep_config(config: CompareConfig, exp_dir: Path) -> None:
+    content = json.loads(json.dumps(dataclasses.asdict(config)))
+    file = exp_dir / CONFIG_NAME
+    if file.is_file():
+        before = yaml.safe_load(file.read_text(encoding="utf-8"))
+        changed = [
+            f"--{name.replace('_', '-')} {before.get(name)} → {value}"
+            for name, value in content.items()
+            if name not in GROWS and before.get(name) != value
+        ]
+        if changed:
+            raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); compare in a new folder")
+    write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+class _Comparison:
+    """The cells of one folder."""
+
+    def __init__(self, config: CompareConfig, exp_dir: Path, tasks: list[str]):
+        self.config = config
+        self.exp_dir = exp_dir
+        self.tasks = tasks
+
+    def folder(self, cell: Cell) -> Path:
+        return self.exp_dir / "cells" / cell.name
+
+    def prepared(self, cell: Cell) -> Path:
+        """The cell's folder, with the list of its models in it."""
+        models = [
+            {"folder": str(folder), "config": dataclasses.asdict(model)}
+            for folder, model in model_configs(self.config, cell, self.tasks)
+        ]
+        write_text(self.folder(cell) / MODELS_NAME, json.dumps(models, indent=2) + "\n")
+        return self.folder(cell)
+
+    def result(self, cell: Cell) -> dict[str, Any]:
+        return json.loads((self.folder(cell) / RESULT_NAME).read_text(encoding="utf-8"))
+
+    def best(self, grid: Sequence[Cell]) -> Cell:
+        """The fewest errors on dev, on a tie the lower dev loss."""
+        results = {cell: self.result(cell) for cell in grid}
+        trained = {cell: _dev(result) for cell, result in results.items() if "models" in result}
+        if not trained:
+            raise Diverged(f"{grid[0].method}, {grid[0].mode}: {results[grid[0]]['diverged']}")
+        return min(trained, key=lambda cell: trained[cell])
+
+    def scored(self, cells: Sequence[Cell], command: str, threads: int) -> dict[str, Any]:
+        config, index = self.config, load_tasks(Path(self.config.data))
+        backbone = load_backbone(
+            config.backbone,
+            pos_head_dim=config.pos_head_dim,
+            chunk_size=config.chunk_size,
+            left_context_frames=config.left_context_frames,
+        )
+        self.backbone, self.tokenizer = backbone, Tokenizer(find_bpe_model(Path(config.backbone)))
+        cuts = {task: list(index.cuts(task, "test")) for task in self.tasks}
+        frozen = self._test(Recogniser(backbone, self.tokenizer), cuts, self.exp_dir / "frozen")
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "hra_version": __version__,
+            "command": command,
+            "config": json.loads(json.dumps(dataclasses.asdict(config))),
+            "machine": {"torch": torch.__version__, "python": platform.python_version(), "cpu threads": threads},
+            "backbone": {
+                "path": config.backbone,
+                "fingerprint": backbone.fingerprint,
+                "parameters": sum(p.numel() for p in backbone.parameters()),
+            },
+            "data": config.data,
+            "tasks": self.tasks,
+            "test": {
+                "utterances": sum(map(len, cuts.values())),
+                "words": frozen["words"],
+                "decoding_method": config.decoding_method,
+            },
+            "frozen": frozen,
+            "cells": [self._scored_cell(cell, cuts) for cell in cells],
+            "growth": dataclasses.asdict(growth(backbone, config.parsed_methods())),
+        }
+
+    def _scored_cell(self, cell: Cell, cuts: dict[str, list]) -> dict[str, Any]:
+        result = self.result(cell)
+        if "diverged" in result:
+            raise Diverged(f"{cell.name}: {result['diverged']}")
+        models = result["models"]
+        tried = [(one, self.result(one)) for one in self.config.grid(cell.method, cell.mode)]
+        per_task, shared = models[0]["parameters_per_task"], models[0]["parameters_shared"]
+        if cell.mode == "single":
+            per_task, shared = per_task + shared, 0
+        dev = sum((ErrorCounts(**counts) for model in models for counts in model["dev"].values()), ErrorCounts())
+        return {
+            "method": cell.method.name,
+            "label": cell.method.label,
+            "size": cell.method.size,
+            "mode": cell.mode,
+            "seed": cell.seed,
+            "lr": cell.lr,
+            "lrs": [
+                {"lr": one.lr, **dict(zip(("dev_errors", "dev_loss"), _dev(found)))}
+                for one, found in tried
+                if "models" in found
+            ],
+            "parameters_per_task": per_task,
+            "parameters_shared": shared,
+            "parameters_in_all": per_task * len(self.tasks) + shared,
+            "trainable": sum(model["trainable"] for model in models),
+            **self._tested(cell, cuts),
+            "dev": {"wer": round(dev.wer, 2), "errors": dev.errors, "words": dev.words},
+            "seconds": round(sum(model["seconds"] for model in models), 1),
+            "steps": sum(model["steps"] for model in models),
+            "epochs": max(model["epochs"] for model in models),
+            "peak_memory_mib": result["peak_memory_mib"],
+            "folder": f"cells/{cell.name}",
+        }
+
+    def _tested(self, cell: Cell, cuts: dict[str, list]) -> dict[str, Any]:
+        folder = self.folder(cell)
+        recognisers = {
+            model.tasks: self._trained(cell.method, model.tasks, model.seed, folder / part)
+            for part, model in model_configs(self.config, cell, self.tasks)
+            if not (folder / TEST_NAME).is_file()
+        }
+        utterances: list[Utterance] = []
+        for tasks, recogniser in recognisers.items():
+            utterances += self._decoded(recogniser, [cut for task in tasks for cut in cuts[task]])
+        return self._kept(utterances, folder)
+
+    def _trained(self, method: Method, tasks: Sequence[str], seed: int, folder: Path) -> Recogniser:
+        backbone, adapter = new_method(method, self.backbone, tasks, seed)
+        adapter.load_state_dict(read_safetensors(folder / MODEL_NAME)[0])
+        return Recogniser(backbone, self.tokenizer, adapter)
+
+    def _test(self, recogniser: Recogniser, cuts: dict[str, list], folder: Path) -> dict[str, Any]:
+        done = (folder / TEST_NAME).is_file()
+        return self._kept([] if done else self._decoded(recogniser, [*chain.from_iterable(cuts.values())]), folder)
+
+    def _decoded(self, recogniser: Recogniser, cuts: list) -> list[Utterance]:
+        method = self.config.decoding_method
+        return decode_with_progress(recogniser, CutSet.from_cuts(cuts), method, SearchOptions(), 200.0)
+
+    def _kept(self, utterances: list[Utterance], folder: Path) -> dict[str, Any]:
+        """Scores of a decoding, from the folder where it was done before."""
+        file = folder / TEST_NAME
+        if not file.is_file():
+            write_results(folder, "test", self.config.decoding_method, utterances)
+            scores, (low, high) = score(utterances), wer_interval(utterances)
+            counts = scores.as_json()
+            content = {**counts["total"], "low": round(low, 2), "high": round(high, 2), "tasks": counts["tasks"]}
+            write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _dev(result: dict[str, Any]) -> tuple[int, float]:
+    models = result["models"]
+    return sum(model["dev_errors"] for model in models), round(sum(model["dev_loss"] for model in models), 2)

@@ -1,0 +1,111 @@
+"""What is compared, and the cells that this makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from hra_cli.baselines.methods import MAIN, Method, parse_method
+from hra_cli.errors import HraError, did_you_mean
+from hra_cli.training.config import TrainConfig
+
+MODES = ("single", "multi")
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Options of `hra compare`. Paths are absolute.
+
+    tasks: () for all in the data. methods: names, or name:size. modes: "single" (a model per task) and "multi" (one
+    for all). lrs: the learning rates to try; () for each method's own grid. budget_seconds: of training per model,
+    turned into whole epochs by timing the method's steps; instead of num_epochs. The learning rate is chosen with the
+    first of `seeds`.
+    """
+
+    backbone: str
+    data: str
+    tasks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = MAIN
+    modes: tuple[str, ...] = MODES
+    lrs: tuple[float, ...] = ()
+    num_epochs: int = 20
+    budget_seconds: Optional[float] = None
+    seeds: tuple[int, ...] = (42,)
+    rnnt_type: str = "regular"
+    max_duration: float = 100.0
+    spec_augment: bool = True
+    decoding_method: str = "greedy_search"
+    pos_head_dim: int = 4
+    chunk_size: Optional[int] = None
+    left_context_frames: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        for mode in self.modes:
+            if mode not in MODES:
+                raise HraError(f"no such mode: '{mode}'{did_you_mean(mode, MODES)}; there are {', '.join(MODES)}")
+        for name in ("methods", "modes", "seeds"):
+            if not getattr(self, name):
+                raise HraError(f"--{name} names none")
+        if self.budget_seconds is not None and self.budget_seconds <= 0:
+            raise HraError(f"--budget-seconds must be positive, not {self.budget_seconds}")
+
+    def parsed_methods(self) -> list[Method]:
+        """Each method once, in the given order."""
+        return list(dict.fromkeys(parse_method(text) for text in self.methods))
+
+    def rows(self) -> list[tuple[Method, str]]:
+        """Methods and modes: the rows of the comparison, each with a cell per seed."""
+        return [(method, mode) for method in self.parsed_methods() for mode in self.modes]
+
+    def grid(self, method: Method, mode: str) -> list[Cell]:
+        """The cells among which a row's learning rate is chosen."""
+        return [Cell(method, mode, lr, self.seeds[0]) for lr in (self.lrs or method.lrs)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method, single- or multi-task, with one learning rate and seed."""
+
+    method: Method
+    mode: str
+    lr: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{str(self.method).replace(':', '-')}-{self.mode}-lr{self.lr:g}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class CellConfig(TrainConfig):
+    """What decides one model of a cell; `tasks` is one task's name in single-task cells."""
+
+    method: str = "hra-linear"
+    budget_seconds: Optional[float] = None
+
+
+def model_configs(config: CompareConfig, cell: Cell, tasks: list[str]) -> Iterator[tuple[Path, CellConfig]]:
+    """The models of a cell, with their folders relative to the cell's."""
+    groups = [(Path(task), (task,)) for task in tasks] if cell.mode == "single" else [(Path(), tuple(tasks))]
+    for folder, group in groups:
+        yield (
+            folder,
+            CellConfig(
+                backbone=config.backbone,
+                data=config.data,
+                tasks=group,
+                method=str(cell.method),
+                lr=cell.lr,
+                seed=cell.seed,
+                num_epochs=config.num_epochs,
+                budget_seconds=config.budget_seconds,
+                rnnt_type=config.rnnt_type,
+                max_duration=config.max_duration,
+                spec_augment=config.spec_augment,
+                pos_head_dim=config.pos_head_dim,
+                chunk_size=config.chunk_size,
+                left_context_frames=config.left_context_frames,
+            ),
+        )

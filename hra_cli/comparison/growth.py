@@ -1,0 +1,45 @@
+"""Parameters in all over the number of tasks, from sizes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hra_cli.adapter.by_task import ByTask
+from hra_cli.backbone import Backbone
+from hra_cli.baselines.methods import Method, between_layers, new_method
+from hra_cli.errors import HraError
+
+TASKS = (1, 10, 100, 128, 1000, 10_000)  # 128: the speakers of arXiv 2403.19709's atypical speech
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Numbers to store beside the frozen recogniser for so many tasks, by method."""
+
+    tasks: tuple[int, ...]
+    methods: dict[str, list[int]]
+
+
+def growth(backbone: Backbone, methods: Sequence[Method], tasks: Sequence[int] = TASKS) -> Growth:
+    """For a recogniser; full fine-tuning stores a recogniser per task."""
+    return _grown({method.label: new_method(method, backbone, ["task"], seed=0)[1] for method in methods}, tasks)
+
+
+def growth_of_sizes(width: int, num_layers: int, methods: Sequence[Method], tasks: Sequence[int] = TASKS) -> Growth:
+    """For an encoder of `num_layers` layers of `width` channels. Raises HraError for a method that needs more than
+    that."""
+    if width <= 0 or num_layers <= 0:
+        raise HraError(f"--width and --layers must be positive, not {width} and {num_layers}")
+    widths = {f"layers.{number}": width for number in range(num_layers)}
+    return _grown({method.label: between_layers(method, widths, ["task"], seed=0) for method in methods}, tasks)
+
+
+def _grown(adapters: dict[str, ByTask], tasks: Sequence[int]) -> Growth:
+    found = {}
+    for label, adapter in adapters.items():
+        per_task, shared = adapter.parameters_per_task, adapter.parameters_shared
+        if per_task == 0:
+            per_task, shared = shared, 0
+        found[label] = [shared + number * per_task for number in tasks]
+    return Growth(tuple(tasks), found)

@@ -1,0 +1,59 @@
+"""Running cells as processes, several at a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hra_cli.comparison.cell import RESULT_NAME
+from hra_cli.errors import HraError
+from hra_cli.progress import progress_bar
+
+LOG_NAME = "cell.log"
+POLL_SECONDS = 0.2
+
+
+def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, description: str) -> None:
+    """Trains those that have no result yet. Raises HraError with the message of one that failed; the others are then
+    stopped, and go on from their checkpoints next time."""
+    waiting = [folder for folder in folders if not (folder / RESULT_NAME).is_file()]
+    running: dict[Path, subprocess.Popen] = {}
+    with progress_bar() as bar:
+        task = bar.add_task(description, total=len(folders), completed=len(folders) - len(waiting), note="")
+        try:
+            while waiting or running:
+                while waiting and len(running) < num_jobs:
+                    folder = waiting.pop(0)
+                    running[folder] = _start(folder, threads)
+                bar.update(task, note=", ".join(folder.name for folder in running))
+                time.sleep(POLL_SECONDS)
+                for folder, process in list(running.items()):
+                    if process.poll() is None:
+                        continue
+                    del running[folder]
+                    if process.returncode != 0:
+                        raise HraError(_why(folder, process.returncode))
+                    bar.advance(task)
+        finally:
+            for process in running.values():
+                process.terminate()
+            for process in running.values():
+                process.wait()
+
+
+def _start(folder: Path, threads: int) -> subprocess.Popen:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with open(folder / LOG_NAME, "ab") as log:
+        command = [sys.executable, "-m", "hra_cli.comparison.cell", str(folder)]
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _why(folder: Path, returncode: int) -> str:
+    lines = (folder / LOG_NAME).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    if returncode == 2 and lines:
+        return lines[-1]
+    return f"training {folder.name} ended with exit status {returncode}; see {folder / LOG_NAME}"
