@@ -8,7 +8,7 @@ from typing import Optional
 import typer
 
 from hra_cli import __version__
-from hra_cli.commands import decode, export_head, info, prepare, train
+from hra_cli.commands import compare, decode, export_head, info, prepare, report, train
 from hra_cli.errors import HraError
 from hra_cli.memory import keep_freed_memory
 
@@ -23,7 +23,9 @@ app.add_typer(prepare.app, name="prepare")
 app.command("train")(train.train)
 app.command("decode")(decode.decode)
 app.command("export-head")(export_head.export_head)
+app.command("compare")(compare.compare)
 app.command("info")(info.info)
+app.command("report")(report.report)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,17 @@
+"""`hra report`: an experiment or a comparison as one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from hra_cli.report import write_report
+
+
+def report(
+    exp_dir: Path = typer.Argument(..., help="Folder of `hra train` or `hra compare`."),
+    output: Path = typer.Option(..., help="The HTML file to write."),
+) -> None:
+    """Show an experiment or a comparison as one HTML page: figures, tables, worst utterances."""
+    typer.echo(str(write_report(exp_dir, output)))

@@ -1,0 +1,126 @@
+"""What a report shows, whichever folder it came from. WER is in per cent everywhere, None where there are no words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from hra_cli.scoring.wer import Utterance
+
+# What a line or bar is about; each has its colour.
+FROZEN, HRA, ABLATION, BASELINE = "frozen", "hra", "ablation", "baseline"
+
+
+@dataclass(frozen=True)
+class Series:
+    """WER by one method: of all tasks together and of each."""
+
+    label: str
+    family: str
+    total: Optional[float]
+    tasks: dict[str, Optional[float]]
+
+
+@dataclass(frozen=True)
+class WerTable:
+    """One test set; `series` holds the frozen model first. words: reference words by task, {} where unknown."""
+
+    title: str
+    tasks: list[str]
+    series: list[Series]
+    words: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method's WER, with its 95 % interval, at its parameters per task. several: multi-task, else single-task."""
+
+    label: str
+    family: str
+    several: bool
+    parameters: float
+    wer: float
+    low: float
+    high: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method's parameters in all, for each number of tasks in `Growth.tasks`."""
+
+    label: str
+    family: str
+    parameters: list[int]
+
+
+@dataclass(frozen=True)
+class Growth:
+    tasks: list[int]
+    lines: list[Line]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """(step, value), in order."""
+
+    label: str
+    family: str
+    points: list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown; all columns hold numbers but those at `text`."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    text: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A sentence that says what is not there, and the command that would make it."""
+
+    sentence: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Utterances of one decoding; title says of what."""
+
+    title: str
+    utterances: list[Utterance]
+
+
+@dataclass(frozen=True)
+class Content:
+    """One report. Optional parts are None where they do not apply; `Missing` where they could be made."""
+
+    title: str
+    facts: dict[str, str]
+    wer: list[WerTable]
+    wer_missing: Optional[Missing]
+    points: Optional[list[Point]]
+    growth: Growth
+    growth_note: str
+    dev_wer: list[Curve]
+    train_loss: list[Curve]
+    curves_missing: Optional[Missing]
+    decoding: Decoding | Missing
+    cells: Optional[Table]
+    commands: list[str]
+    versions: dict[str, str]
+    config: dict[str, Any]
+
+
+def number(value: Optional[float], digits: int = 2) -> str:
+    """With thousands separated, or a dash for None."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def train_loss(records: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    """(step, loss per frame) from metrics.jsonl: the means over epochs or, where there are none, single steps."""
+    epochs = [(r["step"], r["train_loss"]) for r in records if r.get("kind") == "dev" and "train_loss" in r]
+    return epochs or [(r["step"], r["loss"]) for r in records if r.get("kind") == "train" and "loss" in r]

@@ -1,0 +1,164 @@
+"""What there is to report of an experiment folder of `hra train`."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Optional
+
+import torch
+
+from hra_cli import __version__
+from hra_cli.adapter.head_file import Head
+from hra_cli.report.content import (
+    FROZEN,
+    HRA,
+    Content,
+    Curve,
+    Decoding,
+    Growth,
+    Line,
+    Missing,
+    Series,
+    WerTable,
+    number,
+    train_loss,
+)
+from hra_cli.scoring.results import read_recogs, read_wer_summary
+from hra_cli.tensors import read_safetensors
+from hra_cli.training.config import TrainConfig, load_config
+from hra_cli.training.experiment import experiment_controller, experiment_heads
+from hra_cli.training.runlog import METRICS_NAME, read_metrics
+from hra_cli.transducer.search import METHODS
+
+GROWTH_TASKS = [1, 10, 100, 1000, 10000]
+# Fields of the configuration that decoding shares with training.
+DECODED_WITH = ("backbone", "data", "pos_head_dim", "chunk_size", "left_context_frames")
+
+
+def read_experiment(exp_dir: Path) -> Content:
+    """Raises HraError for a folder that is no experiment, has no heads yet, or is damaged."""
+    config = load_config(exp_dir)
+    heads = experiment_heads(exp_dir)
+    name = exp_dir.resolve().name  # not the path, so that a moved experiment gives the same report
+    controller = experiment_controller(exp_dir, heads[0].backbone_fingerprint)
+    controller_parameters = sum(parameter.numel() for parameter in controller.parameters())
+    head_parameters = heads[0].num_parameters
+    decode = shlex.join(["hra", "decode", "--exp-dir", name, *_options(config, DECODED_WITH)])
+
+    dev = _dev_table(heads)
+    test = _test_table(exp_dir)
+    dev_wer, loss = _curves(exp_dir, [head.task for head in heads])
+    metadata = read_safetensors(exp_dir / "controller.safetensors")[1]
+    fields = [field.name for field in dataclasses.fields(config)]
+    train = shlex.join(["hra", "train", "--exp-dir", name, *_options(config, fields)])
+    return Content(
+        title=f"Experiment {name}",
+        facts={
+            "tasks": f"{len(heads):,}",
+            "method": "heads onboarded on a frozen controller" if config.controller else "controller and heads jointly",
+            "head": f"{heads[0].kind}, {head_parameters:,} parameters a task",
+            "controller": f"{controller_parameters:,} parameters, shared, H = {heads[0].hidden}",
+            "WER on dev": f"{number(dev.series[0].total)} % → {number(dev.series[1].total)} %",
+        },
+        wer=[dev] if test is None else [test, dev],
+        wer_missing=_wer_missing(test, decode),
+        points=None,
+        growth=Growth(
+            GROWTH_TASKS,
+            [Line(f"HRA {config.head}", HRA, [controller_parameters + n * head_parameters for n in GROWTH_TASKS])],
+        ),
+        growth_note=f"The controller's {controller_parameters:,} parameters and {head_parameters:,} for every task.",
+        dev_wer=dev_wer,
+        train_loss=loss,
+        curves_missing=None if dev_wer else Missing(f"{METRICS_NAME} has no scores; training writes them.", train),
+        decoding=_decoding(exp_dir) or Missing("The test set is not decoded with the heads yet.", decode),
+        cells=None,
+        commands=[train, decode],
+        versions={
+            "trained with hra": metadata.get("hra_version", "–"),
+            "backbone fingerprint": heads[0].backbone_fingerprint,
+            "tokenizer fingerprint": heads[0].tokenizer_fingerprint,
+            "controller fingerprint": heads[0].controller_fingerprint,
+            "report written with": f"hra {__version__}, Python {platform.python_version()}, torch {torch.__version__}",
+        },
+        config=dataclasses.asdict(config),
+    )
+
+
+def _dev_table(heads: list[Head]) -> WerTable:
+    words = {head.task: int(head.scores.get("words", 0)) for head in heads}
+
+    def series(label: str, family: str, key: str) -> Series:
+        tasks = {head.task: head.scores.get(key) for head in heads}
+        errors = sum(wer * words[task] for task, wer in tasks.items() if wer is not None)
+        total = errors / sum(words.values()) if sum(words.values()) else None
+        return Series(label, family, total, tasks)
+
+    return WerTable(
+        "Dev set, greedy_search, as the heads' files have it",
+        [head.task for head in heads],
+        [series("frozen", FROZEN, "wer_before"), series("with head", HRA, "wer_after")],
+        words,
+    )
+
+
+def _test_table(exp_dir: Path) -> Optional[WerTable]:
+    """The frozen model and the heads, by every method the test set was decoded with."""
+    found = []
+    for label, family, ending in (("frozen", FROZEN, "-no-heads"), ("with head", HRA, "")):
+        for method in METHODS:
+            suffix = method + ending
+            if (exp_dir / method / f"recogs-test-{suffix}.txt").is_file():
+                total, tasks = read_wer_summary(exp_dir / method / f"wer-summary-test-{suffix}.txt", suffix)
+                found.append(Series(f"{label}, {method}", family, total, dict(tasks)))
+    tasks_found = sorted({task for series in found for task in series.tasks})
+    return WerTable("Test set", tasks_found, found) if found else None
+
+
+def _wer_missing(test: Optional[WerTable], decode: str) -> Optional[Missing]:
+    families = {series.family for series in test.series} if test else set()
+    if HRA not in families:
+        return Missing("The test set is not decoded with the heads yet.", decode)
+    if FROZEN not in families:
+        return Missing("The test set is not decoded with the frozen model yet.", f"{decode} --no-heads")
+    return None
+
+
+def _decoding(exp_dir: Path) -> Optional[Decoding]:
+    for method in METHODS:
+        file = exp_dir / method / f"recogs-test-{method}.txt"
+        if file.is_file():
+            return Decoding(f"Test set, with the heads, {method}", read_recogs(file))
+    return None
+
+
+def _curves(exp_dir: Path, tasks: list[str]) -> tuple[list[Curve], list[Curve]]:
+    """Dev WER of all tasks and of each, and the training loss."""
+    records = read_metrics(exp_dir)
+    dev = [record for record in records if record["kind"] == "dev"]
+    if not dev:
+        return [], []
+    total = Curve("all tasks", HRA, [(record["step"], record["wer_total"]) for record in dev])
+    each = [
+        Curve(task, HRA, [(record["step"], record["wer"][task]) for record in dev if task in record["wer"]])
+        for task in tasks
+    ]
+    return [total, *(curve for curve in each if curve.points)], [Curve("all tasks", HRA, train_loss(records))]
+
+
+def _options(config: TrainConfig, names: Iterable[str]) -> list[str]:
+    """The fields of these names as the command line takes them."""
+    words = []
+    for name in names:
+        option, value = "--" + name.replace("_", "-"), getattr(config, name)
+        if name == "tasks":
+            words += [word for task in value for word in ("--task", task)]
+        elif isinstance(value, bool):
+            words.append(option if value else option.replace("--", "--no-", 1))
+        elif value is not None:
+            words += [option, str(value)]
+    return words
