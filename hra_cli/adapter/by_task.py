@@ -50,6 +50,10 @@ class ByTask(nn.Module):
     def parameters_shared(self) -> int:
         return sum(p.numel() for p in self.parameters()) - len(self.tasks) * self.parameters_per_task
 
+    def join_gradients(self, done: float) -> None:
+        """Called between a backward pass and its update, after the fraction `done` of a run; by default every task's
+        parameters follow their own gradient."""
+
     def index(self, tasks: Sequence[str]) -> Tensor:
         """(N,): which of the tasks here each utterance has."""
         device = next(self.parameters()).device
@@ -60,3 +64,10 @@ class ByTask(nn.Module):
             return self.tasks.index(task)
         except ValueError:
             raise HraError(f"no head for task '{task}'{did_you_mean(task, self.tasks)}") from None
+
+
+def as_one(bank: nn.Module) -> None:
+    """Gives every task's parameters, (tasks, …), the sum of all tasks' gradients: equal ones then stay equal."""
+    for parameter in bank.parameters():
+        if parameter.grad is not None:
+            parameter.grad.copy_(parameter.grad.sum(0, keepdim=True).expand_as(parameter.grad))

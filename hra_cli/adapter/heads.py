@@ -72,7 +72,9 @@ class FfnHeads(HeadBank):
     def __init__(self, tasks: int, width: int, hidden: int, inner: int, generator: Optional[torch.Generator] = None):
         super().__init__()
         self.inner = inner
-        self.in_weight = nn.Parameter(torch.randn(tasks, inner, hidden, generator=generator) * hidden**-0.5)
+        # The same for all, since heads start training as one.
+        in_weight = torch.randn(1, inner, hidden, generator=generator) * hidden**-0.5
+        self.in_weight = nn.Parameter(in_weight.repeat(tasks, 1, 1))
         self.in_bias = nn.Parameter(torch.zeros(tasks, inner))
         self.out_weight = nn.Parameter(torch.zeros(tasks, width, inner))
         self.out_bias = nn.Parameter(torch.zeros(tasks, width))

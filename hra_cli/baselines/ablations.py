@@ -1,4 +1,5 @@
-"""HRA with a part taken away or multiplied: no recurrence, a controller per layer, a head per layer."""
+"""HRA with a part taken away or multiplied: no recurrence, heads apart from
+the start, a controller per layer, a head per layer."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hra_cli.adapter import Adapter, Controller, HeadBank, new_adapter
-from hra_cli.adapter.adapter import at_rate_of
-from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo
+from hra_cli.adapter.adapter import TOGETHER, at_rate_of
+from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo, as_one
 from hra_cli.adapter.heads import ApplyHeads, LinearHeads
 
 
@@ -18,6 +19,13 @@ def without_recurrence(tasks: Sequence[str], width: int, hidden: int, seed: int)
     """u = 0: every layer's h is of that layer alone."""
     adapter = new_adapter(tasks, width, hidden, seed=seed)
     adapter.controller.recurrent.requires_grad_(False).zero_()
+    return adapter
+
+
+def apart(tasks: Sequence[str], width: int, hidden: int, seed: int) -> Adapter:
+    """Heads that go their own ways from the first step."""
+    adapter = new_adapter(tasks, width, hidden, seed=seed)
+    adapter.together = 0.0
     return adapter
 
 
@@ -32,6 +40,10 @@ class LayerwiseAdapter(ByTask):
     def for_tasks(self, tasks: Sequence[str]) -> AfterLayer:
         index = self.index(tasks)
         return _Pass(list(self.controllers), [bank.gather(index) for bank in self.banks])
+
+    def join_gradients(self, done: float) -> None:
+        if done < TOGETHER:
+            as_one(self.banks)
 
     @property
     def parameters_per_task(self) -> int:

@@ -11,7 +11,7 @@ import torch
 from hra_cli.adapter import new_adapter
 from hra_cli.adapter.by_task import ByTask
 from hra_cli.backbone import Backbone
-from hra_cli.baselines.ablations import controller_per_layer, head_per_layer, without_recurrence
+from hra_cli.baselines.ablations import apart, controller_per_layer, head_per_layer, without_recurrence
 from hra_cli.baselines.bitfit import bitfit
 from hra_cli.baselines.full import FullFineTuning
 from hra_cli.baselines.lora import lora
@@ -29,15 +29,16 @@ class Kind:
     lrs: tuple[float, ...]
 
 
-_HRA_RATES = (0.002, 0.004, 0.008)
+_HRA_RATES = (0.004, 0.008)
 KINDS = {
-    "full": Kind("full fine-tuning", None, (0.0001, 0.0003, 0.001)),
-    "bitfit": Kind("BitFit", None, (0.002, 0.005, 0.01)),
-    "residual-adapters": Kind("residual adapters, r={}", 32, (0.0005, 0.001, 0.002)),
-    "lora": Kind("LoRA, r={}", 8, (0.0005, 0.001, 0.002)),
+    "full": Kind("full fine-tuning", None, (0.0002, 0.0006)),
+    "bitfit": Kind("BitFit", None, (0.003, 0.01)),
+    "residual-adapters": Kind("residual adapters, r={}", 32, (0.001, 0.003)),
+    "lora": Kind("LoRA, r={}", 8, (0.001, 0.003)),
     "hra-linear": Kind("HRA linear, H={}", 64, _HRA_RATES),
     "hra-ffn": Kind("HRA FFN, H=F={}", 64, _HRA_RATES),
     "hra-no-recurrence": Kind("HRA linear, u=0, H={}", 64, _HRA_RATES),
+    "hra-apart": Kind("HRA linear, heads apart from the start, H={}", 64, _HRA_RATES),
     "hra-controller-per-layer": Kind("HRA linear, a controller per layer, H={}", 64, _HRA_RATES),
     "hra-head-per-layer": Kind("HRA linear, a head per layer, H={}", 64, _HRA_RATES),
 }
@@ -74,7 +75,7 @@ def parse_method(text: str) -> Method:
         return Method(name, default)
     if default is None:
         raise HraError(f"the method {name} has no size, but '{text}' gives one")
-    if not size.isdigit() or int(size) == 0:
+    if not size.isdecimal() or int(size) == 0:
         raise HraError(f"'{text}': the size of {name} is a positive whole number")
     return Method(name, int(size))
 
@@ -101,6 +102,8 @@ def between_layers(method: Method, layer_widths: dict[str, int], tasks: Sequence
         return ResidualAdapters(layer_widths, tasks, size, generator)
     if method.name == "hra-no-recurrence":
         return without_recurrence(tasks, max(widths), size, seed)
+    if method.name == "hra-apart":
+        return apart(tasks, max(widths), size, seed)
     if method.name == "hra-controller-per-layer":
         return controller_per_layer(tasks, widths, size, generator)
     if method.name == "hra-head-per-layer":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Optional
+from typing import Optional, TypeVar
 
 import typer
 from rich.console import Console
@@ -18,6 +19,8 @@ from hra_cli.comparison.compare import compare as run_comparison
 from hra_cli.comparison.config import MODES, CompareConfig
 from hra_cli.comparison.table import comparison_table
 from hra_cli.errors import HraError
+
+Number = TypeVar("Number", int, float)
 
 
 def compare(
@@ -49,10 +52,10 @@ def compare(
         tasks=tuple(task or ()),
         methods=tuple(_split(methods)),
         modes=tuple(_split(modes)),
-        lrs=tuple(_numbers("--lrs", lrs)),
+        lrs=tuple(_numbers("--lrs", lrs, float)),
         num_epochs=num_epochs,
         budget_seconds=budget_seconds,
-        seeds=tuple(int(seed) for seed in _numbers("--seeds", seeds)),
+        seeds=tuple(_numbers("--seeds", seeds, int)),
         rnnt_type=rnnt_type,
         max_duration=max_duration,
         spec_augment=spec_augment,
@@ -70,8 +73,9 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.replace(",", " ").split()]
 
 
-def _numbers(option: str, text: str) -> list[float]:
+def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
     try:
-        return [float(part) for part in _split(text)]
+        return [kind(part) for part in _split(text)]
     except ValueError:
-        raise HraError(f"{option} is a list of numbers with commas between, not '{text}'") from None
+        numbers = "whole numbers" if kind is int else "numbers"
+        raise HraError(f"{option} is a list of {numbers} with commas between, not '{text}'") from None

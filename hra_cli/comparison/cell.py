@@ -1,6 +1,8 @@
 """Training the models of one cell, in a process of its own: its peak memory is then the method's.
 
-python -m hra_cli.comparison.cell CELL_FOLDER
+python -m hra_cli.comparison.cell CELL_FOLDER [PARENT]
+
+It ends when PARENT, the id of the process that started it, does.
 """
 
 from __future__ import annotations
@@ -125,7 +127,8 @@ def _end_with(parent: int) -> None:
 
 
 def main() -> None:
-    _end_with(os.getppid())
+    # As the parent gave it: it may have ended while all this was imported.
+    _end_with(int(sys.argv[2]) if len(sys.argv) > 2 else os.getppid())
     keep_freed_memory()
     try:
         train_cell(Path(sys.argv[1]))

@@ -24,7 +24,7 @@ from hra_cli.comparison.config import Cell, CompareConfig, model_configs
 from hra_cli.comparison.growth import growth
 from hra_cli.comparison.table import markdown
 from hra_cli.comparison.workers import train_cells
-from hra_cli.data.tasks import load_tasks
+from hra_cli.data.tasks import SPLITS, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.decoding import decode_with_progress
 from hra_cli.errors import HraError
@@ -36,6 +36,7 @@ from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import ErrorCounts, Utterance, score
 from hra_cli.tensors import read_safetensors
 from hra_cli.training.loop import Diverged
+from hra_cli.transducer.loss import check_rnnt_type
 from hra_cli.transducer.search import SearchOptions, check_method
 
 CONFIG_NAME = "compare.yaml"
@@ -56,16 +57,20 @@ def compare(config: CompareConfig, exp_dir: Path, command: str = "", num_jobs: i
     are finished are not trained again, and interrupted ones go on. Raises HraError for what the user can mend.
     """
     check_method(config.decoding_method)
+    check_rnnt_type(config.rnnt_type)
+    if num_jobs < 1:
+        raise HraError(f"--num-jobs {num_jobs} must be 1 or more")
     rows = config.rows()
-    tasks = load_tasks(Path(config.data)).select(list(config.tasks) or None)
-    _keep_config(config, exp_dir)
     threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // num_jobs))
-    comparison = _Comparison(config, exp_dir, tasks)
-
+    comparison = _Comparison(config, exp_dir)
     grid = [cell for row in rows for cell in config.grid(*row)]
+    comparison.check(grid)
+    # Only now, so that a mistake does not bind the folder to its options.
+    _keep_config(config, exp_dir)
+
     train_cells([comparison.prepared(cell) for cell in grid], num_jobs, threads, "learning rates")
     chosen = {row: comparison.best(config.grid(*row)) for row in rows}
-    cells = [dataclasses.replace(chosen[row], seed=seed) for row in rows for seed in config.seeds]
+    cells = [dataclasses.replace(chosen[row], seed=seed) for row in rows for seed in dict.fromkeys(config.seeds)]
     train_cells([comparison.prepared(cell) for cell in cells], num_jobs, threads, "chosen cells")
 
     found = comparison.scored(cells, command, threads)
@@ -93,13 +98,28 @@ def _keep_config(config: CompareConfig, exp_dir: Path) -> None:
 class _Comparison:
     """The cells of one folder."""
 
-    def __init__(self, config: CompareConfig, exp_dir: Path, tasks: list[str]):
+    def __init__(self, config: CompareConfig, exp_dir: Path):
         self.config = config
         self.exp_dir = exp_dir
-        self.tasks = tasks
+        index = load_tasks(Path(config.data))
+        self.tasks = index.select(list(config.tasks) or None)
+        cuts = {split: {task: index.cuts(task, split) for task in self.tasks} for split in SPLITS}
+        self.test_cuts = cuts["test"]
+        self.backbone = load_backbone(
+            config.backbone,
+            pos_head_dim=config.pos_head_dim,
+            chunk_size=config.chunk_size,
+            left_context_frames=config.left_context_frames,
+        )
+        self.tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
 
     def folder(self, cell: Cell) -> Path:
         return self.exp_dir / "cells" / cell.name
+
+    def check(self, grid: Sequence[Cell]) -> None:
+        """Raises HraError for a cell that cannot be trained with these options."""
+        for cell in grid:
+            list(model_configs(self.config, cell, self.tasks))
 
     def prepared(self, cell: Cell) -> Path:
         """The cell's folder, with the list of its models in it."""
@@ -122,15 +142,8 @@ class _Comparison:
         return min(trained, key=lambda cell: trained[cell])
 
     def scored(self, cells: Sequence[Cell], command: str, threads: int) -> dict[str, Any]:
-        config, index = self.config, load_tasks(Path(self.config.data))
-        backbone = load_backbone(
-            config.backbone,
-            pos_head_dim=config.pos_head_dim,
-            chunk_size=config.chunk_size,
-            left_context_frames=config.left_context_frames,
-        )
-        self.backbone, self.tokenizer = backbone, Tokenizer(find_bpe_model(Path(config.backbone)))
-        cuts = {task: list(index.cuts(task, "test")) for task in self.tasks}
+        config, backbone = self.config, self.backbone
+        cuts = {task: list(found) for task, found in self.test_cuts.items()}
         frozen = self._test(Recogniser(backbone, self.tokenizer), cuts, self.exp_dir / "frozen")
         return {
             "format": FORMAT,

@@ -57,11 +57,11 @@ class CompareConfig:
 
     def rows(self) -> list[tuple[Method, str]]:
         """Methods and modes: the rows of the comparison, each with a cell per seed."""
-        return [(method, mode) for method in self.parsed_methods() for mode in self.modes]
+        return [(method, mode) for method in self.parsed_methods() for mode in dict.fromkeys(self.modes)]
 
     def grid(self, method: Method, mode: str) -> list[Cell]:
         """The cells among which a row's learning rate is chosen."""
-        return [Cell(method, mode, lr, self.seeds[0]) for lr in (self.lrs or method.lrs)]
+        return [Cell(method, mode, lr, self.seeds[0]) for lr in dict.fromkeys(self.lrs or method.lrs)]
 
 
 @dataclass(frozen=True)

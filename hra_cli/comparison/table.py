@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
 from rich.table import Table
@@ -56,7 +57,26 @@ def markdown(found: dict[str, Any]) -> str:
         *("| " + " | ".join(row.get(column, "") for column in COLUMNS) + " |" for row in _rows(found)),
         "",
     ]
+    if len({cell["seed"] for cell in found["cells"]}) > 1:
+        lines += ["Over the seeds:", "", *_over_seeds(found["cells"]), ""]
     return "\n".join(lines)
+
+
+def _over_seeds(cells: list[dict[str, Any]]) -> list[str]:
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for cell in cells:
+        rows.setdefault((cell["label"], cell["mode"]), []).append(cell)
+    lines = [
+        "| method | mode | per task | mean WER % | lowest – highest | mean dev WER % |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for (label, mode), seeds in rows.items():
+        wers, dev = [cell["wer"] for cell in seeds], [cell["dev"]["wer"] for cell in seeds]
+        lines.append(
+            f"| {label} | {mode} | {seeds[0]['parameters_per_task']:,} | {fmean(wers):.1f} | {min(wers):.1f} – "
+            f"{max(wers):.1f} | {fmean(dev):.1f} |"
+        )
+    return lines
 
 
 def comparison_table(found: dict[str, Any]) -> Table:

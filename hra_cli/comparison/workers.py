@@ -48,7 +48,7 @@ def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, descriptio
 def _start(folder: Path, threads: int) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with open(folder / LOG_NAME, "ab") as log:
-        command = [sys.executable, "-m", "hra_cli.comparison.cell", str(folder)]
+        command = [sys.executable, "-m", "hra_cli.comparison.cell", str(folder), str(os.getpid())]
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 

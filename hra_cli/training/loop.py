@@ -200,6 +200,7 @@ class TrainingLoop:
         self._check_finite("loss", value, batch)
         self.optimizer.zero_grad(set_to_none=True)
         (loss.total / frames).backward()
+        self.adapter.join_gradients(done)
         norm = torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], GRADIENT_NORM).item()
         self._check_finite("gradient's norm", norm, batch)
         self.optimizer.step()

@@ -16,6 +16,10 @@ train_conf=conf/train.conf
 onboard_conf=conf/onboard.conf
 num_jobs=2
 seeds="42 1 2"
+methods=hra-linear,hra-ffn,full,residual-adapters,lora,bitfit
+ablations=hra-linear,hra-no-recurrence,hra-apart,hra-controller-per-layer,hra-head-per-layer
+compare_conf=conf/compare.conf
+compare_20_conf=conf/compare-20.conf
 results=RESULTS.md
 
 help_message="Usage: recipes/fsdd/run.sh [options]
@@ -25,13 +29,16 @@ Adapts an English recogniser to the speakers of FSDD. Needs hra and python on th
   --stage N, --stop-stage N  the first and the last stage to run (default: all)
        0 prepare features          1 decode with the frozen model   2 train all speakers jointly
        3 decode, three methods     4 onboard a held-out speaker     5 export, decode from the file alone
-       6 write the table
+       6 make connected digits          7 compare methods on them      8 the same, 20 utterances a speaker
+       9 HRA without its parts         10 write the table
   --corpus DIR               a clone of free-spoken-digit-dataset (default: $corpus)
   --backbone DIR             the recogniser: checkpoint and bpe.model (default: $backbone)
   --data DIR, --exp DIR      where to put data and results (default: $data, $exp in this folder)
   --held-out SPEAKER         the speaker of stage 4 (default: $held_out)
   --train-conf FILE, --onboard-conf FILE  options of hra train (default: $train_conf, $onboard_conf)
-  --num-jobs N               processes that prepare data (default: $num_jobs)
+  --compare-conf FILE, --compare-20-conf FILE  options of hra compare (default: $compare_conf, $compare_20_conf)
+  --methods LIST, --ablations LIST  what stages 7 and 8, and stage 9, compare
+  --num-jobs N               processes that prepare data, and cells trained at a time (default: $num_jobs)
   --seeds 'N ...'            of training; joint training is repeated with each, the first is that of the rest
                              (default: $seeds)
   --results FILE             the table to write (default: $results)"
@@ -96,7 +103,38 @@ if in_range 5; then
 fi
 
 if in_range 6; then
-  log "Stage 6: write $results"
+  log "Stage 6: connected digits: 3 to 5 recordings of a speaker with silence between; all, and 20 to train on"
+  python local/connected_digits.py "$data" "$data-connected/made"
+  python local/connected_digits.py "$data" "$data-connected-20/made" --train-per-speaker 20
+  for connected in "$data-connected" "$data-connected-20"; do
+    hra prepare cuts "$connected/made/cuts.jsonl.gz" --task-by speaker --split-by custom.split \
+      --output-dir "$connected" --backbone "$backbone" --num-jobs "$num_jobs"
+  done
+fi
+
+if in_range 7; then
+  log "Stage 7: every method, a model for each speaker and one for all"
+  # shellcheck disable=SC2046
+  hra compare --backbone "$backbone" --data "$data-connected" --exp-dir "$exp/compare-connected" \
+    --methods "$methods" --num-jobs "$num_jobs" --seeds "$seed" $(cat "$compare_conf")
+fi
+
+if in_range 8; then
+  log "Stage 8: the same with 20 utterances a speaker"
+  # shellcheck disable=SC2046
+  hra compare --backbone "$backbone" --data "$data-connected-20" --exp-dir "$exp/compare-connected-20" \
+    --methods "$methods" --num-jobs "$num_jobs" --seeds "${seeds// /,}" $(cat "$compare_20_conf")
+fi
+
+if in_range 9; then
+  log "Stage 9: HRA without its parts"
+  # shellcheck disable=SC2046
+  hra compare --backbone "$backbone" --data "$data-connected-20" --exp-dir "$exp/compare-ablations" \
+    --methods "$ablations" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" $(cat "$compare_20_conf")
+fi
+
+if in_range 10; then
+  log "Stage 10: write $results"
   python local/results.py "$exp" --data "$data" --held-out "$held_out" --seeds "$seeds" --command "$command_line" \
     --train-conf "$train_conf" --onboard-conf "$onboard_conf" --output "$results"
 fi

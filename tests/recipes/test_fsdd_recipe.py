@@ -24,13 +24,18 @@ def test_every_stage_leaves_what_the_next_one_needs(shared, tmp_path):
         (corpus / wav.name).symlink_to(wav)
     conf = tmp_path / "train.conf"
     conf.write_text("--max-duration 15 --num-epochs 1 --rnnt-type modified\n")
-    done = run(
+    compare_conf = tmp_path / "compare.conf"
+    compare_conf.write_text("--max-duration 30 --num-epochs 1 --rnnt-type modified --lrs 0.004\n")
+    options = [
         "--corpus", corpus, "--backbone", shared / "models" / "zipformer-tts-en", "--data", tmp_path / "data",
         "--exp", tmp_path / "exp", "--train-conf", conf, "--onboard-conf", conf, "--held-out", "nicolas",
-        "--seeds", "1 2",
-        f"--results={tmp_path / 'RESULTS.md'}",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+        "--compare-conf", compare_conf, "--compare-20-conf", compare_conf, "--methods", "hra-linear:8",
+        "--ablations", "hra-no-recurrence:8", "--results", tmp_path / "RESULTS.md",
+    ]  # fmt: skip
+    for stages in (["0", "5", "1 2"], ["6", "9", "1"], ["10", "10", "1 2"]):
+        first, last, seeds = stages
+        done = run(*options, "--stage", first, "--stop-stage", last, "--seeds", seeds)
+        assert done.returncode == 0, done.stderr
     frozen = json.loads((tmp_path / "exp" / "frozen" / "wer.json").read_text())
     assert frozen["total"]["words"] == 4 * 4 * 5
     onboarded = json.loads((tmp_path / "exp" / "onboard-nicolas" / "wer.json").read_text())
@@ -39,6 +44,8 @@ def test_every_stage_leaves_what_the_next_one_needs(shared, tmp_path):
     results = (tmp_path / "RESULTS.md").read_text()
     assert "| frozen, greedy_search |" in results
     assert "joint heads, fast_beam_search" in results
+    assert results.count("| HRA linear, H=8 | multi | 1 |") == 2
+    assert results.count("| HRA linear, u=0, H=8 | multi | 1 |") == 1
     for line in results.splitlines():
         if line.startswith("| nicolas onboarded"):
             assert f"{onboarded['tasks']['nicolas']['wer']:.1f}" in line

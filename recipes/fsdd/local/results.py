@@ -13,6 +13,11 @@ from hra_cli.data.tasks import load_tasks
 from hra_cli.files import write_text
 from hra_cli.training.experiment import experiment_controller
 
+COMPARISONS = {
+    "compare-connected": "Connected digits: every method",
+    "compare-connected-20": "Connected digits, 20 utterances to train on per speaker",
+    "compare-ablations": "HRA without its parts, 20 utterances per speaker",
+}
 METHODS = ("greedy_search", "modified_beam_search", "fast_beam_search")
 
 
@@ -69,6 +74,9 @@ def main() -> None:
         f"{ratio(onboarded['tasks'][held_out], frozen['tasks'][held_out])} of {held_out}'s.",
         "",
     ]
+    for folder, title in COMPARISONS.items():
+        if (exp / folder / "comparison.md").is_file():
+            lines += [f"## {title}", "", *comparison(exp / folder)]
     notes = Path(__file__).parent / "notes.md"
     write_text(arguments.output, "\n".join(lines) + ("\n" + notes.read_text() if notes.is_file() else ""))
     print(f"{arguments.output} written")
@@ -76,6 +84,12 @@ def main() -> None:
 
 def scores(folder: Path) -> dict:
     return json.loads((folder / "wer.json").read_text())
+
+
+def comparison(folder: Path) -> list:
+    found = json.loads((folder / "comparison.json").read_text())
+    machine = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
+    return [f"`hra compare`, {machine}.", "", *(folder / "comparison.md").read_text().splitlines(), ""]
 
 
 def options(conf: Path) -> str:
