@@ -12,6 +12,7 @@ from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
 from hra_cli.data.tasks import INDEX_NAME, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
+from hra_cli.report.comparison import COMPARISON_NAME
 from hra_cli.tensors import read_safetensors
 from hra_cli.training.config import CONFIG_NAME, load_config
 from hra_cli.training.experiment import experiment_heads
@@ -37,6 +38,8 @@ def describe(path: Path, pos_head_dim: int = 4) -> Description:
             return _describe_data(path)
         if (path / CONFIG_NAME).is_file():
             return _describe_experiment(path)
+        if (path / COMPARISON_NAME).is_file():
+            return _describe_comparison(path)
         return _describe_backbone(path, pos_head_dim)
     if path.suffix == ".safetensors":
         file_format = read_safetensors(path)[1].get("format")
@@ -128,6 +131,23 @@ def _describe_data(path: Path) -> Description:
         for split, entry in index.splits(task).items()
     ]
     return Description("prepared data", facts, ["task", "split", "utterances", "minutes", "words"], rows)
+
+
+def _describe_comparison(path: Path) -> Description:
+    found = json.loads((path / COMPARISON_NAME).read_text(encoding="utf-8"))
+    facts = {
+        "backbone": found["backbone"]["path"],
+        "data": found["data"],
+        "tasks": ", ".join(found["tasks"]),
+        "test": f"{found['test']['utterances']} utterances, {found['test']['words']} words, "
+        f"{found['test']['decoding_method']}; frozen model {found['frozen']['wer']} %",
+        "command": found["command"],
+    }
+    rows = [
+        [cell["label"], cell["mode"], str(cell["seed"]), f"{cell['parameters_per_task']:,}", str(cell["wer"])]
+        for cell in found["cells"]
+    ]
+    return Description("comparison", facts, ["method", "mode", "seed", "per task", "test WER %"], rows)
 
 
 def _describe_experiment(path: Path) -> Description:

@@ -91,6 +91,8 @@ def decode(
     if output_dir is not None:
         files = write_results(output_dir, split, decoding_method + ("-no-heads" if no_heads else ""), utterances)
         console.print(f"results: {files.recogs}, {files.errs}, {files.wer_summary}", soft_wrap=True)
+        if output_dir.parent == exp_dir:
+            console.print(f"to look at them: hra report {exp_dir} --output report.html", soft_wrap=True)
     if json_file is not None:
         write_text(json_file, json.dumps(scores.as_json(), indent=2, ensure_ascii=False) + "\n")
 

@@ -70,3 +70,4 @@ def train(
     if result.skipped:
         console.print(f"{len(result.skipped)} utterances left out: {exp_dir / SKIPPED_NAME}")
     console.print(f"heads: {exp_dir / 'heads'}", soft_wrap=True)
+    console.print(f"to look at it: hra report {exp_dir} --output report.html", soft_wrap=True)

@@ -31,6 +31,7 @@ from hra_cli.errors import HraError
 from hra_cli.files import write_text
 from hra_cli.recogniser import Recogniser
 from hra_cli.report import write_report
+from hra_cli.report.comparison import COMPARISON_NAME, FORMAT, FORMAT_VERSION
 from hra_cli.scoring.bootstrap import wer_interval
 from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import ErrorCounts, Utterance, score
@@ -40,11 +41,8 @@ from hra_cli.transducer.loss import check_rnnt_type
 from hra_cli.transducer.search import SearchOptions, check_method
 
 CONFIG_NAME = "compare.yaml"
-COMPARISON_NAME = "comparison.json"
 TABLE_NAME = "comparison.md"
 REPORT_NAME = "report.html"
-FORMAT = "hra-comparison"
-FORMAT_VERSION = 1
 TEST_NAME = "test.json"
 # What may change from one call to the next: which cells there are, not what they are.
 GROWS = ("methods", "modes", "lrs", "seeds")
