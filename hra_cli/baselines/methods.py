@@ -31,9 +31,9 @@ class Kind:
 
 _HRA_RATES = (0.004, 0.008)
 KINDS = {
-    "full": Kind("full fine-tuning", None, (0.0002, 0.0006)),
-    "bitfit": Kind("BitFit", None, (0.003, 0.01)),
-    "residual-adapters": Kind("residual adapters, r={}", 32, (0.001, 0.003)),
+    "full": Kind("full fine-tuning", None, (0.0003, 0.0006)),
+    "bitfit": Kind("BitFit", None, (0.01, 0.03)),
+    "residual-adapters": Kind("residual adapters, r={}", 32, (0.003, 0.01)),
     "lora": Kind("LoRA, r={}", 8, (0.001, 0.003)),
     "hra-linear": Kind("HRA linear, H={}", 64, _HRA_RATES),
     "hra-ffn": Kind("HRA FFN, H=F={}", 64, _HRA_RATES),

@@ -37,7 +37,7 @@ from hra_cli.transducer.search import SearchOptions, greedy_search
 
 SAVE_EVERY = 50  # steps between checkpoints
 LOG_EVERY = 10  # steps between records of the training loss
-WARM_UP = 0.05  # of the run, in which the learning rate rises
+WARM_UP = 0.25  # of the run, in which the learning rate rises
 GRADIENT_NORM = 1.0  # to which gradients are clipped
 WEIGHT_DECAY = 0.01
 FRAME_SHIFT = 0.01  # seconds
