@@ -5,13 +5,15 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 stage=0
-stop_stage=100
+stop_stage=6
 voices=fr,it,de,sv,cs,en-029
 data=data
 exp=exp
 backbone=backbone
 num_epochs=10
 max_duration=50
+methods=hra-linear,full,residual-adapters,lora
+compare_conf=conf/compare.conf
 num_jobs=2
 seed=42
 
@@ -20,15 +22,18 @@ help_message="Usage: recipes/accents/run.sh [options]
 Adapts the small English recogniser in backbone/ to accents, one head for each, and compares it with itself frozen.
 Needs hra and python on the PATH, and the package espeakng-loader (pip install 'hra-cli[accents]').
 
-  --stage N, --stop-stage N  the first and the last stage to run (default: all)
+  --stage N, --stop-stage N  the first and the last stage to run (default: $stage, $stop_stage)
        0 synthesise speech   1 prepare features   2 decode with the frozen model   3 train
-       4 decode with heads   5 export the heads   6 compare
+       4 decode with heads   5 export the heads   6 compare with the frozen model
+       7 compare with other methods (about half an hour)
   --voices LIST              eSpeak NG voices, one accent each (default: $voices)
   --data DIR, --exp DIR      where to put data and results (default: $data, $exp in this folder)
   --backbone DIR             the recogniser (default: $backbone)
   --num-epochs N             passes over the training data (default: $num_epochs)
   --max-duration SECONDS     audio in a batch (default: $max_duration)
-  --num-jobs N               processes that prepare data (default: $num_jobs)
+  --methods LIST             what stage 7 compares (default: $methods)
+  --compare-conf FILE        options of hra compare (default: $compare_conf)
+  --num-jobs N               processes that prepare data, and cells trained at a time (default: $num_jobs)
   --seed N                   of the data and of training (default: $seed)"
 
 . ../utils/parse_options.sh
@@ -71,10 +76,17 @@ if in_range 5; then
 fi
 
 if in_range 6; then
-  log "Stage 6: compare"
+  log "Stage 6: compare with the frozen model"
   python local/summarise.py --frozen "$exp/frozen/wer.json" --adapted "$exp/hra/decode/wer.json" \
     --heads-dir "$exp/heads"
   first="${voices%%,*}"
   echo "Recognise a recording with one of the heads, here from $PWD:"
   echo "  hra decode --backbone $backbone --head $exp/heads/$first.safetensors $data/speech/wav/$first/$first-test-0000.wav"
+fi
+
+if in_range 7; then
+  log "Stage 7: compare with other methods"
+  # shellcheck disable=SC2046 - a conf file is a list of options
+  hra compare --backbone "$backbone" --data "$data/accents" --exp-dir "$exp/compare" --methods "$methods" \
+    --num-jobs "$num_jobs" --seeds "$seed" $(cat "$compare_conf")
 fi
