@@ -1,0 +1,91 @@
+"""How sure a word error rate is."""
+
+import math
+import random
+
+import pytest
+
+from hra_cli.scoring.bootstrap import wer_interval
+from hra_cli.scoring.wer import Utterance, score
+
+VOCABULARY = ["ONE", "TWO", "THREE", "FOUR", "FIVE"]
+
+
+def utterance(number, ref, hyp):
+    return Utterance(f"utt-{number:03}", "ann", ref.split(), hyp.split())
+
+
+def some_utterances(count, seed=0, error_rate=0.2):
+    """Utterances of one to nine words, of which some are recognised wrongly, left out or doubled."""
+    chance = random.Random(seed)
+
+    def heard(word):
+        if chance.random() >= error_rate:
+            return [word]
+        return chance.choice([[], [word, word], ["WRONG"]])
+
+    refs = [chance.choices(VOCABULARY, k=chance.randint(1, 9)) for _ in range(count)]
+    return [
+        Utterance(f"utt-{n:03}", "ann", ref, [said for word in ref for said in heard(word)])
+        for n, ref in enumerate(refs)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_interval_contains_the_wer_and_narrows_with_more_utterances(seed):
+    few, many = some_utterances(20, seed), some_utterances(320, seed)
+    widths = []
+    for utterances in (few, many):
+        low, high = wer_interval(utterances)
+        assert 0.0 <= low < score(utterances).total.wer < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2  # about a quarter, by sixteen times as many
+
+
+def test_the_interval_is_that_of_the_binomial_where_utterances_are_single_words():
+    utterances = [utterance(n, "ONE", "ONE" if n % 4 else "TWO") for n in range(400)]
+    low, high = wer_interval(utterances)
+    deviation = 100 * math.sqrt(0.25 * 0.75 / 400)
+    assert (low + high) / 2 == pytest.approx(25.0, abs=0.2)
+    assert (high - low) / 2 == pytest.approx(1.96 * deviation, rel=0.05)
+
+
+def test_the_interval_is_the_same_every_time_and_in_any_order():
+    utterances = some_utterances(50)
+    shuffled = random.Random(1).sample(utterances, len(utterances))
+    assert shuffled != utterances
+    assert wer_interval(utterances) == wer_interval(utterances) == wer_interval(shuffled)
+
+
+def test_without_errors_the_interval_is_zero():
+    assert wer_interval([utterance(n, "ONE TWO", "ONE TWO") for n in range(10)]) == (0.0, 0.0)
+
+
+def test_equal_utterances_leave_nothing_unsure():
+    low, high = wer_interval([utterance(n, "ONE TWO THREE", "ONE TWO FOUR") for n in range(7)])
+    assert low == pytest.approx(100 / 3)
+    assert high == pytest.approx(100 / 3)
+
+
+def test_an_interval_does_not_go_below_zero():
+    utterances = [utterance(n, "ONE TWO", "ONE TWO" if n else "ONE") for n in range(3)]
+    low, high = wer_interval(utterances)
+    assert low == 0.0
+    assert high > score(utterances).total.wer
+
+
+def test_utterances_without_reference_words_keep_the_interval_finite():
+    """A sample of nothing but those would have no WER."""
+    utterances = [utterance(0, "ONE TWO", "ONE TWO"), utterance(1, "ONE TWO", "ONE FIVE"), utterance(2, "", "ONE")]
+    low, high = wer_interval(utterances)
+    assert math.isfinite(high)
+    assert low < score(utterances).total.wer == 50.0 < high
+    silent = [*utterances[:2], utterance(2, "", "")]
+    assert wer_interval(silent) == wer_interval(utterances[:2])
+
+
+def test_without_any_reference_word_the_interval_is_the_wer_that_is_shown():
+    assert wer_interval([]) == (0.0, 0.0)
+    assert wer_interval([utterance(0, "", "")]) == (0.0, 0.0)
+    inserted = [utterance(0, "", "ONE TWO"), utterance(1, "", "")]
+    assert wer_interval(inserted) == (score(inserted).total.wer,) * 2 == (200.0, 200.0)
