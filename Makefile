@@ -39,5 +39,5 @@ lock:
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements/$(LANE).txt
 
 clean:
-	rm -rf .venv-* .pytest_cache .mypy_cache .ruff_cache recipes/*/data recipes/*/exp recipes/*/log
+	rm -rf .venv-* .pytest_cache .mypy_cache .ruff_cache recipes/*/data recipes/*/data-* recipes/*/exp recipes/*/log
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -9,10 +9,10 @@ from pathlib import Path
 from hra_cli.adapter.head_file import CONTROLLER_FORMAT, HEAD_FORMAT, read_controller, read_head
 from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
+from hra_cli.comparison.comparison_file import COMPARISON_NAME, read_comparison_file
 from hra_cli.data.tasks import INDEX_NAME, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
-from hra_cli.report.comparison import COMPARISON_NAME
 from hra_cli.tensors import read_safetensors
 from hra_cli.training.config import CONFIG_NAME, load_config
 from hra_cli.training.experiment import experiment_heads
@@ -134,7 +134,7 @@ def _describe_data(path: Path) -> Description:
 
 
 def _describe_comparison(path: Path) -> Description:
-    found = json.loads((path / COMPARISON_NAME).read_text(encoding="utf-8"))
+    found = read_comparison_file(path)
     facts = {
         "backbone": found["backbone"]["path"],
         "data": found["data"],

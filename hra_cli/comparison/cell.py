@@ -1,6 +1,6 @@
 """Training the models of one cell, in a process of its own: its peak memory is then the method's.
 
-python -m hra_cli.comparison.cell CELL_FOLDER [PARENT]
+python -m hra_cli.comparison.cell CELL_FOLDER PARENT
 
 It ends when PARENT, the id of the process that started it, does.
 """
@@ -66,7 +66,7 @@ class CellTrainer(TrainingLoop):
 
     def result(self) -> dict[str, Any]:
         best = self.best.kept
-        one_for_all = self.progress.best[self.tasks[0]]
+        one_for_all = best[self.tasks[0]]
         return {
             "tasks": self.tasks,
             "parameters_per_task": self.adapter.parameters_per_task,
@@ -128,7 +128,7 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     # As the parent gave it: it may have ended while all this was imported.
-    _end_with(int(sys.argv[2]) if len(sys.argv) > 2 else os.getppid())
+    _end_with(int(sys.argv[2]))
     keep_freed_memory()
     try:
         train_cell(Path(sys.argv[1]))

@@ -9,33 +9,31 @@ import platform
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import torch
 import yaml
 from lhotse import CutSet
 
 from hra_cli import __version__
-from hra_cli.backbone import load_backbone
-from hra_cli.backbone.checkpoint import find_bpe_model
-from hra_cli.baselines.methods import Method, new_method
+from hra_cli.baselines.methods import new_method
 from hra_cli.comparison.cell import MODEL_NAME, MODELS_NAME, RESULT_NAME
+from hra_cli.comparison.comparison_file import write_comparison_file
 from hra_cli.comparison.config import Cell, CompareConfig, model_configs
 from hra_cli.comparison.growth import growth
 from hra_cli.comparison.table import markdown
 from hra_cli.comparison.workers import train_cells
 from hra_cli.data.tasks import SPLITS, load_tasks
-from hra_cli.data.tokenizer import Tokenizer
-from hra_cli.decoding import decode_with_progress
+from hra_cli.decoding import decode_with_progress, load_recogniser
 from hra_cli.errors import HraError
 from hra_cli.files import write_text
 from hra_cli.recogniser import Recogniser
 from hra_cli.report import write_report
-from hra_cli.report.comparison import COMPARISON_NAME, FORMAT, FORMAT_VERSION
 from hra_cli.scoring.bootstrap import wer_interval
 from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import ErrorCounts, Utterance, score
 from hra_cli.tensors import read_safetensors
+from hra_cli.training.config import changed_options
 from hra_cli.training.loop import Diverged
 from hra_cli.transducer.loss import check_rnnt_type
 from hra_cli.transducer.search import SearchOptions, check_method
@@ -71,8 +69,7 @@ def compare(config: CompareConfig, exp_dir: Path, command: str = "", num_jobs: i
     cells = [dataclasses.replace(chosen[row], seed=seed) for row in rows for seed in dict.fromkeys(config.seeds)]
     train_cells([comparison.prepared(cell) for cell in cells], num_jobs, threads, "chosen cells")
 
-    found = comparison.scored(cells, command, threads)
-    write_text(exp_dir / COMPARISON_NAME, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    found = write_comparison_file(exp_dir, comparison.scored(cells, command, threads))
     write_text(exp_dir / TABLE_NAME, markdown(found))
     write_report(exp_dir, exp_dir / REPORT_NAME)
     return found
@@ -83,11 +80,7 @@ def _keep_config(config: CompareConfig, exp_dir: Path) -> None:
     file = exp_dir / CONFIG_NAME
     if file.is_file():
         before = yaml.safe_load(file.read_text(encoding="utf-8"))
-        changed = [
-            f"--{name.replace('_', '-')} {before.get(name)} → {value}"
-            for name, value in content.items()
-            if name not in GROWS and before.get(name) != value
-        ]
+        changed = changed_options(before, content, GROWS)
         if changed:
             raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); compare in a new folder")
     write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
@@ -103,13 +96,12 @@ class _Comparison:
         self.tasks = index.select(list(config.tasks) or None)
         cuts = {split: {task: index.cuts(task, split) for task in self.tasks} for split in SPLITS}
         self.test_cuts = cuts["test"]
-        self.backbone = load_backbone(
-            config.backbone,
+        self.frozen = load_recogniser(
+            Path(config.backbone),
             pos_head_dim=config.pos_head_dim,
             chunk_size=config.chunk_size,
             left_context_frames=config.left_context_frames,
         )
-        self.tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
 
     def folder(self, cell: Cell) -> Path:
         return self.exp_dir / "cells" / cell.name
@@ -140,12 +132,11 @@ class _Comparison:
         return min(trained, key=lambda cell: trained[cell])
 
     def scored(self, cells: Sequence[Cell], command: str, threads: int) -> dict[str, Any]:
-        config, backbone = self.config, self.backbone
+        config, backbone = self.config, self.frozen.backbone
         cuts = {task: list(found) for task, found in self.test_cuts.items()}
-        frozen = self._test(Recogniser(backbone, self.tokenizer), cuts, self.exp_dir / "frozen")
+        everything = [*chain.from_iterable(cuts.values())]
+        frozen = self._scores(self.exp_dir / "frozen", lambda: self._decoded(self.frozen, everything))
         return {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
             "hra_version": __version__,
             "command": command,
             "config": json.loads(json.dumps(dataclasses.asdict(config))),
@@ -158,7 +149,7 @@ class _Comparison:
             "data": config.data,
             "tasks": self.tasks,
             "test": {
-                "utterances": sum(map(len, cuts.values())),
+                "utterances": len(everything),
                 "words": frozen["words"],
                 "decoding_method": config.decoding_method,
             },
@@ -193,7 +184,7 @@ class _Comparison:
             "parameters_shared": shared,
             "parameters_in_all": per_task * len(self.tasks) + shared,
             "trainable": sum(model["trainable"] for model in models),
-            **self._tested(cell, cuts),
+            **self._scores(self.folder(cell), lambda: self._decoded_by_task(cell, cuts)),
             "dev": {"wer": round(dev.wer, 2), "errors": dev.errors, "words": dev.words},
             "seconds": round(sum(model["seconds"] for model in models), 1),
             "steps": sum(model["steps"] for model in models),
@@ -202,35 +193,25 @@ class _Comparison:
             "folder": f"cells/{cell.name}",
         }
 
-    def _tested(self, cell: Cell, cuts: dict[str, list]) -> dict[str, Any]:
-        folder = self.folder(cell)
-        recognisers = {
-            model.tasks: self._trained(cell.method, model.tasks, model.seed, folder / part)
-            for part, model in model_configs(self.config, cell, self.tasks)
-            if not (folder / TEST_NAME).is_file()
-        }
+    def _decoded_by_task(self, cell: Cell, cuts: dict[str, list]) -> list[Utterance]:
+        """Each task's test cuts, by the cell's model that is for it."""
         utterances: list[Utterance] = []
-        for tasks, recogniser in recognisers.items():
-            utterances += self._decoded(recogniser, [cut for task in tasks for cut in cuts[task]])
-        return self._kept(utterances, folder)
-
-    def _trained(self, method: Method, tasks: Sequence[str], seed: int, folder: Path) -> Recogniser:
-        backbone, adapter = new_method(method, self.backbone, tasks, seed)
-        adapter.load_state_dict(read_safetensors(folder / MODEL_NAME)[0])
-        return Recogniser(backbone, self.tokenizer, adapter)
-
-    def _test(self, recogniser: Recogniser, cuts: dict[str, list], folder: Path) -> dict[str, Any]:
-        done = (folder / TEST_NAME).is_file()
-        return self._kept([] if done else self._decoded(recogniser, [*chain.from_iterable(cuts.values())]), folder)
+        for part, model in model_configs(self.config, cell, self.tasks):
+            backbone, adapter = new_method(cell.method, self.frozen.backbone, model.tasks, model.seed)
+            adapter.load_state_dict(read_safetensors(self.folder(cell) / part / MODEL_NAME)[0])
+            recogniser = Recogniser(backbone, self.frozen.tokenizer, adapter)
+            utterances += self._decoded(recogniser, [cut for task in model.tasks for cut in cuts[task]])
+        return utterances
 
     def _decoded(self, recogniser: Recogniser, cuts: list) -> list[Utterance]:
         method = self.config.decoding_method
         return decode_with_progress(recogniser, CutSet.from_cuts(cuts), method, SearchOptions(), 200.0)
 
-    def _kept(self, utterances: list[Utterance], folder: Path) -> dict[str, Any]:
-        """Scores of a decoding, from the folder where it was done before."""
+    def _scores(self, folder: Path, decode: Callable[[], list[Utterance]]) -> dict[str, Any]:
+        """Test scores, from the folder where they were made before."""
         file = folder / TEST_NAME
         if not file.is_file():
+            utterances = decode()
             write_results(folder, "test", self.config.decoding_method, utterances)
             scores, (low, high) = score(utterances), wer_interval(utterances)
             counts = scores.as_json()

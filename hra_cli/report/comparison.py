@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from hra_cli.baselines.methods import KINDS, MAIN
+from hra_cli.comparison.comparison_file import COMPARISON_NAME, read_comparison_file
 from hra_cli.errors import HraError
 from hra_cli.report.content import (
     ABLATION,
@@ -30,21 +31,15 @@ from hra_cli.report.content import (
 from hra_cli.scoring.results import read_recogs
 from hra_cli.training.runlog import METRICS_NAME, read_metrics
 
-COMPARISON_NAME = "comparison.json"
-FORMAT = "hra-comparison"
-FORMAT_VERSION = 1
+
+def _family(method: str) -> str:
+    if not method.startswith("hra-"):
+        return BASELINE
+    return HRA if method in MAIN else ABLATION
+
+
 # In the order in which methods are shown; one that is not known here comes last, as a baseline.
-FAMILIES = {
-    "hra-linear": HRA,
-    "hra-ffn": HRA,
-    "hra-no-recurrence": ABLATION,
-    "hra-controller-per-layer": ABLATION,
-    "hra-head-per-layer": ABLATION,
-    "full": BASELINE,
-    "bitfit": BASELINE,
-    "residual-adapters": BASELINE,
-    "lora": BASELINE,
-}
+FAMILIES = {name: family for family in (HRA, ABLATION, BASELINE) for name in KINDS if _family(name) == family}
 
 
 @dataclass(frozen=True)
@@ -83,17 +78,7 @@ class Cell:
 def read_comparison(exp_dir: Path) -> Content:
     """Raises HraError for a comparison.json of another version or a damaged one, and for damaged files beside it."""
     file = exp_dir / COMPARISON_NAME
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise HraError(f"{file} is damaged; run `hra compare` again") from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise HraError(f"{file} was not written by `hra compare`; give the folder of a comparison")
-    if found.get("format_version") != FORMAT_VERSION:
-        raise HraError(
-            f"{file} has format version {found.get('format_version')}, this hra reads {FORMAT_VERSION}; "
-            "use the hra that wrote it"
-        )
+    found = read_comparison_file(exp_dir)
     try:
         return _content(exp_dir, found)
     except (KeyError, TypeError, AttributeError, ValueError) as error:

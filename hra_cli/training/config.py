@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, TypeVar
@@ -76,8 +77,13 @@ def load_config_as(kind: type[Config], exp_dir: Path) -> Config:
 
 def differences(one: TrainConfig, other: TrainConfig) -> list[str]:
     """What differs, as option names with both values."""
+    return changed_options(dataclasses.asdict(one), dataclasses.asdict(other), but=("num_workers",))
+
+
+def changed_options(before: Mapping[str, Any], after: Mapping[str, Any], but: Sequence[str]) -> list[str]:
+    """The options that changed, with both values; those named in `but` may."""
     return [
-        f"--{field.name.replace('_', '-')} {getattr(one, field.name)} → {getattr(other, field.name)}"
-        for field in dataclasses.fields(TrainConfig)
-        if field.name != "num_workers" and getattr(one, field.name) != getattr(other, field.name)
+        f"--{name.replace('_', '-')} {before.get(name)} → {value}"
+        for name, value in after.items()
+        if name not in but and before.get(name) != value
     ]

@@ -10,7 +10,12 @@ import pytest
 from builders import refused
 from speech import TASKS, hra
 
+from hra_cli.baselines.methods import KINDS
+from hra_cli.errors import HraError
+from hra_cli.inspection import describe
 from hra_cli.report import write_report
+from hra_cli.report.comparison import FAMILIES
+from hra_cli.report.content import ABLATION, BASELINE, HRA
 from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import Utterance
 
@@ -235,3 +240,15 @@ def test_refused(experiment, tmp_path):
 def test_hra_starts_without_matplotlib():
     code = "import hra_cli.app, sys; sys.exit('matplotlib' in sys.modules)"
     assert run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_method_is_shown_for_what_it_is(name):
+    whole, part = name in ("hra-linear", "hra-ffn"), name.startswith("hra-")
+    assert FAMILIES[name] == (HRA if whole else ABLATION if part else BASELINE)
+
+
+def test_info_of_a_damaged_comparison_is_one_line(tmp_path):
+    (tmp_path / "comparison.json").write_text("{")
+    with pytest.raises(HraError, match=r"comparison\.json is damaged; run `hra compare` again"):
+        describe(tmp_path)
