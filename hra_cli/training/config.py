@@ -22,7 +22,8 @@ class TrainConfig:
 
     tasks: the tasks to train, () for all in the data. controller: a frozen controller to train new heads on
     (onboarding), or None to train one jointly with the heads. hidden: H; inner: F, for ffn heads.
-    max_duration: seconds of audio in a batch. lr: the peak of the learning rate. pos_head_dim, chunk_size and
+    max_duration: seconds of audio in a batch. loss: what
+    computes it, see `pruned_loss`. lr: the peak of the learning rate. pos_head_dim, chunk_size and
     left_context_frames: see `load_backbone`.
     """
 
@@ -34,6 +35,7 @@ class TrainConfig:
     hidden: int = 64
     inner: int = 64
     rnnt_type: str = "regular"
+    loss: str = "hra"
     max_duration: float = 100.0
     num_epochs: int = 20
     lr: float = 0.004

@@ -14,6 +14,7 @@ import torch
 from lhotse import CutSet
 from lhotse.utils import compute_num_frames
 from rich.progress import Progress as ProgressBar
+from torch import Tensor
 
 from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model
@@ -32,7 +33,7 @@ from hra_cli.training.checkpoint import Checkpoint, Progress, load_checkpoint, r
 from hra_cli.training.config import TrainConfig, save_config
 from hra_cli.training.interrupt import StopRequest
 from hra_cli.training.runlog import RunLog
-from hra_cli.transducer.loss import check_rnnt_type, fits, pruned_loss
+from hra_cli.transducer.loss import Loss, check_loss, check_rnnt_type, fits, pruned_loss
 from hra_cli.transducer.search import SearchOptions, greedy_search
 
 SAVE_EVERY = 50  # steps between checkpoints
@@ -56,6 +57,7 @@ class TrainingLoop:
 
     def __init__(self, config: TrainConfig, exp_dir: Path):
         check_rnnt_type(config.rnnt_type)
+        check_loss(config.loss)
         self.config = config
         self.exp_dir = exp_dir
         index = load_tasks(Path(config.data))
@@ -194,7 +196,7 @@ class TrainingLoop:
             batch.features = self.augment(batch.features, batch.feature_lens, seed)
         encoder_out, lens = self.recogniser.encode(batch)
         tokens = [self.tokenizer.encode(text) for text in batch.texts]
-        loss = pruned_loss(self.recogniser.backbone, encoder_out, lens, tokens, self.config.rnnt_type).sum()
+        loss = self._loss(self.recogniser, encoder_out, lens, tokens).sum()
         frames = int(lens.sum())
         value = loss.total.item()
         self._check_finite("loss", value, batch)
@@ -238,6 +240,9 @@ class TrainingLoop:
         self._write_files()
         self._save()
 
+    def _loss(self, recogniser: Recogniser, encoder_out: Tensor, lens: Tensor, tokens: list[list[int]]) -> Loss:
+        return pruned_loss(recogniser.backbone, encoder_out, lens, tokens, self.config.rnnt_type, self.config.loss)
+
     @torch.no_grad()
     def _validate(self, recogniser: Recogniser) -> tuple[Scores, dict[str, float]]:
         """Greedy WER on dev, and the loss summed by task."""
@@ -248,7 +253,7 @@ class TrainingLoop:
             hyps = greedy_search(recogniser.backbone, encoder_out, lens, SearchOptions())
             utterances += recogniser.utterances(batch, hyps)
             tokens = [self.tokenizer.encode(text) for text in batch.texts]
-            loss = pruned_loss(recogniser.backbone, encoder_out, lens, tokens, self.config.rnnt_type)
+            loss = self._loss(recogniser, encoder_out, lens, tokens)
             for task, value in zip(batch.tasks, loss.total.tolist()):
                 losses[task] += value
         return score(utterances), losses

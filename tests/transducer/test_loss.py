@@ -1,6 +1,7 @@
 """The pruned transducer loss."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -8,10 +9,19 @@ from builders import random_features, refused, relative_error, tiny_backbone
 from safetensors.torch import load_file
 
 from hra_cli.backbone import load_backbone
-from hra_cli.transducer.loss import RNNT_TYPES, check_rnnt_type, fits, pruned_loss
+from hra_cli.transducer import joiner_scores
+from hra_cli.transducer.loss import LOSSES, RNNT_TYPES, check_loss, check_rnnt_type, fits, pruned_loss
 
 TOKENS = [[3, 7, 7, 21, 4, 9, 12, 29, 1, 5], [8, 2, 11], [25, 26, 3, 3, 3, 14], [17]]
 FEATURE_LENS = [140, 60, 95, 31]
+
+
+@pytest.fixture(params=LOSSES)
+def library(request):
+    """Every test that takes it holds for our own loss and for k2's."""
+    if request.param == "k2":
+        pytest.importorskip("k2", reason="k2 is not installed")
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +43,14 @@ def encoded(backbone):
         ("zipformer-tiny-ctc", {}),
     ],
 )
-def test_losses_and_gradient_equal_icefall(shared, name, streaming):
+def test_losses_and_gradient_equal_icefall(shared, name, streaming, library):
     folder = shared / "fixtures" / name
     backbone = load_backbone(folder, **streaming)
     expected = load_file(folder / "expected.safetensors")
     tokens = json.loads((folder / "expected.json").read_text())["y"]
     out, lens = backbone.encode(expected["features"], expected["feature_lens"], icefall_padding=True)
     out = out.detach().requires_grad_()
-    loss = pruned_loss(backbone, out, lens, tokens).sum()
+    loss = pruned_loss(backbone, out, lens, tokens, library=library).sum()
     assert relative_error(loss.simple, expected["simple_loss"]) < 1e-5
     assert relative_error(loss.pruned, expected["pruned_loss"]) < 1e-5
     assert loss.total.item() == pytest.approx(0.5 * loss.simple.item() + loss.pruned.item(), rel=1e-6)
@@ -49,11 +59,11 @@ def test_losses_and_gradient_equal_icefall(shared, name, streaming):
 
 
 @pytest.mark.parametrize("rnnt_type", RNNT_TYPES)
-def test_a_batchs_loss_is_the_sum_of_its_utterances(backbone, encoded, rnnt_type):
+def test_a_batchs_loss_is_the_sum_of_its_utterances(backbone, encoded, rnnt_type, library):
     out, lens = encoded
-    together = pruned_loss(backbone, out, lens, TOKENS, rnnt_type).sum()
+    together = pruned_loss(backbone, out, lens, TOKENS, rnnt_type, library).sum()
     alone = [
-        pruned_loss(backbone, out[n : n + 1, : lens[n]], lens[n : n + 1], TOKENS[n : n + 1], rnnt_type).sum()
+        pruned_loss(backbone, out[n : n + 1, : lens[n]], lens[n : n + 1], TOKENS[n : n + 1], rnnt_type, library).sum()
         for n in range(len(TOKENS))
     ]
     for part in ("simple", "pruned", "total"):
@@ -72,14 +82,16 @@ def test_the_types_give_different_finite_losses(backbone, encoded):
     assert abs(regular - constrained) > 1
 
 
-def test_what_lies_past_an_utterances_end_has_no_part(backbone, encoded):
+def test_what_lies_past_an_utterances_end_has_no_part(backbone, encoded, library):
     out, lens = encoded
     disturbed = out.clone().requires_grad_()
     with torch.no_grad():
         for n, length in enumerate(lens.tolist()):
             disturbed[n, length:] = 5.0
-    loss = pruned_loss(backbone, disturbed, lens, TOKENS).sum()
-    assert loss.total.item() == pytest.approx(pruned_loss(backbone, out, lens, TOKENS).sum().total.item(), rel=1e-6)
+    loss = pruned_loss(backbone, disturbed, lens, TOKENS, library=library).sum()
+    assert loss.total.item() == pytest.approx(
+        pruned_loss(backbone, out, lens, TOKENS, library=library).sum().total.item(), rel=1e-6
+    )
     (gradient,) = torch.autograd.grad(loss.total, disturbed)
     for n, length in enumerate(lens.tolist()):
         assert float(gradient[n, :length].abs().min(dim=0)[0].max()) > 0
@@ -87,7 +99,7 @@ def test_what_lies_past_an_utterances_end_has_no_part(backbone, encoded):
 
 
 @pytest.mark.parametrize("rnnt_type", RNNT_TYPES)
-def test_the_gradient_is_the_slope(rnnt_type):
+def test_the_gradient_is_the_slope(rnnt_type, library):
     """Central differences of the total along one random direction, in float64."""
     backbone = tiny_backbone().double()
     generator = torch.Generator().manual_seed(2)
@@ -96,7 +108,7 @@ def test_the_gradient_is_the_slope(rnnt_type):
     lens = torch.tensor([14, 9])
 
     def total(x):
-        return pruned_loss(backbone, x, lens, TOKENS[1:3], rnnt_type).sum().total
+        return pruned_loss(backbone, x, lens, TOKENS[1:3], rnnt_type, library).sum().total
 
     (gradient,) = torch.autograd.grad(total(out), out)
     step = 1e-5
@@ -114,21 +126,92 @@ def test_an_unknown_type_is_refused():
 
 
 @pytest.mark.parametrize("rnnt_type", RNNT_TYPES)
-def test_as_many_tokens_as_frames_just_fit(backbone, rnnt_type):
+def test_as_many_tokens_as_frames_just_fit(backbone, rnnt_type, library):
     tokens = [list(range(1, 9))]
     out = torch.randn(1, 8, backbone.width, generator=torch.Generator().manual_seed(3))
     assert fits(8, 8)
     assert not fits(7, 8)
     assert not fits(0, 0)
-    loss = pruned_loss(backbone, out, torch.tensor([8]), tokens, rnnt_type).sum()
+    loss = pruned_loss(backbone, out, torch.tensor([8]), tokens, rnnt_type, library).sum()
     assert bool(loss.total.isfinite())
 
 
-def test_an_utterance_without_tokens(backbone, encoded):
+def test_an_utterance_without_tokens(backbone, encoded, library):
     """Beside another one: its loss is that of blank on every frame."""
     out, lens = encoded
-    both = pruned_loss(backbone, out[:2], lens[:2], [TOKENS[0], []]).sum()
-    first = pruned_loss(backbone, out[:1], lens[:1], TOKENS[:1]).sum()
+    both = pruned_loss(backbone, out[:2], lens[:2], [TOKENS[0], []], library=library).sum()
+    first = pruned_loss(backbone, out[:1], lens[:1], TOKENS[:1], library=library).sum()
     logits = backbone.joiner(out[1, : lens[1]], backbone.decoder(torch.tensor([[0]]))[0])
     expected = -logits.log_softmax(dim=-1)[:, 0].sum().item()
     assert (both.pruned - first.pruned).item() == pytest.approx(expected, rel=1e-4)
+
+
+UTTERANCES = {
+    "speech": ([60, 31, 44, 7], [20, 3, 11, 5]),
+    "one has no tokens": ([12, 9], [4, 0]),
+    "a single frame": ([1, 1], [1, 0]),
+    "fewer tokens than the pruning range": ([20, 5], [3, 2]),
+    "as many tokens as frames": ([9, 6], [9, 6]),
+}
+
+
+@pytest.mark.parametrize("rnnt_type", RNNT_TYPES)
+@pytest.mark.parametrize("name", UTTERANCES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-9)])
+def test_our_own_loss_is_k2s_in_value_and_in_every_gradient(name, rnnt_type, dtype, tolerance):
+    """Gradients of what training a head needs, and of what full fine-tuning needs beside it."""
+    pytest.importorskip("k2", reason="k2 is not installed")
+    backbone = tiny_backbone().to(dtype)
+    frames, lengths = UTTERANCES[name]
+    generator = torch.Generator().manual_seed(4)
+    out = torch.randn(len(frames), max(frames), backbone.width, generator=generator).to(dtype)
+    tokens = [torch.randint(1, 30, (n,), generator=generator).tolist() for n in lengths]
+    transducer = [p for name, p in backbone.named_parameters() if not name.startswith("encoder")]
+    wanted = [out, *transducer]
+    for tensor in wanted:
+        tensor.requires_grad_()
+    found = []
+    for library in ("k2", "hra"):
+        loss = pruned_loss(backbone, out, torch.tensor(frames), tokens, rnnt_type, library)
+        gradients = [
+            torch.autograd.grad(part.sum(), wanted, retain_graph=True, allow_unused=True)
+            for part in (loss.simple, loss.pruned)
+        ]
+        found.append([loss.simple, loss.pruned, *(g for grads in gradients for g in grads if g is not None)])
+    assert len(found[0]) == len(found[1]) > 12
+    for theirs, ours in zip(*found):
+        assert relative_error(ours, theirs) < tolerance
+
+
+def test_a_batch_without_any_token_is_blank_on_every_frame(backbone, encoded):
+    out, lens = encoded
+    loss = pruned_loss(backbone, out[:2], lens[:2], [[], []])
+    for n in range(2):
+        logits = backbone.joiner(out[n, : lens[n]], backbone.decoder(torch.tensor([[0]]))[0])
+        assert loss.pruned[n].item() == pytest.approx(-logits.log_softmax(dim=-1)[:, 0].sum().item(), rel=1e-5)
+
+
+def test_chunks_of_the_joiner_do_not_show(backbone, encoded, monkeypatch):
+    out, lens = encoded
+    found = []
+    for size in (joiner_scores.CHUNK_NUMBERS["cpu"], 1):
+        monkeypatch.setitem(joiner_scores.CHUNK_NUMBERS, "cpu", size)
+        x = out.clone().requires_grad_()
+        loss = pruned_loss(backbone, x, lens, TOKENS).sum().total
+        found.append((loss, *torch.autograd.grad(loss, x)))
+    for whole, chunked in zip(*found):
+        assert relative_error(chunked, whole) < 1e-6
+
+
+def test_without_k2_our_own_loss_goes_on_and_k2s_says_what_to_install(backbone, encoded, monkeypatch):
+    monkeypatch.setitem(sys.modules, "k2", None)
+    assert bool(pruned_loss(backbone, *encoded, TOKENS).sum().total.isfinite())
+    with refused(r"k2 cannot be imported with torch .*requirements/k2\.txt"):
+        pruned_loss(backbone, *encoded, TOKENS, library="k2")
+
+
+def test_an_unknown_loss_is_refused():
+    for library in LOSSES:
+        check_loss(library)
+    with refused("no such --loss: 'k3'; did you mean 'k2'?"):
+        check_loss("k3")
