@@ -8,6 +8,8 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
+from hra_cli.linear import Linear
+
 MASKED_SCORE = -1000.0
 
 
@@ -37,8 +39,8 @@ class AttentionWeights(nn.Module):
         self.heads = heads
         self.query_dim = query_dim
         self.pos_head_dim = pos_head_dim
-        self.in_proj = nn.Linear(width, heads * (2 * query_dim + pos_head_dim))
-        self.linear_pos = nn.Linear(pos_dim, heads * pos_head_dim, bias=False)
+        self.in_proj = Linear(width, heads * (2 * query_dim + pos_head_dim))
+        self.linear_pos = Linear(pos_dim, heads * pos_head_dim, bias=False)
 
     def forward(self, x: Tensor, positions: Tensor, masked: Optional[Tensor]) -> Tensor:
         """x (T, N, C), positions (2T - 1, pos_dim), masked broadcastable to (N, T, T) or None: (H, N, T, T)."""
@@ -67,8 +69,8 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int, value_dim: int):
         super().__init__()
         self.heads = heads
-        self.in_proj = nn.Linear(width, heads * value_dim)
-        self.out_proj = nn.Linear(heads * value_dim, width)
+        self.in_proj = Linear(width, heads * value_dim)
+        self.out_proj = Linear(heads * value_dim, width)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """x (T, N, C), weights (H, N, T, T): (T, N, C)."""
@@ -83,8 +85,8 @@ class NonlinAttention(nn.Module):
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
-        self.in_proj = nn.Linear(width, 3 * hidden)
-        self.out_proj = nn.Linear(hidden, width)
+        self.in_proj = Linear(width, 3 * hidden)
+        self.out_proj = Linear(hidden, width)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """x (T, N, C), weights (H, N, T, T): (T, N, C)."""

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hra_cli.backbone.activations import swoosh_r
+from hra_cli.linear import Linear
 
 
 class ChunkCausalConv(nn.Module):
@@ -59,13 +60,13 @@ class ConvolutionModule(nn.Module):
 
     def __init__(self, width: int, kernel: int, causal: bool):
         super().__init__()
-        self.in_proj = nn.Linear(width, 2 * width)
+        self.in_proj = Linear(width, 2 * width)
         self.depthwise_conv: nn.Module = (
             ChunkCausalConv(width, kernel)
             if causal
             else nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
         )
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj = Linear(width, width)
 
     def forward(self, x: Tensor, padded: Optional[Tensor], chunk_size: Optional[int], ends: Tensor) -> Tensor:
         """x (T, N, C), padded (N, T) bool or None where nothing is padded: (T, N, C)."""

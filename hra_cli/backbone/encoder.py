@@ -13,6 +13,7 @@ from hra_cli.backbone.attention import AttentionWeights, NonlinAttention, SelfAt
 from hra_cli.backbone.convolution import ConvolutionModule
 from hra_cli.backbone.sizes import StackSizes
 from hra_cli.frames import in_groups, padding_mask, repeat_last_frame, upsample
+from hra_cli.linear import Linear
 
 
 class Layer(NamedTuple):
@@ -47,8 +48,8 @@ class Surroundings(NamedTuple):
 class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int):
         super().__init__()
-        self.in_proj = nn.Linear(width, hidden)
-        self.out_proj = nn.Linear(hidden, width)
+        self.in_proj = Linear(width, hidden)
+        self.out_proj = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out_proj(swoosh_l(self.in_proj(x)))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from hra_cli.backbone.activations import BiasNorm, swoosh_l, swoosh_r
 from hra_cli.frames import padding_mask
+from hra_cli.linear import Linear
 
 MIN_FEATURE_FRAMES = 9
 
@@ -41,7 +42,7 @@ class Frontend(nn.Module):
             }
         )
         self.convnext = ConvNeXt(128, 384)
-        self.out = nn.Linear(128 * (((feature_dim - 1) // 2 - 1) // 2), width)
+        self.out = Linear(128 * (((feature_dim - 1) // 2 - 1) // 2), width)
         self.out_norm = BiasNorm(width)
 
     def forward(self, features: Tensor, lens: Tensor, icefall_padding: bool) -> Tensor:

@@ -15,6 +15,7 @@ from hra_cli.backbone.frontend import MIN_FEATURE_FRAMES, Frontend, embedded_len
 from hra_cli.backbone.joiner import Joiner
 from hra_cli.backbone.sizes import BackboneSizes, read_sizes
 from hra_cli.errors import HraError
+from hra_cli.linear import Linear
 from hra_cli.tensors import fingerprint
 
 
@@ -34,8 +35,8 @@ class Backbone(nn.Module):
         self.encoder = ZipformerEncoder(sizes.stacks, sizes.output_downsampling, sizes.causal)
         self.decoder = Decoder(sizes.vocab_size, sizes.decoder_dim, sizes.context_size, sizes.decoder_group_size)
         self.joiner = Joiner(sizes.width, sizes.decoder_dim, sizes.joiner_dim, sizes.vocab_size)
-        self.simple_am_proj = nn.Linear(sizes.width, sizes.vocab_size)
-        self.simple_lm_proj = nn.Linear(sizes.decoder_dim, sizes.vocab_size)
+        self.simple_am_proj = Linear(sizes.width, sizes.vocab_size)
+        self.simple_lm_proj = Linear(sizes.decoder_dim, sizes.vocab_size)
         self.fingerprint = ""
         self.requires_grad_(False)
         self.eval()
