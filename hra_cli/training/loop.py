@@ -41,7 +41,6 @@ LOG_EVERY = 10  # steps between records of the training loss
 WARM_UP = 0.25  # of the run, in which the learning rate rises
 GRADIENT_NORM = 1.0  # to which gradients are clipped
 WEIGHT_DECAY = 0.01
-BETAS = 0.9, 0.98  # as in icefall; runs of a few hundred steps must forget the gradients of their start
 FRAME_SHIFT = 0.01  # seconds
 
 
@@ -84,7 +83,6 @@ class TrainingLoop:
         self.optimizer = torch.optim.AdamW(
             [parameter for parameter in self.adapter.parameters() if parameter.requires_grad],
             lr=config.lr,
-            betas=BETAS,
             weight_decay=WEIGHT_DECAY,
         )
         self.augment = Augment() if config.spec_augment else None
