@@ -1,6 +1,6 @@
 """Our pruned transducer loss against k2's: time of the loss and its gradient for encoder_out, and peak memory.
 
-Everything but encoder_out is frozen. The transducer has random weights. Its encoder frames are drawn two ways: "trained"
+Everything but encoder_out is frozen. The transducer has random weights. Encoder frames are drawn two ways: "trained"
 ones lean to an alignment of the tokens, as those of a recogniser that is being adapted do, and "random" ones to
 nothing. k2 gets torch's own linear layers, as in icefall. Needs lane k2.
 """

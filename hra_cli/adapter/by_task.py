@@ -33,6 +33,7 @@ class ByTask(nn.Module):
     def __init__(self, tasks: Sequence[str]):
         super().__init__()
         self.tasks: list[str] = list(tasks)
+        self._positions = {task: position for position, task in enumerate(self.tasks)}
 
     def for_tasks(self, tasks: Sequence[str]) -> Optional[AfterLayer]:
         """What to give to one `encode` of a batch whose n-th utterance is of task tasks[n].
@@ -61,8 +62,8 @@ class ByTask(nn.Module):
 
     def _position(self, task: str) -> int:
         try:
-            return self.tasks.index(task)
-        except ValueError:
+            return self._positions[task]
+        except KeyError:
             raise HraError(f"no head for task '{task}'{did_you_mean(task, self.tasks)}") from None
 
 
