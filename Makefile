@@ -1,21 +1,25 @@
 # make demo   adapt the shipped recogniser to six accents and see what it gains
 # make test   run the tests
-# Each installs what it needs, from lock files with hashes, into .venv-$(LANE).
+# Each installs what it needs, from lock files with hashes, into .venv-$(LANE). LANE=k2 has k2 and the old torch that
+# its wheel fits, LANE=torch2 current torch and no k2.
 
 LANE ?= k2
 PYTHON ?= python3.11
 VENV := .venv-$(LANE)
 INSTALLED := $(VENV)/.installed
+# What must be installed without looking at its dependencies: lane k2 has such a file, lane torch2 none.
+WHEEL := $(wildcard requirements/$(LANE)-wheel.txt)
+PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup demo test lint bench lock clean
 
 setup: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml requirements/$(LANE).txt requirements/k2-wheel.txt
+$(INSTALLED): pyproject.toml requirements/$(LANE).txt $(WHEEL)
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(LANE).txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/k2-wheel.txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP_INSTALL) --require-hashes -r requirements/$(LANE).txt
+	$(if $(WHEEL),$(PIP_INSTALL) --no-deps --require-hashes -r $(WHEEL))
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: $(INSTALLED)

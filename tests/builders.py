@@ -113,7 +113,7 @@ def save_pt(backbone: Backbone, file: Path, **more: object) -> Path:
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:
     assert actual.shape == expected.shape
-    return float((actual - expected).norm() / expected.norm())
+    return ((actual - expected).norm() / expected.norm()).item()
 
 
 @contextlib.contextmanager

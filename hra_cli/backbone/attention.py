@@ -92,4 +92,4 @@ class NonlinAttention(nn.Module):
         """x (T, N, C), weights (H, N, T, T): (T, N, C)."""
         gate, value, scale = self.in_proj(x).chunk(3, dim=-1)
         value = (value * gate.tanh()).transpose(0, 1)
-        return self.out_proj(torch.matmul(weights[0], value).transpose(0, 1) * scale)
+        return self.out_proj((torch.matmul(weights[0], value).transpose(0, 1) * scale).contiguous())

@@ -78,4 +78,4 @@ class ConvolutionModule(nn.Module):
             x = self.depthwise_conv(x, chunk_size, ends)
         else:
             x = self.depthwise_conv(x)
-        return self.out_proj(swoosh_r(x.permute(2, 0, 1)))
+        return self.out_proj(swoosh_r(x.permute(2, 0, 1).contiguous()))

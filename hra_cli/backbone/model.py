@@ -90,10 +90,12 @@ class Backbone(nn.Module):
                 f"an utterance has {int(feature_lens.min())} feature frames; the encoder needs {MIN_FEATURE_FRAMES}"
             )
         lens = embedded_lens(feature_lens)
-        x = self.encoder_embed(features, lens, icefall_padding).transpose(0, 1)
+        # Contiguous here, and below before projections: the product with a transposed x is rounded one way by torch 2
+        # where the weight is trained, and another way where it is frozen.
+        x = self.encoder_embed(features, lens, icefall_padding).transpose(0, 1).contiguous()
         x = self.encoder(x, lens, self.streaming, after_layer, icefall_padding)
         factor = self.sizes.output_downsampling
-        return x.transpose(0, 1), (lens + factor - 1) // factor
+        return x.transpose(0, 1).contiguous(), (lens + factor - 1) // factor
 
 
 def _check_streaming(sizes: BackboneSizes, chunk_size: Optional[int], left_context_frames: Optional[int]) -> Streaming:

@@ -4,7 +4,7 @@ the start, a controller per layer, a head per layer."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
+from typing import Optional, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class LayerwiseAdapter(ByTask):
 
     def for_tasks(self, tasks: Sequence[str]) -> AfterLayer:
         index = self.index(tasks)
-        return _Pass(list(self.controllers), [bank.gather(index) for bank in self.banks])
+        return _Pass(list(self.controllers), [cast(HeadBank, bank).gather(index) for bank in self.banks])
 
     def join_gradients(self, done: float) -> None:
         if done < TOGETHER:
@@ -47,7 +47,7 @@ class LayerwiseAdapter(ByTask):
 
     @property
     def parameters_per_task(self) -> int:
-        return sum(bank.parameters_per_task for bank in self.banks)
+        return sum(cast(HeadBank, bank).parameters_per_task for bank in self.banks)
 
 
 class _Pass:

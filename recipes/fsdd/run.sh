@@ -15,6 +15,7 @@ held_out=theo
 train_conf=conf/train.conf
 onboard_conf=conf/onboard.conf
 num_jobs=2
+more_searches="modified_beam_search fast_beam_search"
 seeds="42 1 2"
 methods=hra-linear,hra-ffn,full,residual-adapters,lora,bitfit
 ablations=hra-linear,hra-no-recurrence,hra-apart,hra-controller-per-layer,hra-head-per-layer
@@ -28,7 +29,7 @@ Adapts an English recogniser to the speakers of FSDD. Needs hra and python on th
 
   --stage N, --stop-stage N  the first and the last stage to run (default: all)
        0 prepare features          1 decode with the frozen model   2 train all speakers jointly
-       3 decode, three methods     4 onboard a held-out speaker     5 export, decode from the file alone
+       3 decode with the heads     4 onboard a held-out speaker     5 export, decode from the file alone
        6 make connected digits          7 compare methods on them      8 the same, 20 utterances a speaker
        9 HRA without its parts         10 write the table
   --corpus DIR               a clone of free-spoken-digit-dataset (default: $corpus)
@@ -38,6 +39,8 @@ Adapts an English recogniser to the speakers of FSDD. Needs hra and python on th
   --train-conf FILE, --onboard-conf FILE  options of hra train (default: $train_conf, $onboard_conf)
   --compare-conf FILE, --compare-20-conf FILE  options of hra compare (default: $compare_conf, $compare_20_conf)
   --methods LIST, --ablations LIST  what stages 7 and 8, and stage 9, compare
+  --more-searches 'NAME ...' what stage 3 decodes with besides greedy_search; fast_beam_search needs k2
+                             (default: $more_searches)
   --num-jobs N               processes that prepare data, and cells trained at a time (default: $num_jobs)
   --seeds 'N ...'            of training; joint training is repeated with each, the first is that of the rest
                              (default: $seeds)
@@ -70,7 +73,7 @@ fi
 
 if in_range 3; then
   for one in $seeds; do
-    for method in greedy_search modified_beam_search fast_beam_search; do
+    for method in greedy_search $more_searches; do
       log "Stage 3: decode the test set with the heads, seed $one, $method"
       hra decode --backbone "$backbone" --data "$data" --exp-dir "$exp/joint-$one" --decoding-method "$method" \
         --json "$exp/joint-$one/$method/wer.json"
@@ -136,5 +139,5 @@ fi
 if in_range 10; then
   log "Stage 10: write $results"
   python local/results.py "$exp" --data "$data" --held-out "$held_out" --seeds "$seeds" --command "$command_line" \
-    --train-conf "$train_conf" --onboard-conf "$onboard_conf" --output "$results"
+    --more-searches "$more_searches" --train-conf "$train_conf" --onboard-conf "$onboard_conf" --output "$results"
 fi

@@ -137,9 +137,9 @@ def test_parameter_count_of_the_papers_128_speakers():
 def test_an_untrained_controller():
     generator = torch.Generator().manual_seed(1)
     controller = Controller(400, 300, generator)
-    assert float(controller.weight.std()) == pytest.approx(400**-0.5, rel=0.02)
-    assert 0 <= float(controller.recurrent.min()) < 0.05
-    assert 0.95 < float(controller.recurrent.max()) <= 1
+    assert controller.weight.std().item() == pytest.approx(400**-0.5, rel=0.02)
+    assert 0 <= controller.recurrent.min().item() < 0.05
+    assert 0.95 < controller.recurrent.max().item() <= 1
     assert torch.equal(controller.bias, torch.zeros(300))
 
 

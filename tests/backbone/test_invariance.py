@@ -157,7 +157,7 @@ def test_gradients_are_finite_where_exp_overflows(causal):
     largest = {}
     for place in ("encoder_embed.conv.0", "encoder_embed.conv.7", "encoder_embed.convnext.pointwise_conv1"):
         backbone.get_submodule(place).register_forward_hook(
-            lambda module, inputs, output, place=place: largest.update({place: float(output.max())})
+            lambda module, inputs, output, place=place: largest.update({place: output.max().item()})
         )
     features, lens = random_features([60, 45])
     features = (features * 50).requires_grad_()
@@ -176,7 +176,7 @@ def test_an_adapters_gradients_are_finite_where_exp_overflows():
     largest = {}
     layer = backbone.encoder.encoders[1].encoder["layers"][1]
     layer.feed_forward1.in_proj.register_forward_hook(
-        lambda module, inputs, output: largest.update(feed_forward=float(output.max()))
+        lambda module, inputs, output: largest.update(feed_forward=output.max().item())
     )
     features, lens = random_features([60, 45])
     out, _ = backbone.encode(features, lens, adapter.for_tasks(["ann", "ann"]))

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from searches import SEARCHES
 from speech import BACKBONE, TASKS, hra
 
 from hra_cli.adapter.head_file import read_head
@@ -61,7 +62,7 @@ def test_version_and_help(capsys):
         assert "Usage:" in shown(command, "--help")
 
 
-@pytest.mark.parametrize("method", ["greedy_search", "modified_beam_search", "fast_beam_search"])
+@pytest.mark.parametrize("method", SEARCHES)
 def test_decoding_data_scores_every_task_with_its_own_head(data, experiment, tmp_path, method):
     done = hra(
         "decode", "--backbone", BACKBONE, "--data", data, "--exp-dir", experiment,

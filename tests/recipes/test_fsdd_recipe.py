@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from searches import HAVE_K2
+
 RECIPE = Path(__file__).parents[2] / "recipes" / "fsdd"
+MORE_SEARCHES = "modified_beam_search fast_beam_search" if HAVE_K2 else "modified_beam_search"
 
 
 def run(*options):
@@ -30,7 +33,7 @@ def test_every_stage_leaves_what_the_next_one_needs(shared, tmp_path):
         "--corpus", corpus, "--backbone", shared / "models" / "zipformer-tts-en", "--data", tmp_path / "data",
         "--exp", tmp_path / "exp", "--train-conf", conf, "--onboard-conf", conf, "--held-out", "nicolas",
         "--compare-conf", compare_conf, "--compare-20-conf", compare_conf, "--methods", "hra-linear:8",
-        "--ablations", "hra-no-recurrence:8", "--results", tmp_path / "RESULTS.md",
+        "--ablations", "hra-no-recurrence:8", "--results", tmp_path / "RESULTS.md", "--more-searches", MORE_SEARCHES,
     ]  # fmt: skip
     for stages in (["0", "5", "1 2"], ["6", "9", "1"], ["10", "10", "1 2"]):
         first, last, seeds = stages
@@ -43,7 +46,8 @@ def test_every_stage_leaves_what_the_next_one_needs(shared, tmp_path):
     assert json.loads((tmp_path / "exp" / "exported" / "wer.json").read_text()) == onboarded
     results = (tmp_path / "RESULTS.md").read_text()
     assert "| frozen, greedy_search |" in results
-    assert "joint heads, fast_beam_search" in results
+    for search in ("greedy_search", *MORE_SEARCHES.split()):
+        assert f"joint heads, {search}, seed 2" in results
     assert results.count("| HRA linear, H=8 | multi | 1 |") == 2
     assert results.count("| HRA linear, u=0, H=8 | multi | 1 |") == 1
     for line in results.splitlines():

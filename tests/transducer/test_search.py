@@ -8,6 +8,7 @@ import pytest
 import torch
 from builders import random_adapter, random_features, refused, tiny_backbone
 from safetensors.torch import load_file
+from searches import SEARCHES
 
 from hra_cli.backbone import load_backbone
 from hra_cli.transducer.search import METHODS, SearchOptions, check_method, search
@@ -61,7 +62,7 @@ def speech(recorded, shared):
     return recorded
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCHES)
 @pytest.mark.parametrize("key", ["tokens", "tokens_alone"])
 def test_tokens_equal_icefall(shared, recorded, key, method):
     """tokens: all in one of icefall's batches, whose padding leaks; tokens_alone: each utterance by itself."""
@@ -78,7 +79,7 @@ def test_leaking_padding_costs_words(shared, recorded):
         assert expected["tokens"][method] != expected["tokens_alone"][method]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_recorded_speech_is_decoded_in_a_batch_as_alone(shared, recorded, method):
     model = speech(recorded, shared)
     tensors = load_file(shared / "fixtures" / "zipformer-tts-en" / "expected.safetensors")
@@ -91,7 +92,7 @@ def test_recorded_speech_is_decoded_in_a_batch_as_alone(shared, recorded, method
         assert search(method, model["backbone"], out, lens) == [expected]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_a_random_model_emits_tokens(backbone, method):
     """Else the tests below would compare nothing."""
     out, lens = encode(backbone)
@@ -101,7 +102,7 @@ def test_a_random_model_emits_tokens(backbone, method):
     assert all(0 < token < backbone.sizes.vocab_size for utterance in tokens for token in utterance)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_a_batch_gives_the_tokens_that_each_utterance_has_alone(backbone, method):
     out, lens = encode(backbone)
     for n, length in enumerate(lens.tolist()):
@@ -111,7 +112,7 @@ def test_a_batch_gives_the_tokens_that_each_utterance_has_alone(backbone, method
 
 
 @pytest.mark.parametrize("head", ["linear", "ffn"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_a_batch_of_different_tasks_gives_the_tokens_that_each_utterance_has_alone(backbone, method, head):
     adapter = random_adapter(["ann", "bob", "cho"], backbone.width, head)
     tasks = ["cho", "ann", "bob", "bob", "ann", "cho", "ann"]
@@ -126,7 +127,7 @@ def test_a_batch_of_different_tasks_gives_the_tokens_that_each_utterance_has_alo
     assert together != search(method, backbone, *encode(backbone))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_at_most_one_token_a_frame(backbone, method):
     out, lens = encode(backbone)
     assert all(len(tokens) <= length for tokens, length in zip(search(method, backbone, out, lens), lens.tolist()))
@@ -142,7 +143,7 @@ def test_at_most_one_token_a_frame(backbone, method):
         assert counts == lens.tolist()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_blank_everywhere_is_no_tokens(method):
     silent = talkative()
     with torch.no_grad():
@@ -151,7 +152,7 @@ def test_blank_everywhere_is_no_tokens(method):
     assert search(method, silent, out, lens) == [[] for _ in LENS]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_an_utterance_of_one_frame(backbone, method):
     out, lens = encode(backbone, [9])
     assert lens.tolist() == [1]
@@ -162,7 +163,7 @@ def test_an_utterance_of_one_frame(backbone, method):
     assert search(method, backbone, out, lens) == [expected]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_a_search_leaves_the_encoder_output_alone(backbone, method):
     out, lens = encode(backbone)
     before = out.clone()

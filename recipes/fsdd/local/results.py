@@ -18,7 +18,6 @@ COMPARISONS = {
     "compare-connected-20": "Connected digits, 20 utterances to train on per speaker",
     "compare-ablations": "HRA without its parts, 20 utterances per speaker",
 }
-METHODS = ("greedy_search", "modified_beam_search", "fast_beam_search")
 
 
 def main() -> None:
@@ -27,6 +26,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--held-out", required=True)
     parser.add_argument("--seeds", required=True)
+    parser.add_argument("--more-searches", required=True)
     parser.add_argument("--command", required=True)
     parser.add_argument("--train-conf", type=Path, required=True)
     parser.add_argument("--onboard-conf", type=Path, required=True)
@@ -36,8 +36,9 @@ def main() -> None:
 
     frozen = scores(exp / "frozen")
     seeds = arguments.seeds.split()
-    joint = {(seed, method): scores(exp / f"joint-{seed}" / method) for method in METHODS for seed in seeds}
-    greedy = [joint[seed, METHODS[0]]["total"]["errors"] for seed in seeds]
+    searches = ["greedy_search", *arguments.more_searches.split()]
+    joint = {(seed, search): scores(exp / f"joint-{seed}" / search) for search in searches for seed in seeds}
+    greedy = [joint[seed, "greedy_search"]["total"]["errors"] for seed in seeds]
     onboarded, exported = scores(exp / f"onboard-{held_out}"), scores(exp / "exported")
     speakers = sorted(frozen["tasks"])
     head = read_head(exp / f"joint-{seeds[0]}" / "heads" / f"{held_out}.safetensors")
@@ -65,7 +66,7 @@ def main() -> None:
         "| | " + " | ".join(speakers) + " | all |",
         "|---|" + "---:|" * (len(speakers) + 1),
         row("frozen, greedy_search", frozen, speakers),
-        *(row(f"joint heads, {method}, seed {seed}", found, speakers) for (seed, method), found in joint.items()),
+        *(row(f"joint heads, {search}, seed {seed}", found, speakers) for (seed, search), found in joint.items()),
         row(f"{held_out} onboarded, greedy_search", onboarded, speakers),
         row("the same from the exported file alone", exported, speakers),
         "",
