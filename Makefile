@@ -9,6 +9,8 @@ VENV := .venv-$(LANE)
 INSTALLED := $(VENV)/.installed
 # What must be installed without looking at its dependencies: lane k2 has such a file, lane torch2 none.
 WHEEL := $(wildcard requirements/$(LANE)-wheel.txt)
+# The loss is measured against k2's, so where k2 is.
+BENCHMARKS := train_step mixed_tasks $(if $(filter k2,$(LANE)),loss)
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup demo test lint bench lock clean
@@ -35,7 +37,8 @@ lint: $(INSTALLED)
 	$(VENV)/bin/mypy
 
 bench: $(INSTALLED)
-	$(VENV)/bin/python benchmarks/train_step.py
+	mkdir -p benchmarks/out
+	for one in $(BENCHMARKS); do $(VENV)/bin/python benchmarks/$$one.py --output benchmarks/out/$$one-$(LANE).json || exit; done
 
 # Needs uv. Writes no index address, so that the lock works with any mirror.
 lock:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Callable
 
 import torch
+from models import MODELS, model
 from pairs import machine, timed_pairs, with_spread
 from rich.console import Console
 from rich.progress import track
@@ -19,18 +20,17 @@ from rich.table import Table
 from torch import Tensor
 
 from hra_cli.adapter import Adapter, new_adapter
-from hra_cli.backbone import Backbone, load_backbone
+from hra_cli.backbone import Backbone
 from hra_cli.files import write_text
 from hra_cli.memory import keep_freed_memory
 
-BACKBONE = Path(__file__).parents[1] / "recipes" / "accents" / "backbone"
 HEADS = (8, 64, 1024)
 Batch = tuple[Tensor, Tensor, list[str]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backbone", type=Path, default=BACKBONE)
+    parser.add_argument("--model", choices=MODELS, default="3 M")
     parser.add_argument("--pairs", type=int, default=7, help="measured pairs, after two to warm up")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--utterances", type=int, default=192)
@@ -40,7 +40,7 @@ def main() -> None:
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    backbone = load_backbone(arguments.backbone)
+    backbone = model(arguments.model)
     seconds = sorted((1.0 + 5.0 * torch.rand(arguments.utterances)).tolist(), reverse=True)
     table = Table(title=f"{arguments.utterances} utterances of 1 – 6 s: how many times as long as one head for all")
     for column in ("heads", "one head ms", "every utterance its own", "a batch per task"):

@@ -1,99 +1,88 @@
-"""One training step: HRA heads against full fine-tuning of the same recogniser, as a ratio in the same run.
+"""One training step: HRA heads against the other methods of `hra compare`, as ratios in the same run.
 
-Both run this project's encoder, loss and AdamW on the same batches; they differ in what moves. Run: make bench
+All run this project's encoder, loss and AdamW on the same batch; they differ in what moves.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from pathlib import Path
 from typing import Callable
 
 import torch
+from models import MODELS, model
+from pairs import machine, timed_pairs, with_spread
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from hra_cli.adapter import new_adapter
-from hra_cli.backbone import Backbone, load_backbone
+from hra_cli.backbone import Backbone
+from hra_cli.baselines.methods import new_method, parse_method
 from hra_cli.files import write_text
 from hra_cli.memory import keep_freed_memory
 from hra_cli.transducer.loss import pruned_loss
 
-BACKBONE = Path(__file__).parents[1] / "recipes" / "accents" / "backbone"
 TASKS = [f"task-{n}" for n in range(8)]
+PEERS = ("full", "bitfit", "residual-adapters:8", "lora:8")
+Data = tuple[Tensor, Tensor, list[list[int]]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backbone", type=Path, default=BACKBONE)
-    parser.add_argument("--pairs", type=int, default=9, help="measured pairs of steps, after two to warm up")
-    parser.add_argument("--utterances", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each utterance")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--model", choices=MODELS, action="append", help="default: both")
+    parser.add_argument("--pairs", type=int, default=5, help="measured pairs, after one to warm up")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--utterances", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each utterance")
+    parser.add_argument("--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
 
     keep_freed_memory()
-    torch.manual_seed(0)
-    frames = int(arguments.seconds * 100)
-    features = torch.randn(arguments.utterances, frames, 80)
-    lens = torch.full((arguments.utterances,), frames)
-    tokens = [[3 + n % 50] * max(1, frames // 40) for n in range(arguments.utterances)]
-    steps = {
-        "HRA, linear heads, H = 64": hra_step(load_backbone(arguments.backbone), features, lens, tokens),
-        "full fine-tuning": full_step(load_backbone(arguments.backbone), features, lens, tokens),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for pair in track(range(-2, arguments.pairs), description="steps"):
-        for name, step in steps.items():
-            begun = time.perf_counter()
-            step()
-            if pair >= 0:
-                seconds[name].append(time.perf_counter() - begun)
-    hra, full = seconds.values()
-    ratios = sorted(b / a for a, b in zip(hra, full))
-
+    torch.set_num_threads(arguments.threads)
     table = Table(
-        title=f"{arguments.utterances} utterances of {arguments.seconds} s, {torch.get_num_threads()} threads"
+        title=f"a step of {arguments.utterances} utterances of {arguments.seconds} s: "
+        "how many times as long as HRA (linear, H = 64) the others take"
     )
-    table.add_column("step")
-    for column in ("median ms", "min", "max"):
+    for column in ("recogniser", "method", "HRA ms", "its ms", "times as long"):
         table.add_column(column, justify="right")
-    for name, values in seconds.items():
-        table.add_row(name, *(f"{1000 * f(values):.0f}" for f in (statistics.median, min, max)))
-    console = Console()
-    console.print(table)
-    console.print(
-        f"full fine-tuning takes {statistics.median(ratios):.2f} times as long "
-        f"(pair by pair {ratios[0]:.2f} to {ratios[-1]:.2f})"
-    )
-    if arguments.json:
-        write_text(arguments.json, json.dumps({"seconds": seconds, "ratios": ratios}, indent=2) + "\n")
+    found = []
+    for name in arguments.model or MODELS:
+        data = random_batch(arguments.utterances, int(100 * arguments.seconds))
+        hra = step("hra-linear:64", model(name), data)
+        for peer in track(PEERS, description=name):
+            pairs = timed_pairs(hra, step(peer, model(name), data), arguments.pairs, warm_up=1)
+            found.append({"recogniser": name, "method": peer, **pairs.as_json()})
+            label = parse_method(peer).label
+            table.add_row(
+                name, label, with_spread(pairs.a, 1000, 0), with_spread(pairs.b, 1000, 0), with_spread(pairs.ratios)
+            )
+    Console(width=140).print(table)
+    if arguments.output:
+        write_text(arguments.output, json.dumps({"machine": machine(), "steps": found}, indent=2) + "\n")
 
 
-def hra_step(backbone: Backbone, features: Tensor, lens: Tensor, tokens: list[list[int]]) -> Callable[[], None]:
-    adapter = new_adapter(TASKS, backbone.width)
-    tasks = [TASKS[n % len(TASKS)] for n in range(len(features))]
+def random_batch(utterances: int, frames: int) -> Data:
+    torch.manual_seed(0)
+    tokens = [[3 + n % 50] * max(1, frames // 40) for n in range(utterances)]
+    return torch.randn(utterances, frames, 80), torch.full((utterances,), frames), tokens
+
+
+def step(method: str, backbone: Backbone, data: Data) -> Callable[[], None]:
+    """What is timed: one update by `method`."""
+    features, lens, tokens = data
+    model, adapter = new_method(parse_method(method), backbone, TASKS, seed=42)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-5)
-    return lambda: update(backbone, features, lens, tokens, optimizer, adapter.for_tasks(tasks))
+    tasks = [TASKS[n % len(TASKS)] for n in range(len(features))]
 
+    def update() -> None:
+        encoder_out, frames = model.encode(features, lens, adapter.for_tasks(tasks))
+        optimizer.zero_grad(set_to_none=True)
+        pruned_loss(model, encoder_out, frames, tokens).sum().total.backward()
+        optimizer.step()
 
-def full_step(backbone: Backbone, features: Tensor, lens: Tensor, tokens: list[list[int]]) -> Callable[[], None]:
-    backbone.requires_grad_(True)
-    optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-5)
-    return lambda: update(backbone, features, lens, tokens, optimizer, None)
-
-
-def update(backbone, features, lens, tokens, optimizer, after_layer) -> None:  # type: ignore[no-untyped-def]
-    encoder_out, encoder_out_lens = backbone.encode(features, lens, after_layer)
-    loss = pruned_loss(backbone, encoder_out, encoder_out_lens, tokens).sum()
-    optimizer.zero_grad(set_to_none=True)
-    loss.total.backward()
-    optimizer.step()
+    return update
 
 
 if __name__ == "__main__":
