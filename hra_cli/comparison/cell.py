@@ -37,6 +37,7 @@ MODELS_NAME = "models.json"
 RESULT_NAME = "result.json"
 MODEL_NAME = "model.safetensors"
 TIMED_STEPS = 4
+INTERRUPTED = 130  # the exit status after Ctrl-C
 
 
 class CellTrainer(TrainingLoop):
@@ -136,7 +137,7 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

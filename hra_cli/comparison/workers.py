@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hra_cli.comparison.cell import RESULT_NAME
+from hra_cli.comparison.cell import INTERRUPTED, RESULT_NAME
 from hra_cli.errors import HraError
 from hra_cli.progress import progress_bar
 
@@ -18,8 +18,8 @@ POLL_SECONDS = 0.2
 
 
 def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, description: str) -> None:
-    """Trains those that have no result yet. Raises HraError with the message of one that failed; the others are then
-    stopped, and go on from their checkpoints next time."""
+    """Trains those that have no result yet. Raises HraError with the message of one that failed, and KeyboardInterrupt
+    where one was interrupted; the others are then stopped, and go on from their checkpoints next time."""
     waiting = [folder for folder in folders if not (folder / RESULT_NAME).is_file()]
     running: dict[Path, subprocess.Popen] = {}
     with progress_bar() as bar:
@@ -35,6 +35,8 @@ def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, descriptio
                     if process.poll() is None:
                         continue
                     del running[folder]
+                    if process.returncode == INTERRUPTED:  # Ctrl-C reaches cells as well, perhaps sooner
+                        raise KeyboardInterrupt
                     if process.returncode != 0:
                         raise HraError(_why(folder, process.returncode))
                     bar.advance(task)

@@ -20,7 +20,8 @@ from speech import BACKBONE, TASKS, hra
 from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.baselines.methods import Method, new_method, parse_method
-from hra_cli.comparison.cell import CellTrainer, train_cell
+from hra_cli.comparison import workers
+from hra_cli.comparison.cell import INTERRUPTED, CellTrainer, train_cell
 from hra_cli.comparison.compare import _Comparison, compare
 from hra_cli.comparison.config import Cell, CellConfig, CompareConfig
 from hra_cli.data.tasks import load_tasks
@@ -308,6 +309,14 @@ def test_killed_while_a_cell_trains_and_run_again_gives_the_same(comparison, cop
     for task in TASKS:
         model = Path(*cell.parts[-2:], task, "model.safetensors")
         assert (copied / model).read_bytes() == (comparison / model).read_bytes()
+
+
+def test_a_cell_that_was_interrupted_interrupts_the_comparison(tmp_path, monkeypatch):
+    """Ctrl-C in a terminal reaches cells as well, and they may end before the comparison has noticed."""
+    command = [sys.executable, "-c", f"raise SystemExit({INTERRUPTED})"]
+    monkeypatch.setattr(workers, "_start", lambda folder, threads: subprocess.Popen(command))
+    with pytest.raises(KeyboardInterrupt):
+        workers.train_cells([tmp_path], 1, 1, "cells")
 
 
 def test_killed_while_a_cell_only_starts_leaves_nothing_running(copied, little):
