@@ -1,27 +1,46 @@
-"""Zipformer's elementwise parts: Swoosh activations, BiasNorm and the bypass."""
+"""Zipformer's elementwise parts: Swoosh activations, BiasNorm and the bypass.
+
+On wide activations the passes over memory are what takes the time, forward and backward: hence few.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+SLOPE = 0.08
+SOFTPLUS_THRESHOLD = 20.0  # from there on softplus is the identity, as F.softplus has it
 
 
 def swoosh_l(x: Tensor) -> Tensor:
     """log(1 + exp(x - 4)) - 0.08 x - 0.035, any shape."""
-    return _swoosh(x, 4.0, 0.035)
+    return _Swoosh.apply(x, 4.0, 0.035)
 
 
 def swoosh_r(x: Tensor) -> Tensor:
     """log(1 + exp(x - 1)) - 0.08 x - 0.313261687, any shape."""
-    return _swoosh(x, 1.0, 0.313261687)
+    return _Swoosh.apply(x, 1.0, 0.313261687)
 
 
-def _swoosh(x: Tensor, shift: float, offset: float) -> Tensor:
-    """Through softplus, whose value and gradient stay finite where the exponential overflows. In place where it can
-    be: on wide activations the passes over memory are what takes the time."""
-    shifted = x - shift
-    return F.softplus(shifted).add_(shifted, alpha=-0.08).sub_(offset + 0.08 * shift)
+class _Swoosh(torch.autograd.Function):
+    """Through softplus, whose value and gradient stay finite where the exponential overflows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shift: float, offset: float) -> Tensor:
+        shifted = x - shift
+        ctx.save_for_backward(shifted)
+        return F.softplus(shifted).add_(shifted, alpha=-SLOPE).sub_(offset + SLOPE * shift)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (shifted,) = ctx.saved_tensors
+        of_softplus = torch.ops.aten.softplus_backward(grad, shifted, 1.0, SOFTPLUS_THRESHOLD)
+        return of_softplus.add_(grad, alpha=-SLOPE), None, None
 
 
 class BiasNorm(nn.Module):
@@ -33,8 +52,8 @@ class BiasNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = torch.mean((x - self.bias) ** 2, dim=-1, keepdim=True).rsqrt() * self.log_scale.exp()
-        return x * scale
+        norm = torch.linalg.vector_norm(x - self.bias, dim=-1, keepdim=True)
+        return x * (self.log_scale.exp() * x.shape[-1] ** 0.5 / norm)
 
 
 class Bypass(nn.Module):
@@ -45,4 +64,4 @@ class Bypass(nn.Module):
         self.bypass_scale = nn.Parameter(torch.full((width,), 0.5))
 
     def forward(self, original: Tensor, x: Tensor) -> Tensor:
-        return torch.addcmul(original, x - original, self.bypass_scale)
+        return torch.lerp(original, x, self.bypass_scale)

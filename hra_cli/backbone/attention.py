@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Optional
+from collections.abc import Iterator
+from typing import Any, Optional
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from hra_cli.backbone.rows import Rows
 from hra_cli.linear import Linear
 
 MASKED_SCORE = -1000.0
+TILE = 64  # targets
 
 
 def relative_positions(num_frames: int, dim: int, device: torch.device) -> Tensor:
@@ -31,6 +36,65 @@ def relative_positions(num_frames: int, dim: int, device: torch.device) -> Tenso
     return table
 
 
+def position_products(query: Tensor, key: Tensor) -> Tensor:
+    """query (H, n, T, D), key (H, D, 2T - 1) of the offsets -(T - 1) … T - 1: (H, tiles, n, B, T + B - 1).
+
+    Of a row of products with all keys, every target needs another stretch of T. A tile of B targets needs hardly more
+    than T columns in all; what of them belongs to which source, `_by_target` says.
+    """
+    heads, batch, num_frames, dim = query.shape
+    tiles = 1 if num_frames < 2 * TILE else num_frames // TILE
+    size = -(-num_frames // tiles)
+    missing = tiles * size - num_frames
+    query = F.pad(query, (0, 0, 0, missing)).reshape(heads, batch, tiles, size, dim).transpose(1, 2)
+    width = num_frames + size - 1
+    # The last tile's columns start at the first offset, and each earlier tile's `size` offsets later.
+    windows = F.pad(key, (missing, 0)).unfold(2, width, size).flip(2).transpose(1, 2)  # (H, tiles, D, width)
+    products = torch.matmul(query.reshape(heads, tiles, batch * size, dim), windows)
+    return products.view(heads, tiles, batch, size, width)
+
+
+def _by_target(scores: Tensor, products: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """scores (H, n, T, T) in parts, each with the products that belong to it; all of them views."""
+    size, num_frames = products.size(3), scores.size(3)
+    # Target b of a tile finds its first source in column B - 1 - b.
+    strides = (*products.stride()[:3], products.stride(3) - 1, 1)
+    by_source = products.as_strided((*products.shape[:-1], num_frames), strides, products.storage_offset() + size - 1)
+    by_source = by_source.transpose(1, 2)
+    tiles = num_frames // size
+    whole = tiles * size
+    yield scores[:, :, :whole].unflatten(2, (tiles, size)), by_source[:, :, :tiles]
+    if whole < num_frames:
+        yield scores[:, :, whole:], by_source[:, :, tiles, : num_frames - whole]
+
+
+class _Softmax(torch.autograd.Function):
+    """Weights from scores by content, which are overwritten, and from products with positions."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, products: Tensor, masked: Optional[Tensor]) -> Tensor:
+        for part, position in _by_target(scores, products):
+            part.add_(position)
+        if masked is not None:
+            scores.masked_fill_(masked, MASKED_SCORE)
+        weights = scores.softmax(dim=-1)
+        ctx.save_for_backward(weights, masked)
+        ctx.products_shape = products.shape
+        return weights
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        weights, masked = ctx.saved_tensors
+        of_scores = torch._softmax_backward_data(grad, weights, -1, weights.dtype)
+        if masked is not None:
+            of_scores.masked_fill_(masked, 0.0)
+        of_products = grad.new_zeros(ctx.products_shape)
+        for part, position in _by_target(of_scores, of_products):
+            position.copy_(part)
+        return of_scores, of_products, None
+
+
 class AttentionWeights(nn.Module):
     """Multi-head attention weights from content and relative position, without 1/sqrt(dim)."""
 
@@ -42,25 +106,44 @@ class AttentionWeights(nn.Module):
         self.in_proj = Linear(width, heads * (2 * query_dim + pos_head_dim))
         self.linear_pos = Linear(pos_dim, heads * pos_head_dim, bias=False)
 
-    def forward(self, x: Tensor, positions: Tensor, masked: Optional[Tensor]) -> Tensor:
-        """x (T, N, C), positions (2T - 1, pos_dim), masked broadcastable to (N, T, T) or None: (H, N, T, T)."""
-        num_frames, batch, _ = x.shape
+    def forward(self, x: Tensor, rows: Rows, positions: Tensor, masked: list[Optional[Tensor]]) -> list[Tensor]:
+        """x (F, C), positions (2T - 1, pos_dim) for the longest block; of every block masked, broadcastable to
+        (n, T, T) or None, and the weights (H, n, T, T)."""
         content = self.heads * self.query_dim
-        query, key, pos_query = self.in_proj(x).split([content, content, self.heads * self.pos_head_dim], dim=-1)
-        query = query.reshape(num_frames, batch, self.heads, self.query_dim).permute(2, 1, 0, 3)
-        key = key.reshape(num_frames, batch, self.heads, self.query_dim).permute(2, 1, 3, 0)
-        scores = torch.matmul(query, key)
+        queries, keys, pos_queries = (
+            rows.split(part)
+            for part in self.in_proj(x).split([content, content, self.heads * self.pos_head_dim], dim=-1)
+        )
+        pos_key = self.linear_pos(positions).view(-1, self.heads, self.pos_head_dim).permute(1, 2, 0)
+        weights = []
+        for block, query, key, pos_query, mask in zip(rows.blocks, queries, keys, pos_queries, masked):
+            longer = rows.frames - block.frames
+            own_pos_key = pos_key[:, :, longer : pos_key.shape[2] - longer]
+            scores = torch.matmul(self._by_head(query), self._by_head(key).transpose(2, 3))
+            weights.append(_Softmax.apply(scores, position_products(self._by_head(pos_query), own_pos_key), mask))
+        return weights
 
-        # Row t of the windows holds the keys of offsets -t … T-1-t, so that position scores come out
-        # aligned with (target, source) and need no shifting, forward or backward.
-        pos_key = self.linear_pos(positions).view(-1, self.heads, self.pos_head_dim)
-        windows = pos_key.unfold(0, num_frames, 1).flip(0)  # (T, H, pos_head_dim, T)
-        pos_query = pos_query.reshape(num_frames, batch, self.heads, self.pos_head_dim).transpose(1, 2)
-        scores = scores + torch.matmul(pos_query, windows).permute(1, 2, 0, 3)
+    def _by_head(self, x: Tensor) -> Tensor:
+        """(n, T, H · D) as (H, n, T, D)."""
+        return x.unflatten(2, (self.heads, -1)).permute(2, 0, 1, 3)
 
-        if masked is not None:
-            scores = scores.masked_fill(masked, MASKED_SCORE)
-        return scores.softmax(dim=-1)
+
+class Average(torch.autograd.Function):
+    """weights (…, T, T) times value (…, T, D), with few channels D.
+
+    Computed as the transposed product, forward and backward, which is what libraries are faster at."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, value: Tensor) -> Tensor:
+        ctx.save_for_backward(weights, value)
+        return torch.matmul(value.transpose(-2, -1), weights.transpose(-2, -1)).transpose(-2, -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        weights, value = ctx.saved_tensors
+        of_value = torch.matmul(grad.transpose(-2, -1), weights).transpose(-2, -1)
+        return torch.matmul(grad, value.transpose(-2, -1)), of_value
 
 
 class SelfAttention(nn.Module):
@@ -72,12 +155,13 @@ class SelfAttention(nn.Module):
         self.in_proj = Linear(width, heads * value_dim)
         self.out_proj = Linear(heads * value_dim, width)
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """x (T, N, C), weights (H, N, T, T): (T, N, C)."""
-        num_frames, batch, _ = x.shape
-        value = self.in_proj(x).reshape(num_frames, batch, self.heads, -1).permute(2, 1, 0, 3)
-        value = torch.matmul(weights, value).permute(2, 1, 0, 3).reshape(num_frames, batch, -1)
-        return self.out_proj(value)
+    def forward(self, x: Tensor, rows: Rows, weights: list[Tensor]) -> Tensor:
+        """x (F, C), weights (H, n, T, T) of every block: (F, C)."""
+        averages = []
+        for value, weight in zip(rows.split(self.in_proj(x)), weights):
+            value = value.unflatten(2, (self.heads, -1)).permute(2, 0, 1, 3)
+            averages.append(Average.apply(weight, value).permute(1, 2, 0, 3).flatten(2))
+        return self.out_proj(rows.join(averages))
 
 
 class NonlinAttention(nn.Module):
@@ -88,8 +172,9 @@ class NonlinAttention(nn.Module):
         self.in_proj = Linear(width, 3 * hidden)
         self.out_proj = Linear(hidden, width)
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """x (T, N, C), weights (H, N, T, T): (T, N, C)."""
+    def forward(self, x: Tensor, rows: Rows, weights: list[Tensor]) -> Tensor:
+        """x (F, C), weights (H, n, T, T) of every block: (F, C)."""
         gate, value, scale = self.in_proj(x).chunk(3, dim=-1)
-        value = (value * gate.tanh()).transpose(0, 1)
-        return self.out_proj((torch.matmul(weights[0], value).transpose(0, 1) * scale).contiguous())
+        values = rows.split(value * gate.tanh())
+        averages = rows.join([torch.matmul(weight[0], value) for weight, value in zip(weights, values)])
+        return self.out_proj(averages * scale)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from hra_cli.backbone.activations import BiasNorm, Bypass, swoosh_l
 from hra_cli.backbone.attention import AttentionWeights, NonlinAttention, SelfAttention, relative_positions
 from hra_cli.backbone.convolution import ConvolutionModule
+from hra_cli.backbone.rows import Rows
 from hra_cli.backbone.sizes import StackSizes
-from hra_cli.frames import in_groups, padding_mask, repeat_last_frame, upsample
+from hra_cli.frames import in_groups, repeat_last_frame, upsample
 from hra_cli.linear import Linear
 
 
@@ -38,10 +39,10 @@ class Streaming(NamedTuple):
 class Surroundings(NamedTuple):
     """What all layers of a stack share for one batch."""
 
-    ends: Tensor  # (N,) as ChunkCausalConv has it
-    positions: Tensor  # (2T - 1, pos_dim)
-    padded: Optional[Tensor]  # (N, T) or None
-    masked: Optional[Tensor]  # broadcastable to (N, T, T) or None
+    rows: Rows
+    positions: Tensor  # (2T - 1, pos_dim) for the longest block
+    masked: list[Optional[Tensor]]  # of every block: broadcastable to (n, T, T) or None
+    ends: list[Tensor]  # of every block: (n,) as ChunkCausalConv has it
     chunk_size: Optional[int]
 
 
@@ -77,16 +78,17 @@ class EncoderLayer(nn.Module):
         self.norm = BiasNorm(width)
 
     def forward(self, src: Tensor, around: Surroundings) -> Tensor:
-        """src (T, N, C): (T, N, C)."""
-        convolution = (around.padded, around.chunk_size, around.ends)
-        weights = self.self_attn_weights(src, around.positions, around.masked)
+        """src (F, C): (F, C)."""
+        rows = around.rows
+        convolution = (rows, around.chunk_size, around.ends)
+        weights = self.self_attn_weights(src, rows, around.positions, around.masked)
         x = src + self.feed_forward1(src)
-        x = x + self.nonlin_attention(x, weights)
-        x = x + self.self_attn1(x, weights)
+        x = x + self.nonlin_attention(x, rows, weights)
+        x = x + self.self_attn1(x, rows, weights)
         x = x + self.conv_module1(x, *convolution)
         x = x + self.feed_forward2(x)
         x = self.bypass_mid(src, x)
-        x = x + self.self_attn2(x, weights)
+        x = x + self.self_attn2(x, rows, weights)
         x = x + self.conv_module2(x, *convolution)
         x = x + self.feed_forward3(x)
         return self.bypass(src, self.norm(x))
@@ -99,12 +101,16 @@ class Downsample(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(factor))
 
-    def forward(self, x: Tensor, lens: Tensor, icefall_padding: bool) -> Tensor:
-        """x (T, N, C): (ceil(T / factor), N, C). Utterances are extended by their own last frame."""
-        if not icefall_padding:
-            x = repeat_last_frame(x, lens)
-        groups = in_groups(x, self.bias.numel())
-        return (groups * self.bias.softmax(0).view(1, -1, 1, 1)).sum(dim=1)
+    def forward(self, x: Tensor, rows: Rows, icefall_padding: bool) -> Tensor:
+        """x (F, C): the rows at the lower rate. Utterances are extended by their own last frame."""
+        weights = self.bias.softmax(0).view(1, -1, 1, 1)
+        pieces = []
+        for block, piece in zip(rows.blocks, rows.split(x)):
+            piece = piece.transpose(0, 1)
+            if not icefall_padding:
+                piece = repeat_last_frame(piece, block.lens)
+            pieces.append((in_groups(piece, self.bias.numel()) * weights).sum(dim=1).transpose(0, 1))
+        return rows.join(pieces)
 
 
 class Stack(nn.Module):
@@ -124,56 +130,60 @@ class Stack(nn.Module):
     def forward(
         self,
         x: Tensor,
-        lens: Tensor,
+        rows: Rows,
         name: str,
         streaming: Streaming,
         after_layer: Optional[AfterLayer],
         icefall_padding: bool,
     ) -> Tensor:
-        """x (T, N, C) at 50 Hz: the same shape."""
+        """x (F, C), rows at 50 Hz: the same shape."""
         factor = self.sizes.downsampling
         if factor == 1:
-            return self._run_layers(x, lens, name, self.layers, streaming, after_layer, icefall_padding)
-        down = self.downsample(x, lens, icefall_padding)
-        lens = (lens + factor - 1) // factor
+            return self._run_layers(x, rows, name, self.layers, streaming, after_layer, icefall_padding)
+        down = self.downsample(x, rows, icefall_padding)
+        slow = rows.at_rate(factor)
         layers = self.encoder["layers"]
-        down = self._run_layers(down, lens, f"{name}.encoder", layers, streaming, after_layer, icefall_padding)
-        return self.out_combiner(x, upsample(down, factor)[: x.shape[0]])
+        down = self._run_layers(down, slow, f"{name}.encoder", layers, streaming, after_layer, icefall_padding)
+        pieces = [
+            upsample(piece.transpose(0, 1), factor)[: block.frames].transpose(0, 1)
+            for block, piece in zip(rows.blocks, slow.split(down))
+        ]
+        return self.out_combiner(x, rows.join(pieces))
 
     def _run_layers(
         self,
         x: Tensor,
-        lens: Tensor,
+        rows: Rows,
         name: str,
         layers: nn.Module,
         streaming: Streaming,
         after_layer: Optional[AfterLayer],
         icefall_padding: bool,
     ) -> Tensor:
-        around = self._surroundings(x, lens, streaming, icefall_padding)
+        around = self._surroundings(rows, streaming, icefall_padding)
         assert isinstance(layers, nn.ModuleList)
         for index, layer in enumerate(layers):
             x = layer(x, around)
             if after_layer is not None:
-                x = after_layer(x, Layer(f"{name}.layers.{index}", self.sizes.width, self.sizes.downsampling, lens))
+                here = Layer(f"{name}.layers.{index}", self.sizes.width, self.sizes.downsampling, rows.lens)
+                x = rows.from_batch(after_layer(rows.to_batch(x), here))
         return x
 
-    def _surroundings(self, x: Tensor, lens: Tensor, streaming: Streaming, icefall_padding: bool) -> Surroundings:
-        num_frames = x.shape[0]
-        padded = None if bool((lens >= num_frames).all()) else padding_mask(lens, num_frames)
-        masked = None if padded is None else padded.unsqueeze(1)
-        chunk = streaming.chunk_size
+    def _surroundings(self, rows: Rows, streaming: Streaming, icefall_padding: bool) -> Surroundings:
+        chunk, device = streaming.chunk_size, rows.lens.device
+        masked = [None if block.padded is None else block.padded.unsqueeze(1) for block in rows.blocks]
         if chunk is not None:
             outside = _outside_chunks(
-                num_frames, self.sizes.downsampling, chunk, streaming.left_context_frames, x.device
+                rows.frames, self.sizes.downsampling, chunk, streaming.left_context_frames, device
             )
-            masked = outside if masked is None else masked | outside
-        ends = torch.full_like(lens, num_frames) if icefall_padding else lens
+            for n, block in enumerate(rows.blocks):
+                own, padded = outside[: block.frames, : block.frames], masked[n]
+                masked[n] = own if padded is None else padded | own
         return Surroundings(
-            ends=ends,
-            positions=relative_positions(num_frames, self.sizes.pos_dim, x.device),
-            padded=padded,
+            rows=rows,
+            positions=relative_positions(rows.frames, self.sizes.pos_dim, device),
             masked=masked,
+            ends=[torch.full_like(b.lens, b.frames) if icefall_padding else b.lens for b in rows.blocks],
             chunk_size=None if chunk is None else chunk // self.sizes.downsampling,
         )
 
@@ -205,18 +215,18 @@ class ZipformerEncoder(nn.Module):
     def forward(
         self,
         x: Tensor,
-        lens: Tensor,
+        rows: Rows,
         streaming: Streaming,
         after_layer: Optional[AfterLayer],
         icefall_padding: bool,
     ) -> Tensor:
-        """x (T, N, C0) at 50 Hz: (ceil(T / 2), N, max width)."""
+        """x (F, C0), rows at 50 Hz: (F', max width), rows at 25 Hz."""
         outputs = []
         for index, stack in enumerate(self.encoders):
             x = convert_channels(x, self.widths[index])
-            x = stack(x, lens, f"encoders.{index}", streaming, after_layer, icefall_padding)
+            x = stack(x, rows, f"encoders.{index}", streaming, after_layer, icefall_padding)
             outputs.append(x)
-        return self.downsample_output(self._full_width(outputs), lens, icefall_padding)
+        return self.downsample_output(self._full_width(outputs), rows, icefall_padding)
 
     def _full_width(self, outputs: list[Tensor]) -> Tensor:
         """Each channel from the most recent stack wide enough to have it."""

@@ -13,6 +13,7 @@ from hra_cli.backbone.decoder import Decoder
 from hra_cli.backbone.encoder import AfterLayer, Streaming, ZipformerEncoder
 from hra_cli.backbone.frontend import MIN_FEATURE_FRAMES, Frontend, embedded_lens
 from hra_cli.backbone.joiner import Joiner
+from hra_cli.backbone.rows import Rows, one_block, rows_of
 from hra_cli.backbone.sizes import BackboneSizes, read_sizes
 from hra_cli.errors import HraError
 from hra_cli.linear import Linear
@@ -38,6 +39,8 @@ class Backbone(nn.Module):
         self.simple_am_proj = Linear(sizes.width, sizes.vocab_size)
         self.simple_lm_proj = Linear(sizes.decoder_dim, sizes.vocab_size)
         self.fingerprint = ""
+        # Utterances of similar length together; without it modules see all of a batch, in its order and padded.
+        self.in_blocks = True
         self.requires_grad_(False)
         self.eval()
 
@@ -81,21 +84,35 @@ class Backbone(nn.Module):
         features: (N, T, 80) log-mel at 100 Hz; feature_lens: (N,) int64 frames of each.
         after_layer: called as `x = after_layer(x, layer)` with x (T', N, C) after every encoder layer.
         icefall_padding: let an utterance's last frames see its padding, as icefall's batches do; for checking.
-        Returns encoder_out (N, T'', width) at 25 Hz and encoder_out_lens (N,). Every utterance comes out as it
-        would alone, whatever else is in the batch; frames past an utterance's end mean nothing.
+        Returns encoder_out (N, T'', width) at 25 Hz, as long as the longest utterance, and encoder_out_lens (N,).
+        Every utterance comes out as it would alone, whatever else is in the batch; frames past an utterance's end
+        mean nothing.
         Raises HraError where an utterance is shorter than 9 frames.
         """
         if int(feature_lens.min()) < MIN_FEATURE_FRAMES:
             raise HraError(
                 f"an utterance has {int(feature_lens.min())} feature frames; the encoder needs {MIN_FEATURE_FRAMES}"
             )
+        x, rows = self.embed(features, feature_lens, icefall_padding)
+        x = self.encoder(x, rows, self.streaming, after_layer, icefall_padding)
+        rows = rows.at_rate(self.sizes.output_downsampling)
+        return rows.to_batch(x).transpose(0, 1), rows.lens
+
+    def embed(self, features: Tensor, feature_lens: Tensor, icefall_padding: bool = False) -> tuple[Tensor, Rows]:
+        """The encoder's input, as rows."""
         lens = embedded_lens(feature_lens)
-        # Contiguous here, and below before projections: the product with a transposed x is rounded one way by torch 2
-        # where the weight is trained, and another way where it is frozen.
-        x = self.encoder_embed(features, lens, icefall_padding).transpose(0, 1).contiguous()
-        x = self.encoder(x, lens, self.streaming, after_layer, icefall_padding)
-        factor = self.sizes.output_downsampling
-        return x.transpose(0, 1).contiguous(), (lens + factor - 1) // factor
+        if icefall_padding:
+            rows = one_block(lens, int(embedded_lens(torch.tensor(features.shape[1]))))
+        elif self.in_blocks:
+            rows = rows_of(lens)
+        else:
+            rows = one_block(lens, int(lens.max()))
+        pieces = []
+        for block in rows.blocks:
+            own = features if len(rows.blocks) == 1 else features.index_select(0, block.utterances)
+            # Two frames become one; the last needs the six that follow.
+            pieces.append(self.encoder_embed(own[:, : 2 * block.frames + 8], block.lens, icefall_padding))
+        return rows.join(pieces), rows
 
 
 def _check_streaming(sizes: BackboneSizes, chunk_size: Optional[int], left_context_frames: Optional[int]) -> Streaming:

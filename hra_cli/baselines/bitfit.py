@@ -14,38 +14,34 @@ from hra_cli.baselines.hooked import Change, Hooked
 
 
 class Shift(Change):
-    """A bias moved by (tasks, channels); the axes of the utterances and of the channels differ by module."""
+    """A bias moved by (tasks, channels); the axis of the channels differs by module."""
 
-    def __init__(self, tasks: int, module: Union[nn.Linear, nn.Conv1d, nn.Conv2d], time_major: bool):
+    def __init__(self, tasks: int, module: Union[nn.Linear, nn.Conv1d, nn.Conv2d]):
         super().__init__()
         assert module.bias is not None
         self.shift = nn.Parameter(torch.zeros(tasks, module.bias.numel()))
         self.channels_first = not isinstance(module, nn.Linear)
-        self.time_major = time_major
 
     def forward(self, inputs: Tensor, output: Tensor, index: Tensor) -> Tensor:
         shift = self.shift.index_select(0, index)
         if self.channels_first:  # (N, C, T) or (N, C, T, F)
             return output + shift.view(*shift.shape, *[1] * (output.dim() - 2))
-        return output + (shift if self.time_major else shift.unsqueeze(1))
+        return output + shift.unsqueeze(1)
 
 
 class Norm(Change):
     """A BiasNorm whose bias and log scale moved."""
 
-    def __init__(self, tasks: int, norm: BiasNorm, time_major: bool):
+    def __init__(self, tasks: int, norm: BiasNorm):
         super().__init__()
         # In a list, since the frozen norm's own parameters are none of this module's.
         self._frozen = [norm]
         self.shift = nn.Parameter(torch.zeros(tasks, norm.bias.numel()))
         self.log_scale = nn.Parameter(torch.zeros(tasks, 1))
-        self.time_major = time_major
 
     def forward(self, inputs: Tensor, output: Tensor, index: Tensor) -> Tensor:
         frozen = self._frozen[0]
-        shift, log_scale = self.shift.index_select(0, index), self.log_scale.index_select(0, index)
-        if not self.time_major:
-            shift, log_scale = shift.unsqueeze(1), log_scale.unsqueeze(1)
+        shift, log_scale = (p.index_select(0, index).unsqueeze(1) for p in (self.shift, self.log_scale))
         centred = inputs - (frozen.bias + shift)
         return inputs * centred.square().mean(-1, keepdim=True).rsqrt() * (frozen.log_scale + log_scale).exp()
 
@@ -58,9 +54,8 @@ def bitfit(backbone: Backbone, tasks: Sequence[str]) -> Hooked:
         # A chunk-wise convolution sees chunks, not utterances; its causal half has a bias to the same effect.
         if name.endswith("chunkwise_conv"):
             continue
-        time_major = name.startswith("encoder.")
         if isinstance(module, BiasNorm):
-            changes[name] = Norm(len(tasks), module, time_major)
+            changes[name] = Norm(len(tasks), module)
         elif isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)) and module.bias is not None:
-            changes[name] = Shift(len(tasks), module, time_major)
+            changes[name] = Shift(len(tasks), module)
     return Hooked(backbone, tasks, changes)

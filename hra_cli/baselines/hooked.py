@@ -13,7 +13,7 @@ from hra_cli.backbone import Backbone
 
 
 class Change(nn.Module):
-    """How one module's output changes; parameters (tasks, …)."""
+    """How one module's output changes; parameters (tasks, …). The first axis of inputs and output is the utterances."""
 
     def forward(self, inputs: Tensor, output: Tensor, index: Tensor) -> Tensor:
         """index (N,): which task each utterance is of. Returns the new output."""
@@ -29,6 +29,7 @@ class Hooked(ByTask):
         self._index: Optional[Tensor] = None
         # In a list, so that the frozen weights are none of this module's parameters.
         self._backbone = [copy.deepcopy(backbone)]
+        self.backbone.in_blocks = False  # for modules to see whose frames are whose
         modules = dict(self.backbone.named_modules())
         for name, change in changes.items():
             modules[name].register_forward_hook(self._hook(change))
@@ -38,7 +39,16 @@ class Hooked(ByTask):
         return self._backbone[0]
 
     def _hook(self, change: Change):  # type: ignore[no-untyped-def]
-        return lambda module, inputs, output: change(inputs[0], output, self._index)
+        def changed(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+            index = self._index
+            assert index is not None
+            if output.dim() > 2:
+                return change(inputs[0], output, index)
+            # In the encoder frames are rows, utterance by utterance.
+            before, after = (x.reshape(len(index), -1, x.shape[1]) for x in (inputs[0], output))
+            return change(before, after, index).flatten(0, 1)
+
+        return changed
 
     def for_tasks(self, tasks: Sequence[str]) -> None:
         """The next `encode` of `backbone` is for these."""

@@ -24,10 +24,10 @@ class LowRank(Change):
         self.b = nn.Parameter(torch.zeros(tasks, linear.out_features, rank))
 
     def forward(self, inputs: Tensor, output: Tensor, index: Tensor) -> Tensor:
-        """inputs (T, N, I), output (T, N, O): (T, N, O)."""
+        """inputs (N, T, I), output (N, T, O): (N, T, O)."""
         a, b = self.a.index_select(0, index), self.b.index_select(0, index)
-        low = torch.bmm(inputs.transpose(0, 1), a.transpose(1, 2))
-        return torch.baddbmm(output.transpose(0, 1), low, b.transpose(1, 2)).transpose(0, 1)
+        low = torch.bmm(inputs, a.transpose(1, 2))
+        return torch.baddbmm(output, low, b.transpose(1, 2))
 
 
 def lora(backbone: Backbone, tasks: Sequence[str], rank: int, generator: torch.Generator) -> Hooked:

@@ -332,7 +332,7 @@ def test_lora_is_a_low_rank_matrix_on_top_of_the_weight(backbone):
 def test_loras_projection_is_w_x_plus_b_plus_b_a_x():
     linear = nn.Linear(5, 7)
     change = LowRank(2, linear, 2, torch.Generator().manual_seed(0))
-    x = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(1))
     index = torch.tensor([1, 0, 1])
     with torch.no_grad():
         assert torch.equal(change(x, linear(x), index), linear(x))
@@ -340,8 +340,8 @@ def test_loras_projection_is_w_x_plus_b_plus_b_a_x():
         out = change(x, linear(x), index)
         for n, task in enumerate(index.tolist()):
             for t in range(4):
-                expected = linear.weight @ x[t, n] + linear.bias + change.b[task] @ (change.a[task] @ x[t, n])
-                assert torch.allclose(out[t, n], expected, atol=1e-5)
+                expected = linear.weight @ x[n, t] + linear.bias + change.b[task] @ (change.a[task] @ x[n, t])
+                assert torch.allclose(out[n, t], expected, atol=1e-5)
 
 
 def test_bitfit_is_other_biases_and_norms(any_backbone):
