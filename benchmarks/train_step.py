@@ -1,12 +1,15 @@
 """One training step: HRA heads against the other methods of `hra compare`, as ratios in the same run.
 
-All run this project's encoder, loss and AdamW on the same batch; they differ in what moves.
+All run this project's loss and AdamW on the same batch; they differ in what moves. Where the `zipformer` package is
+installed, the peers' own way is measured as well: on its encoder, which is icefall's, with icefall's adapters and with
+PEFT's LoRA.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
@@ -16,7 +19,8 @@ from pairs import machine, timed_pairs, with_spread
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from torch import Tensor
+from torch import Tensor, nn
+from zipformer_package import Package, package_is_installed
 
 from hra_cli.backbone import Backbone
 from hra_cli.baselines.methods import new_method, parse_method
@@ -26,6 +30,11 @@ from hra_cli.transducer.loss import pruned_loss
 
 TASKS = [f"task-{n}" for n in range(8)]
 PEERS = ("full", "bitfit", "residual-adapters:8", "lora:8")
+ON_PACKAGE: dict[str, Callable[[Package], list[nn.Parameter]]] = {
+    "full fine-tuning": lambda package: package.fine_tune(),
+    "four bottlenecks of 8 a layer": lambda package: package.add_bottlenecks(8),
+    "LoRA by PEFT, r=8": lambda package: package.add_lora(8),
+}
 Data = tuple[Tensor, Tensor, list[list[int]]]
 
 
@@ -45,19 +54,20 @@ def main() -> None:
         title=f"a step of {arguments.utterances} utterances of {arguments.seconds} s: "
         "how many times as long as HRA (linear, H = 64) the others take"
     )
-    for column in ("recogniser", "method", "HRA ms", "its ms", "times as long"):
+    for column in ("recogniser", "encoder", "method", "HRA ms", "its ms", "times as long"):
         table.add_column(column, justify="right")
     found = []
     for name in arguments.model or MODELS:
         data = random_batch(arguments.utterances, int(100 * arguments.seconds))
         hra = step("hra-linear:64", model(name), data)
-        for peer in track(PEERS, description=name):
-            pairs = timed_pairs(hra, step(peer, model(name), data), arguments.pairs, warm_up=1)
-            found.append({"recogniser": name, "method": peer, **pairs.as_json()})
-            label = parse_method(peer).label
-            table.add_row(
-                name, label, with_spread(pairs.a, 1000, 0), with_spread(pairs.b, 1000, 0), with_spread(pairs.ratios)
-            )
+        peers = [("hra", parse_method(peer).label, partial(step, peer)) for peer in PEERS]
+        if package_is_installed():
+            peers += [("package", label, partial(package_step, moves)) for label, moves in ON_PACKAGE.items()]
+        for encoder, label, peer in track(peers, description=name):
+            pairs = timed_pairs(hra, peer(model(name), data), arguments.pairs, warm_up=1)
+            found.append({"recogniser": name, "encoder": encoder, "method": label, **pairs.as_json()})
+            times = (with_spread(pairs.a, 1000, 0), with_spread(pairs.b, 1000, 0), with_spread(pairs.ratios))
+            table.add_row(name, encoder, label, *times)
     Console(width=140).print(table)
     if arguments.output:
         write_text(arguments.output, json.dumps({"machine": machine(), "steps": found}, indent=2) + "\n")
@@ -70,16 +80,32 @@ def random_batch(utterances: int, frames: int) -> Data:
 
 
 def step(method: str, backbone: Backbone, data: Data) -> Callable[[], None]:
-    """What is timed: one update by `method`."""
-    features, lens, tokens = data
+    """One update by `method` of `hra compare`."""
+    features, lens, _ = data
     model, adapter = new_method(parse_method(method), backbone, TASKS, seed=42)
-    optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-5)
     tasks = [TASKS[n % len(TASKS)] for n in range(len(features))]
+    return updating(
+        model, list(adapter.parameters()), lambda: model.encode(features, lens, adapter.for_tasks(tasks)), data
+    )
+
+
+def package_step(moves: Callable[[Package], list[nn.Parameter]], backbone: Backbone, data: Data) -> Callable[[], None]:
+    """One update on the package's encoder."""
+    features, lens, _ = data
+    package = Package(backbone)
+    return updating(backbone, moves(package), lambda: package.encode(features, lens), data)
+
+
+def updating(
+    backbone: Backbone, parameters: list[nn.Parameter], encode: Callable[[], tuple[Tensor, Tensor]], data: Data
+) -> Callable[[], None]:
+    """What is timed: forward, loss, backward, AdamW."""
+    optimizer = torch.optim.AdamW(parameters, lr=1e-5)
 
     def update() -> None:
-        encoder_out, frames = model.encode(features, lens, adapter.for_tasks(tasks))
+        encoder_out, frames = encode()
         optimizer.zero_grad(set_to_none=True)
-        pruned_loss(model, encoder_out, frames, tokens).sum().total.backward()
+        pruned_loss(backbone, encoder_out, frames, data[2]).sum().total.backward()
         optimizer.step()
 
     return update

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import re
 import sys
 import types
 from typing import Any, Callable
@@ -20,10 +21,14 @@ from hra_cli.backbone.frontend import embedded_lens
 from hra_cli.frames import padding_mask
 
 
+def package_is_installed() -> bool:
+    return importlib.util.find_spec("zipformer") is not None
+
+
 def _import() -> types.SimpleNamespace:
     """The package's encoder classes. Ends the program where it is not installed."""
-    if importlib.util.find_spec("zipformer") is None:
-        sys.exit("this benchmark compares with the zipformer package: pip install --no-deps zipformer")
+    if not package_is_installed():
+        sys.exit("this benchmark compares with the zipformer package, which `make bench LANE=torch2` installs")
     if importlib.util.find_spec("torchaudio") is None:  # which its command line imports, and no encoder needs
         sys.modules["torchaudio"] = types.ModuleType("torchaudio")
         sys.modules["torchaudio"].__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
@@ -38,6 +43,7 @@ class Package:
 
     def __init__(self, backbone: Backbone):
         package = _import()
+        self.backbone = backbone
         stacks = backbone.sizes.stacks
         per_stack: dict[str, Any] = {
             theirs: tuple(getattr(stack, ours) for stack in stacks)
@@ -77,6 +83,48 @@ class Package:
         lens = embedded_lens(lens)
         out, _ = self.encoder(embedded.transpose(0, 1), lens, padding_mask(lens, embedded.shape[1]))
         return out.transpose(0, 1)
+
+    def encode(self, features: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Backbone.encode` has it; the front end has a graph where its weights move."""
+        return self.run_encoder(self.run_embed(features, lens), lens), (embedded_lens(lens) + 1) // 2
+
+    def fine_tune(self) -> list[nn.Parameter]:
+        """Lets everything move, decoder and joiner included."""
+        rest = self.backbone.decoder, self.backbone.joiner, self.backbone.simple_am_proj, self.backbone.simple_lm_proj
+        return [
+            parameter
+            for module in (self.embed, self.encoder, *rest)
+            for parameter in module.requires_grad_(True).parameters()
+        ]
+
+    def add_bottlenecks(self, size: int) -> list[nn.Parameter]:
+        """icefall's adapters, four a layer: after the first attention, the first convolution, the middle, the end."""
+        layers = [module for module in self.encoder.modules() if type(module).__name__ == "ZipformerEncoderLayer"]
+        added = nn.ModuleList()
+        for layer in layers:
+            width = layer.norm.bias.numel()
+            for place in (layer.self_attn1, layer.conv_module1, layer.bypass_mid, layer):
+                bottleneck = nn.Sequential(nn.Linear(width, size), nn.SiLU(), nn.Linear(size, width))
+                nn.init.zeros_(bottleneck[2].weight)
+                place.register_forward_hook(lambda module, inputs, x, own=bottleneck: x + own(x))
+                added.append(bottleneck)
+        return list(added.parameters())
+
+    def add_lora(self, rank: int) -> list[nn.Parameter]:
+        """PEFT's LoRA on the projections of attention and feed-forward modules.
+
+        What an activation feeds is no nn.Linear in this package, and stays as it is.
+        """
+        from peft import LoraConfig, inject_adapter_in_model
+
+        modules = r".*\.(self_attn_weights|self_attn1|self_attn2|feed_forward\d)\.(in_proj|out_proj)"
+        names = [
+            name
+            for name, module in self.encoder.named_modules()
+            if re.fullmatch(modules, name) and type(module) is nn.Linear
+        ]
+        inject_adapter_in_model(LoraConfig(r=rank, target_modules=names), self.encoder)
+        return [parameter for parameter in self.encoder.parameters() if parameter.requires_grad]
 
     def forward_pass(self, features: Tensor, lens: Tensor) -> Callable[[], Tensor]:
         @torch.no_grad()
