@@ -107,12 +107,21 @@ class Backbone(nn.Module):
             rows = rows_of(lens)
         else:
             rows = one_block(lens, int(lens.max()))
-        pieces = []
-        for block in rows.blocks:
-            own = features if len(rows.blocks) == 1 else features.index_select(0, block.utterances)
-            # Two frames become one; the last needs the six that follow.
-            pieces.append(self.encoder_embed(own[:, : 2 * block.frames + 8], block.lens, icefall_padding))
-        return rows.join(pieces), rows
+        if self.in_blocks and not icefall_padding and not features.is_cuda:
+            # One utterance's convolutions fit the CPU's cache, a batch's do not.
+            alone = [
+                self.encoder_embed(own[: int(end)].unsqueeze(0), frames, icefall_padding).squeeze(0)
+                for own, end, frames in zip(features, feature_lens, lens.unsqueeze(1))
+            ]
+            return rows.join([_padded([alone[n] for n in b.utterances.tolist()], b.frames) for b in rows.blocks]), rows
+        # Two frames become one; the last needs the six that follow.
+        own = (features.index_select(0, b.utterances)[:, : 2 * b.frames + 8] for b in rows.blocks)
+        return rows.join([self.encoder_embed(x, b.lens, icefall_padding) for x, b in zip(own, rows.blocks)]), rows
+
+
+def _padded(utterances: list[Tensor], frames: int) -> Tensor:
+    """(T, C) of each, extended by its last frame: (n, frames, C)."""
+    return torch.stack([torch.cat([x, x[-1:].expand(frames - len(x), -1)]) for x in utterances])
 
 
 def _check_streaming(sizes: BackboneSizes, chunk_size: Optional[int], left_context_frames: Optional[int]) -> Streaming:
