@@ -79,13 +79,13 @@ def random_batch(utterances: int, frames: int) -> Data:
     return torch.randn(utterances, frames, 80), torch.full((utterances,), frames), tokens
 
 
-def step(method: str, backbone: Backbone, data: Data) -> Callable[[], None]:
+def step(method: str, backbone: Backbone, data: Data, tasks: list[str] = TASKS) -> Callable[[], None]:
     """One update by `method` of `hra compare`."""
     features, lens, _ = data
-    model, adapter = new_method(parse_method(method), backbone, TASKS, seed=42)
-    tasks = [TASKS[n % len(TASKS)] for n in range(len(features))]
+    model, adapter = new_method(parse_method(method), backbone, tasks, seed=42)
+    chosen = [tasks[n % len(tasks)] for n in range(len(features))]
     return updating(
-        model, list(adapter.parameters()), lambda: model.encode(features, lens, adapter.for_tasks(tasks)), data
+        model, list(adapter.parameters()), lambda: model.encode(features, lens, adapter.for_tasks(chosen)), data
     )
 
 
