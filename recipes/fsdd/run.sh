@@ -21,6 +21,10 @@ methods=hra-linear,hra-ffn,full,residual-adapters,lora,bitfit
 ablations=hra-linear,hra-no-recurrence,hra-apart,hra-controller-per-layer,hra-head-per-layer
 compare_conf=conf/compare.conf
 compare_20_conf=conf/compare-20.conf
+longer_conf=conf/longer.conf
+single_digits_conf=conf/single-digits.conf
+longer=hra-ffn,hra-linear
+sizes=residual-adapters:2,residual-adapters:8,lora:1,lora:2,lora:4
 results=RESULTS.md
 
 help_message="Usage: recipes/fsdd/run.sh [options]
@@ -31,14 +35,17 @@ Adapts an English recogniser to the speakers of FSDD. Needs hra and python on th
        0 prepare features          1 decode with the frozen model   2 train all speakers jointly
        3 decode with the heads     4 onboard a held-out speaker     5 export, decode from the file alone
        6 make connected digits          7 compare methods on them      8 the same, 20 utterances a speaker
-       9 HRA without its parts         10 write the table
+       9 HRA without its parts         10 adapters and LoRA at smaller sizes
+       11 HRA for as long as full fine-tuning takes                     12 every method on single digits
+       13 write the tables
   --corpus DIR               a clone of free-spoken-digit-dataset (default: $corpus)
   --backbone DIR             the recogniser: checkpoint and bpe.model (default: $backbone)
   --data DIR, --exp DIR      where to put data and results (default: $data, $exp in this folder)
   --held-out SPEAKER         the speaker of stage 4 (default: $held_out)
   --train-conf FILE, --onboard-conf FILE  options of hra train (default: $train_conf, $onboard_conf)
-  --compare-conf FILE, --compare-20-conf FILE  options of hra compare (default: $compare_conf, $compare_20_conf)
-  --methods LIST, --ablations LIST  what stages 7 and 8, and stage 9, compare
+  --compare-conf FILE, --compare-20-conf FILE, --longer-conf FILE, --single-digits-conf FILE  options of hra compare
+                             (default: $compare_conf, $compare_20_conf, $longer_conf, $single_digits_conf)
+  --methods LIST, --ablations LIST, --sizes LIST, --longer LIST  what stages 7, 8 and 12, 9, 10, and 11 compare
   --more-searches 'NAME ...' what stage 3 decodes with besides greedy_search; fast_beam_search needs k2
                              (default: $more_searches)
   --num-jobs N               processes that prepare data, and cells trained at a time (default: $num_jobs)
@@ -137,7 +144,29 @@ if in_range 9; then
 fi
 
 if in_range 10; then
-  log "Stage 10: write $results"
+  log "Stage 10: adapters and LoRA at smaller sizes"
+  # shellcheck disable=SC2046
+  hra compare --backbone "$backbone" --data "$data-connected" --exp-dir "$exp/compare-sizes" \
+    --methods "$sizes" --modes multi --num-jobs "$num_jobs" --seeds "$seed" --lrs 0.003,0.01 $(cat "$compare_conf")
+fi
+
+if in_range 11; then
+  log "Stage 11: HRA for three times the epochs, which takes about as long as full fine-tuning"
+  # shellcheck disable=SC2046
+  hra compare --backbone "$backbone" --data "$data-connected" --exp-dir "$exp/compare-longer" \
+    --methods "$longer" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" --lrs 0.004 \
+    $(cat "$longer_conf")
+fi
+
+if in_range 12; then
+  log "Stage 12: every method on single digits, one model for all speakers"
+  # shellcheck disable=SC2046
+  hra compare --backbone "$backbone" --data "$data" --exp-dir "$exp/compare-single-digits" --methods "$methods" \
+    --modes multi --num-jobs "$num_jobs" --seeds "$seed" $(cat "$single_digits_conf")
+fi
+
+if in_range 13; then
+  log "Stage 13: write $results"
   python local/results.py "$exp" --data "$data" --held-out "$held_out" --seeds "$seeds" --command "$command_line" \
     --more-searches "$more_searches" --train-conf "$train_conf" --onboard-conf "$onboard_conf" --output "$results"
 fi
