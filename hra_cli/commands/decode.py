@@ -10,6 +10,7 @@ import typer
 from lhotse import CutSet
 from rich.console import Console
 
+from hra_cli.adapter.head_folder import MAX_HEADS
 from hra_cli.commands import options
 from hra_cli.data.batches import audio_file_cuts
 from hra_cli.data.tasks import load_tasks
@@ -30,8 +31,10 @@ def decode(
     split: str = typer.Option("test", help="train, dev or test."),
     task: Optional[list[str]] = typer.Option(None, help="Task to decode; repeatable. Default: all in --data."),
     exp_dir: Optional[Path] = typer.Option(None, help="Experiment whose heads to use."),
+    heads: Optional[Path] = typer.Option(None, help="Folder whose heads to use, TASK.safetensors each."),
     head: Optional[list[Path]] = typer.Option(None, help="Head file to use; repeatable."),
     controller: Optional[Path] = typer.Option(None, help="Controller for head files that bundle none."),
+    max_heads: int = typer.Option(MAX_HEADS, help="Heads of --heads or --exp-dir in memory at a time."),
     no_heads: bool = typer.Option(False, "--no-heads", help="Decode with the frozen model alone."),
     decoding_method: str = typer.Option(
         "greedy_search", help="greedy_search, modified_beam_search or fast_beam_search."
@@ -54,10 +57,10 @@ def decode(
     check_method(decoding_method)
     if bool(audio) == (data is not None):
         raise HraError("give audio files or --data, one of them")
-    if not (no_heads or exp_dir or head):
-        raise HraError("give heads with --exp-dir or --head, or decode the frozen model with --no-heads")
-    if no_heads and head:
-        raise HraError("give --head or --no-heads, not both")
+    if not (no_heads or exp_dir or heads or head):
+        raise HraError("give heads with --exp-dir, --heads or --head, or decode the frozen model with --no-heads")
+    if no_heads and (heads or head):
+        raise HraError(f"give {'--heads' if heads else '--head'} or --no-heads, not both")
     search_options = SearchOptions(beam_size, beam, max_contexts, max_states)
     tasks = task or None
     if data is not None:
@@ -71,13 +74,15 @@ def decode(
         cuts = audio_file_cuts(audio or [])
     recogniser = load_recogniser(
         backbone,
-        None if no_heads else exp_dir,
-        head,
-        tasks,
-        controller,
-        pos_head_dim,
-        chunk_size,
-        left_context_frames,
+        exp_dir=None if no_heads else exp_dir,
+        heads_dir=heads,
+        heads=head,
+        tasks=tasks,
+        controller=controller,
+        max_heads=max_heads,
+        pos_head_dim=pos_head_dim,
+        chunk_size=chunk_size,
+        left_context_frames=left_context_frames,
     )
     if data is None:
         _transcribe(cuts, recogniser, tasks, decoding_method, search_options, max_duration, num_workers, json_file)

@@ -48,6 +48,11 @@ class Batch:
     durations: list[float]
 
 
+def task_of(cut: Cut) -> str:
+    """'' for a cut that has none."""
+    return (cut.custom or {}).get("task", "")
+
+
 class SpeechDataset(Dataset):
     """Turns a CutSet into a `Batch`: reads the features that cuts have, computes them for the others."""
 
@@ -62,7 +67,7 @@ class SpeechDataset(Dataset):
             features=collate_matrices(features, padding_value=LOG_EPSILON),
             feature_lens=torch.tensor([len(one) for one in features], dtype=torch.int64),
             texts=[(cut.supervisions[0].text or "") if cut.supervisions else "" for cut in cuts],
-            tasks=[(cut.custom or {}).get("task", "") for cut in cuts],
+            tasks=[task_of(cut) for cut in cuts],
             ids=[cut.id for cut in cuts],
             durations=[cut.duration for cut in cuts],
         )
