@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
@@ -77,6 +79,29 @@ def _named(heads: list[Head], tasks: Optional[list[str]]) -> list[Head]:
     return [head for head in heads if tasks is None or head.task in tasks]
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """What was recognised, in how many seconds of audio, and how many seconds it took: all but loading the
+    recogniser."""
+
+    utterances: list[Utterance]
+    audio_seconds: float
+    seconds: float
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds for a second of audio."""
+        return self.seconds / self.audio_seconds if self.audio_seconds else 0.0
+
+    def speed_as_json(self) -> dict[str, float]:
+        """`{"audio_seconds", "seconds", "real_time_factor"}`, rounded."""
+        return {
+            "audio_seconds": round(self.audio_seconds, 2),
+            "seconds": round(self.seconds, 2),
+            "real_time_factor": round(self.real_time_factor, 4),
+        }
+
+
 def decode_with_progress(
     recogniser: Recogniser,
     cuts: CutSet,
@@ -84,15 +109,17 @@ def decode_with_progress(
     options: SearchOptions,
     max_duration: float,
     num_workers: int = 0,
-) -> list[Utterance]:
+) -> Decoded:
     """All utterances, under a progress bar that counts them."""
+    audio_seconds = sum(cut.duration for cut in cuts)
+    started = time.monotonic()
     with progress_bar() as bar:
         task = bar.add_task("decoding", total=len(cuts), note="")
         utterances: list[Utterance] = []
         for batch in recogniser.decode(cuts, method, options, max_duration, num_workers):
             utterances += batch
             bar.advance(task, len(batch))
-        return utterances
+    return Decoded(utterances, audio_seconds, time.monotonic() - started)
 
 
 def for_task(cuts: CutSet, recogniser: Recogniser, task: Optional[str]) -> CutSet:

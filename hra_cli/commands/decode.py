@@ -14,7 +14,7 @@ from hra_cli.adapter.head_folder import MAX_HEADS
 from hra_cli.commands import options
 from hra_cli.data.batches import audio_file_cuts
 from hra_cli.data.tasks import load_tasks
-from hra_cli.decoding import decode_with_progress, for_task, load_recogniser
+from hra_cli.decoding import Decoded, decode_with_progress, for_task, load_recogniser
 from hra_cli.errors import HraError
 from hra_cli.files import write_text
 from hra_cli.recogniser import Recogniser
@@ -51,7 +51,7 @@ def decode(
         None, help="Where recogs-, errs- and wer-summary- go. Default: below --exp-dir, by method."
     ),
     json_file: Optional[Path] = typer.Option(None, "--json", help="Write the scores (or the texts) here too."),
-    num_workers: int = typer.Option(0, help="Processes that read data ahead."),
+    num_workers: int = typer.Option(0, help="Processes that read data ahead. 0: a thread does."),
 ) -> None:
     """Decode prepared data, or audio files, every utterance with its own task's head."""
     check_method(decoding_method)
@@ -87,19 +87,30 @@ def decode(
     if data is None:
         _transcribe(cuts, recogniser, tasks, decoding_method, search_options, max_duration, num_workers, json_file)
         return
-    utterances = decode_with_progress(recogniser, cuts, decoding_method, search_options, max_duration, num_workers)
-    scores = score(utterances)
+    decoded = decode_with_progress(recogniser, cuts, decoding_method, search_options, max_duration, num_workers)
+    scores = score(decoded.utterances)
     console = Console()
     console.print(wer_table(scores, f"{split}, {decoding_method}{', frozen model' if no_heads else ''}"))
     if output_dir is None and exp_dir is not None:
         output_dir = exp_dir / decoding_method
     if output_dir is not None:
-        files = write_results(output_dir, split, decoding_method + ("-no-heads" if no_heads else ""), utterances)
+        files = write_results(
+            output_dir, split, decoding_method + ("-no-heads" if no_heads else ""), decoded.utterances
+        )
         console.print(f"results: {files.recogs}, {files.errs}, {files.wer_summary}", soft_wrap=True)
         if output_dir.parent == exp_dir:
             console.print(f"to look at them: hra report {exp_dir} --output report.html", soft_wrap=True)
+    console.print(_speed(decoded), soft_wrap=True)
     if json_file is not None:
-        write_text(json_file, json.dumps(scores.as_json(), indent=2, ensure_ascii=False) + "\n")
+        content = {**scores.as_json(), "speed": decoded.speed_as_json()}
+        write_text(json_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _speed(decoded: Decoded) -> str:
+    return (
+        f"{decoded.audio_seconds:.1f} s of audio in {decoded.seconds:.1f} s: "
+        f"real-time factor {decoded.real_time_factor:.4f}"
+    )
 
 
 def _transcribe(
@@ -115,9 +126,10 @@ def _transcribe(
     if tasks and len(tasks) > 1:
         raise HraError("audio files are decoded with one task's head; give one --task")
     cuts = for_task(cuts, recogniser, tasks[0] if tasks else None)
-    utterances = decode_with_progress(recogniser, cuts, method, search_options, max_duration, num_workers)
-    texts = {utterance.id: " ".join(utterance.hyp) for utterance in utterances}
+    decoded = decode_with_progress(recogniser, cuts, method, search_options, max_duration, num_workers)
+    texts = {utterance.id: " ".join(utterance.hyp) for utterance in decoded.utterances}
     for cut in cuts:
         typer.echo(f"{cut.id}\t{texts[cut.id]}")
+    typer.echo(_speed(decoded), err=True)  # so that standard output is the texts alone
     if json_file is not None:
         write_text(json_file, json.dumps({cut.id: texts[cut.id] for cut in cuts}, ensure_ascii=False, indent=2) + "\n")

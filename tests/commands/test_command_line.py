@@ -13,6 +13,7 @@ from speech import BACKBONE, TASKS, hra
 
 from hra_cli.adapter.head_file import read_head
 from hra_cli.app import main
+from hra_cli.data.tasks import load_tasks
 
 
 @pytest.fixture
@@ -74,6 +75,13 @@ def test_decoding_data_scores_every_task_with_its_own_head(data, experiment, tmp
     assert scores["total"]["errors"] == sum(task["errors"] for task in scores["tasks"].values())
     assert scores["total"]["wer"] == pytest.approx(100 * scores["total"]["errors"] / scores["total"]["words"], abs=0.01)
     assert "WER %" in done.stdout
+    speed = scores["speed"]
+    assert speed["audio_seconds"] == pytest.approx(
+        sum(split["test"].seconds for split in load_tasks(data).tasks.values()), abs=0.02
+    )
+    assert speed["seconds"] > 0
+    assert speed["real_time_factor"] == pytest.approx(speed["seconds"] / speed["audio_seconds"], rel=0.05)
+    assert re.search(r"s of audio in \d+\.\d s: real-time factor \d+\.\d{4}$", done.stdout, re.MULTILINE)
     assert len(recogs(tmp_path, suffix=method)) == 12
     assert f"%WER = {scores['total']['wer']:.2f}" in (tmp_path / f"errs-test-{method}.txt").read_text()
     assert method in (tmp_path / f"wer-summary-test-{method}.txt").read_text()
@@ -168,6 +176,7 @@ def test_audio_files_become_text(data, exported, tmp_path):
     assert list(texts) == [str(wav) for wav in wavs]
     assert all(text == text.upper() and text for text in texts.values())
     assert done.stdout.splitlines() == [f"{wav}\t{text}" for wav, text in texts.items()]
+    assert "real-time factor" in done.stderr
 
 
 @pytest.mark.parametrize(
