@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hra_cli.adapter.by_task import ByTask
 from hra_cli.backbone import Backbone
-from hra_cli.data.batches import Batch, decoding_batches, load_batches
+from hra_cli.data.batches import Batch, decoding_batches, load_batches, task_of
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.scoring.wer import Utterance
@@ -58,7 +58,12 @@ class Recogniser:
         num_workers: int = 0,
     ) -> Iterator[list[Utterance]]:
         """Decodes cuts, longest first, batch by batch of `max_duration` seconds. Raises HraError for a cut that is too
-        short, cannot be read, or whose task has no head."""
-        for batch in load_batches(decoding_batches(cuts, max_duration), num_workers):
+        short, cannot be read, or whose task has no head that can be applied."""
+        plan = decoding_batches(cuts, max_duration)
+        if self.adapter is not None:
+            # Of all batches before the first is decoded, so that no mistake ends a long decoding.
+            for cuts_of_batch in plan:
+                self.adapter.check([task_of(cut) for cut in cuts_of_batch])
+        for batch in load_batches(plan, num_workers):
             encoder_out, lens = self.encode(batch)
             yield self.utterances(batch, search(method, self.backbone, encoder_out, lens, options))

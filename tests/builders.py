@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 
 from hra_cli.adapter import Adapter, new_adapter
+from hra_cli.adapter.head_file import Head, controller_fingerprint
 from hra_cli.backbone import Backbone
 from hra_cli.backbone.sizes import BackboneSizes, StackSizes
 from hra_cli.errors import HraError
 from hra_cli.tensors import fingerprint
 
 LOG_EPSILON = -23.025850929940457
+# Fingerprints.
+BACKBONE = "b" * 64
+TOKENIZER = "c" * 64
 
 
 def tiny_sizes(causal: bool = False) -> BackboneSizes:
@@ -114,6 +118,28 @@ def save_pt(backbone: Backbone, file: Path, **more: object) -> Path:
 def relative_error(actual: Tensor, expected: Tensor) -> float:
     assert actual.shape == expected.shape
     return ((actual - expected).norm() / expected.norm()).item()
+
+
+def heads_of(adapter: Adapter, bundled: bool = True) -> list[Head]:
+    """The adapter's heads, as of the backbone BACKBONE and the tokenizer TOKENIZER."""
+    controller = adapter.controller.tensors()
+    return [
+        Head(
+            task=task,
+            kind=adapter.bank.kind,
+            width=adapter.controller.width,
+            hidden=adapter.controller.hidden,
+            inner=adapter.bank.inner,
+            backbone_fingerprint=BACKBONE,
+            controller_fingerprint=controller_fingerprint(controller),
+            tokenizer_fingerprint=TOKENIZER,
+            tensors=adapter.bank.tensors(index),
+            controller=controller if bundled else None,
+            training={"method": "joint", "seed": 1, "steps": 120},
+            scores={"test": {"wer": 12.5, "words": 80}},
+        )
+        for index, task in enumerate(adapter.tasks)
+    ]
 
 
 @contextlib.contextmanager

@@ -48,6 +48,10 @@ class Adapter(ByTask):
     def parameters_per_task(self) -> int:
         return self.bank.parameters_per_task
 
+    @property
+    def parameters_shared(self) -> int:
+        return sum(p.numel() for p in self.controller.parameters())
+
 
 class _Pass:
     """One forward pass through the backbone's layers."""

@@ -33,7 +33,7 @@ class ByTask(nn.Module):
     def __init__(self, tasks: Sequence[str]):
         super().__init__()
         self.tasks: list[str] = list(tasks)
-        self._positions = {task: position for position, task in enumerate(self.tasks)}
+        self._rows = {task: row for row, task in enumerate(self.tasks)}
 
     def for_tasks(self, tasks: Sequence[str]) -> Optional[AfterLayer]:
         """What to give to one `encode` of a batch whose n-th utterance is of task tasks[n].
@@ -55,16 +55,18 @@ class ByTask(nn.Module):
         """Called between a backward pass and its update, after the fraction `done` of a run; by default every task's
         parameters follow their own gradient."""
 
-    def index(self, tasks: Sequence[str]) -> Tensor:
-        """(N,): which of the tasks here each utterance has."""
-        device = next(self.parameters()).device
-        return torch.tensor([self._position(task) for task in tasks], device=device)
+    def check(self, tasks: Sequence[str]) -> None:
+        """Raises HraError where a batch of these tasks cannot be served: a task has no head here."""
+        known = set(self.tasks)
+        for task in tasks:
+            if task not in known:
+                raise HraError(f"no head for task '{task}'{did_you_mean(task, known)}")
 
-    def _position(self, task: str) -> int:
-        try:
-            return self._positions[task]
-        except KeyError:
-            raise HraError(f"no head for task '{task}'{did_you_mean(task, self.tasks)}") from None
+    def index(self, tasks: Sequence[str]) -> Tensor:
+        """(N,): at which row of the parameters per task each utterance has its own."""
+        self.check(tasks)
+        device = next(self.parameters()).device
+        return torch.tensor([self._rows[task] for task in tasks], device=device)
 
 
 def as_one(bank: nn.Module) -> None:

@@ -219,43 +219,56 @@ def adapter_from_heads(
     if not heads:
         raise HraError("no heads given")
     for head in heads:
-        if head.backbone_fingerprint != backbone_fingerprint:
-            raise HraError(
-                f"the head of task '{head.task}' belongs to another backbone (its fingerprint is "
-                f"{head.backbone_fingerprint[:12]}…, this backbone's {backbone_fingerprint[:12]}…); "
-                "use the recogniser it was trained on"
-            )
-        if head.width != width:
-            raise HraError(f"the head of task '{head.task}' has width {head.width}, the backbone {width}")
-        if tokenizer_fingerprint not in (None, head.tokenizer_fingerprint):
-            raise HraError(f"the head of task '{head.task}' was trained with another bpe.model")
+        check_backbone(head, backbone_fingerprint, width, tokenizer_fingerprint)
     tasks = [head.task for head in heads]
     for task in tasks:
         if tasks.count(task) > 1:
             raise HraError(f"two heads for task '{task}'; give one")
-    shared = _shared_controller(heads, controller)
     first = heads[0]
+    for head in heads:
+        check_together(first, head)
     bank = new_bank(first.kind, len(heads), first.width, first.hidden, first.inner)
-    for index, head in enumerate(heads):
-        if (head.kind, head.hidden, head.inner) != (first.kind, first.hidden, first.inner):
-            raise HraError(
-                f"the heads of tasks '{first.task}' ({first.kind}, hidden {first.hidden}, inner {first.inner}) and "
-                f"'{head.task}' ({head.kind}, hidden {head.hidden}, inner {head.inner}) cannot be used together; "
-                "decode them one at a time"
-            )
-        bank.load(index, head.tensors)
-    adapter = Adapter(shared, bank, tasks)
+    for row, head in enumerate(heads):
+        bank.load(row, head.tensors)
+    adapter = Adapter(controller_of(heads, controller), bank, tasks)
     adapter.requires_grad_(False)
     return adapter
 
 
-def _shared_controller(heads: Sequence[Head], controller: Optional[Controller]) -> Controller:
-    for head in heads:
-        if head.controller_fingerprint != heads[0].controller_fingerprint:
-            raise HraError(
-                f"the heads of tasks '{heads[0].task}' and '{head.task}' belong to different controllers; "
-                "decode them one at a time"
-            )
+def check_backbone(head: Head, backbone_fingerprint: str, width: int, tokenizer_fingerprint: Optional[str]) -> None:
+    """Raises HraError for a head of another backbone or tokenizer (None: any)."""
+    if head.backbone_fingerprint != backbone_fingerprint:
+        raise HraError(
+            f"the head of task '{head.task}' belongs to another backbone (its fingerprint is "
+            f"{head.backbone_fingerprint[:12]}…, this backbone's {backbone_fingerprint[:12]}…); "
+            "use the recogniser it was trained on"
+        )
+    if head.width != width:
+        raise HraError(f"the head of task '{head.task}' has width {head.width}, the backbone {width}")
+    if tokenizer_fingerprint not in (None, head.tokenizer_fingerprint):
+        raise HraError(f"the head of task '{head.task}' was trained with another bpe.model")
+
+
+def check_together(first: Head, other: Head) -> None:
+    """Raises HraError for two heads that cannot share a bank: of different controllers, kinds or sizes."""
+    if other.controller_fingerprint != first.controller_fingerprint:
+        raise HraError(
+            f"the heads of tasks '{first.task}' and '{other.task}' belong to different controllers; "
+            "decode them one at a time"
+        )
+    if (other.kind, other.hidden, other.inner) != (first.kind, first.hidden, first.inner):
+        raise HraError(
+            f"the heads of tasks '{first.task}' ({first.kind}, hidden {first.hidden}, inner {first.inner}) and "
+            f"'{other.task}' ({other.kind}, hidden {other.hidden}, inner {other.inner}) cannot be used together; "
+            "decode them one at a time"
+        )
+
+
+def controller_of(heads: Sequence[Head], controller: Optional[Controller]) -> Controller:
+    """The one controller of heads that go together: the one given, or one that is bundled.
+
+    Raises HraError where none is there, or the one given is another.
+    """
     wanted = heads[0].controller_fingerprint
     if controller is not None:
         given = controller_fingerprint(controller.tensors())

@@ -10,10 +10,11 @@ import typer
 from lhotse import CutSet
 from rich.console import Console
 
+from hra_cli.adapter.head_folder import MAX_HEADS
 from hra_cli.commands import options
 from hra_cli.data.batches import audio_file_cuts
 from hra_cli.data.tasks import load_tasks
-from hra_cli.decoding import decode_with_progress, for_task, load_recogniser
+from hra_cli.decoding import Decoded, decode_with_progress, for_task, load_recogniser
 from hra_cli.errors import HraError
 from hra_cli.files import write_text
 from hra_cli.recogniser import Recogniser
@@ -30,8 +31,10 @@ def decode(
     split: str = typer.Option("test", help="train, dev or test."),
     task: Optional[list[str]] = typer.Option(None, help="Task to decode; repeatable. Default: all in --data."),
     exp_dir: Optional[Path] = typer.Option(None, help="Experiment whose heads to use."),
+    heads: Optional[Path] = typer.Option(None, help="Folder whose heads to use, TASK.safetensors each."),
     head: Optional[list[Path]] = typer.Option(None, help="Head file to use; repeatable."),
     controller: Optional[Path] = typer.Option(None, help="Controller for head files that bundle none."),
+    max_heads: int = typer.Option(MAX_HEADS, help="Heads of --heads or --exp-dir in memory at a time."),
     no_heads: bool = typer.Option(False, "--no-heads", help="Decode with the frozen model alone."),
     decoding_method: str = typer.Option(
         "greedy_search", help="greedy_search, modified_beam_search or fast_beam_search."
@@ -48,16 +51,16 @@ def decode(
         None, help="Where recogs-, errs- and wer-summary- go. Default: below --exp-dir, by method."
     ),
     json_file: Optional[Path] = typer.Option(None, "--json", help="Write the scores (or the texts) here too."),
-    num_workers: int = typer.Option(0, help="Processes that read data ahead."),
+    num_workers: int = typer.Option(0, help="Processes that read data ahead. 0: a thread does."),
 ) -> None:
     """Decode prepared data, or audio files, every utterance with its own task's head."""
     check_method(decoding_method)
     if bool(audio) == (data is not None):
         raise HraError("give audio files or --data, one of them")
-    if not (no_heads or exp_dir or head):
-        raise HraError("give heads with --exp-dir or --head, or decode the frozen model with --no-heads")
-    if no_heads and head:
-        raise HraError("give --head or --no-heads, not both")
+    if not (no_heads or exp_dir or heads or head):
+        raise HraError("give heads with --exp-dir, --heads or --head, or decode the frozen model with --no-heads")
+    if no_heads and (heads or head):
+        raise HraError(f"give {'--heads' if heads else '--head'} or --no-heads, not both")
     search_options = SearchOptions(beam_size, beam, max_contexts, max_states)
     tasks = task or None
     if data is not None:
@@ -71,30 +74,43 @@ def decode(
         cuts = audio_file_cuts(audio or [])
     recogniser = load_recogniser(
         backbone,
-        None if no_heads else exp_dir,
-        head,
-        tasks,
-        controller,
-        pos_head_dim,
-        chunk_size,
-        left_context_frames,
+        exp_dir=None if no_heads else exp_dir,
+        heads_dir=heads,
+        heads=head,
+        tasks=tasks,
+        controller=controller,
+        max_heads=max_heads,
+        pos_head_dim=pos_head_dim,
+        chunk_size=chunk_size,
+        left_context_frames=left_context_frames,
     )
     if data is None:
         _transcribe(cuts, recogniser, tasks, decoding_method, search_options, max_duration, num_workers, json_file)
         return
-    utterances = decode_with_progress(recogniser, cuts, decoding_method, search_options, max_duration, num_workers)
-    scores = score(utterances)
+    decoded = decode_with_progress(recogniser, cuts, decoding_method, search_options, max_duration, num_workers)
+    scores = score(decoded.utterances)
     console = Console()
     console.print(wer_table(scores, f"{split}, {decoding_method}{', frozen model' if no_heads else ''}"))
     if output_dir is None and exp_dir is not None:
         output_dir = exp_dir / decoding_method
     if output_dir is not None:
-        files = write_results(output_dir, split, decoding_method + ("-no-heads" if no_heads else ""), utterances)
+        files = write_results(
+            output_dir, split, decoding_method + ("-no-heads" if no_heads else ""), decoded.utterances
+        )
         console.print(f"results: {files.recogs}, {files.errs}, {files.wer_summary}", soft_wrap=True)
         if output_dir.parent == exp_dir:
             console.print(f"to look at them: hra report {exp_dir} --output report.html", soft_wrap=True)
+    console.print(_speed(decoded), soft_wrap=True)
     if json_file is not None:
-        write_text(json_file, json.dumps(scores.as_json(), indent=2, ensure_ascii=False) + "\n")
+        content = {**scores.as_json(), "speed": decoded.speed_as_json()}
+        write_text(json_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _speed(decoded: Decoded) -> str:
+    return (
+        f"{decoded.audio_seconds:.1f} s of audio in {decoded.seconds:.1f} s: "
+        f"real-time factor {decoded.real_time_factor:.4f}"
+    )
 
 
 def _transcribe(
@@ -110,9 +126,10 @@ def _transcribe(
     if tasks and len(tasks) > 1:
         raise HraError("audio files are decoded with one task's head; give one --task")
     cuts = for_task(cuts, recogniser, tasks[0] if tasks else None)
-    utterances = decode_with_progress(recogniser, cuts, method, search_options, max_duration, num_workers)
-    texts = {utterance.id: " ".join(utterance.hyp) for utterance in utterances}
+    decoded = decode_with_progress(recogniser, cuts, method, search_options, max_duration, num_workers)
+    texts = {utterance.id: " ".join(utterance.hyp) for utterance in decoded.utterances}
     for cut in cuts:
         typer.echo(f"{cut.id}\t{texts[cut.id]}")
+    typer.echo(_speed(decoded), err=True)  # so that standard output is the texts alone
     if json_file is not None:
         write_text(json_file, json.dumps({cut.id: texts[cut.id] for cut in cuts}, ensure_ascii=False, indent=2) + "\n")

@@ -205,7 +205,7 @@ class _Comparison:
 
     def _decoded(self, recogniser: Recogniser, cuts: list) -> list[Utterance]:
         method = self.config.decoding_method
-        return decode_with_progress(recogniser, CutSet.from_cuts(cuts), method, SearchOptions(), 200.0)
+        return decode_with_progress(recogniser, CutSet.from_cuts(cuts), method, SearchOptions(), 200.0).utterances
 
     def _scores(self, folder: Path, decode: Callable[[], list[Utterance]]) -> dict[str, Any]:
         """Test scores, from the folder where they were made before."""

@@ -23,6 +23,7 @@ from hra_cli.data.features import (
     one_line,
     open_recording,
 )
+from hra_cli.data.read_ahead import one_ahead
 from hra_cli.errors import HraError
 
 # The log energy of silence, as icefall pads with: log(1e-10).
@@ -48,6 +49,11 @@ class Batch:
     durations: list[float]
 
 
+def task_of(cut: Cut) -> str:
+    """'' for a cut that has none."""
+    return (cut.custom or {}).get("task", "")
+
+
 class SpeechDataset(Dataset):
     """Turns a CutSet into a `Batch`: reads the features that cuts have, computes them for the others."""
 
@@ -62,7 +68,7 @@ class SpeechDataset(Dataset):
             features=collate_matrices(features, padding_value=LOG_EPSILON),
             feature_lens=torch.tensor([len(one) for one in features], dtype=torch.int64),
             texts=[(cut.supervisions[0].text or "") if cut.supervisions else "" for cut in cuts],
-            tasks=[(cut.custom or {}).get("task", "") for cut in cuts],
+            tasks=[task_of(cut) for cut in cuts],
             ids=[cut.id for cut in cuts],
             durations=[cut.duration for cut in cuts],
         )
@@ -155,10 +161,13 @@ class _Plan(Dataset):
 
 
 def load_batches(plan: list[CutSet], num_workers: int = 0) -> Iterator[Batch]:
-    """The batches of a plan, in its order; `num_workers` processes read ahead (0: this one reads).
+    """The batches of a plan, in its order, read ahead by `num_workers` processes, or for 0 by a thread of this one.
 
-    Raises `HraError` naming the cut and the file that cannot be read.
+    Raises `HraError` naming the cut and the file that cannot be read, where its batch would have come.
     """
+    if num_workers == 0:
+        yield from one_ahead(SpeechDataset().__getitem__, plan)
+        return
     for batch in DataLoader(_Plan(plan), batch_size=None, num_workers=num_workers):
         if isinstance(batch, HraError):
             raise batch

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from builders import random_adapter, random_features, refused, relative_error, tiny_backbone
+from builders import (
+    BACKBONE,
+    TOKENIZER,
+    heads_of,
+    random_adapter,
+    random_features,
+    refused,
+    relative_error,
+    tiny_backbone,
+)
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -22,30 +31,7 @@ from hra_cli.adapter.head_file import (
 )
 
 WIDTH, HIDDEN = 40, 12
-BACKBONE = "b" * 64
-TOKENIZER = "c" * 64
 TASKS = ["ann", "bob"]
-
-
-def heads_of(adapter, bundled=True):
-    controller = adapter.controller.tensors()
-    return [
-        Head(
-            task=task,
-            kind=adapter.bank.kind,
-            width=adapter.controller.width,
-            hidden=adapter.controller.hidden,
-            inner=adapter.bank.inner,
-            backbone_fingerprint=BACKBONE,
-            controller_fingerprint=controller_fingerprint(controller),
-            tokenizer_fingerprint=TOKENIZER,
-            tensors=adapter.bank.tensors(index),
-            controller=controller if bundled else None,
-            training={"method": "joint", "seed": 1, "steps": 120},
-            scores={"test": {"wer": 12.5, "words": 80}},
-        )
-        for index, task in enumerate(adapter.tasks)
-    ]
 
 
 def make_head(kind="linear", bundled=True, **changes):

@@ -13,6 +13,7 @@ from speech import BACKBONE, TASKS, hra
 
 from hra_cli.adapter.head_file import read_head
 from hra_cli.app import main
+from hra_cli.data.tasks import load_tasks
 
 
 @pytest.fixture
@@ -74,6 +75,13 @@ def test_decoding_data_scores_every_task_with_its_own_head(data, experiment, tmp
     assert scores["total"]["errors"] == sum(task["errors"] for task in scores["tasks"].values())
     assert scores["total"]["wer"] == pytest.approx(100 * scores["total"]["errors"] / scores["total"]["words"], abs=0.01)
     assert "WER %" in done.stdout
+    speed = scores["speed"]
+    assert speed["audio_seconds"] == pytest.approx(
+        sum(split["test"].seconds for split in load_tasks(data).tasks.values()), abs=0.02
+    )
+    assert speed["seconds"] > 0
+    assert speed["real_time_factor"] == pytest.approx(speed["seconds"] / speed["audio_seconds"], rel=0.05)
+    assert re.search(r"s of audio in \d+\.\d s: real-time factor \d+\.\d{4}$", done.stdout, re.MULTILINE)
     assert len(recogs(tmp_path, suffix=method)) == 12
     assert f"%WER = {scores['total']['wer']:.2f}" in (tmp_path / f"errs-test-{method}.txt").read_text()
     assert method in (tmp_path / f"wer-summary-test-{method}.txt").read_text()
@@ -95,6 +103,61 @@ def test_an_exported_file_alone_recognises_as_the_experiment_does(data, experime
     assert recogs(tmp_path / "experiment") == recogs(tmp_path / "file") == recogs(tmp_path / "separate")
 
 
+@pytest.fixture(scope="module")
+def heads(experiment, tmp_path_factory):
+    """A folder with the exported head of every task."""
+    folder = tmp_path_factory.mktemp("heads")
+    for task in TASKS:
+        hra("export-head", "--exp-dir", experiment, "--task", task, "--output", folder / f"{task}.safetensors")
+    return folder
+
+
+def test_a_folder_of_heads_recognises_as_the_experiment_does(data, experiment, heads, tmp_path):
+    common = ["decode", "--backbone", BACKBONE, "--data", data]
+    hra(*common, "--exp-dir", experiment, "--output-dir", tmp_path / "experiment")
+    hra(*common, "--heads", heads, "--output-dir", tmp_path / "folder")
+    # One utterance a batch, one head in memory.
+    hra(*common, "--heads", heads, "--max-heads", "1", "--max-duration", "0.1", "--output-dir", tmp_path / "little")
+    separate = ["--heads", experiment / "heads", "--controller", experiment / "controller.safetensors"]
+    hra(*common, *separate, "--output-dir", tmp_path / "separate")
+    expected = recogs(tmp_path / "experiment")
+    assert len(expected) == 12
+    for folder in ("folder", "little", "separate"):
+        assert recogs(tmp_path / folder) == expected
+
+
+def test_one_head_of_a_folder_for_audio_files(data, heads, refused):
+    wav = next((data.parent / "speech").rglob("fr-test-*.wav"))
+    command = ["decode", wav, "--backbone", BACKBONE, "--heads", heads]
+    assert hra(*command, "--task", "fr").stdout.startswith(f"{wav}\t")
+    assert "several heads are there (de, fr); say with --task" in refused(*command)
+
+
+def test_a_folder_that_lacks_a_task(refused, data, heads, tmp_path):
+    shutil.copy(heads / "de.safetensors", tmp_path / "de.safetensors")
+    shutil.copy(heads / "fr.safetensors", tmp_path / "frr.safetensors")
+    common = ["decode", "--backbone", BACKBONE, "--data", data, "--heads", tmp_path]
+    assert f"no head for task 'fr' in {tmp_path}; did you mean 'frr'?" in refused(*common)
+    (tmp_path / "frr.safetensors").rename(tmp_path / "fr.safetensors")
+    assert "--max-heads is 1; raise it to 2 or more" in refused(*common, "--max-heads", "1")
+    line = refused(*common, "--head", heads / "de.safetensors")
+    assert "give one of --exp-dir, --heads and --head" in line
+    assert "--heads or --no-heads, not both" in refused(*common, "--no-heads")
+
+
+def test_a_folder_with_a_head_of_another_controller(refused, data, heads, exported, tmp_path):
+    shutil.copy(heads / "de.safetensors", tmp_path / "de.safetensors")
+    shutil.copy(exported / "fr-half.safetensors", tmp_path / "fr.safetensors")
+    line = refused("decode", "--backbone", BACKBONE, "--data", data, "--heads", tmp_path)
+    assert "'de' and 'fr' belong to different controllers" in line
+
+
+def test_an_experiment_without_heads_yet(refused, data, experiment, tmp_path):
+    shutil.copy(experiment / "config.yaml", tmp_path / "config.yaml")
+    line = refused("decode", "--backbone", BACKBONE, "--data", data, "--exp-dir", tmp_path)
+    assert f"{tmp_path} has no heads yet" in line
+
+
 def test_export_bundles_the_controller_and_converts(exported):
     whole, alone = load_file(exported / "fr.safetensors"), load_file(exported / "fr-alone.safetensors")
     assert set(alone) == {"head.weight", "head.bias"}
@@ -113,6 +176,7 @@ def test_audio_files_become_text(data, exported, tmp_path):
     assert list(texts) == [str(wav) for wav in wavs]
     assert all(text == text.upper() and text for text in texts.values())
     assert done.stdout.splitlines() == [f"{wav}\t{text}" for wav, text in texts.items()]
+    assert "real-time factor" in done.stderr
 
 
 @pytest.mark.parametrize(

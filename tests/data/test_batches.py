@@ -118,6 +118,25 @@ def test_batches_come_in_the_order_of_the_plan(stored, num_workers):
     assert all(torch.isfinite(batch.features).all() for batch in batches)
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_read_ahead_are_the_ones_read_here(on_the_fly, num_workers):
+    plan = decoding_batches(on_the_fly, max_duration=1.0)
+    assert len(plan) > 2
+    for cuts, batch in zip(plan, load_batches(plan, num_workers)):
+        assert torch.equal(batch.features, SpeechDataset()[cuts].features)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_before_the_one_that_cannot_be_read_come_first(on_the_fly, tmp_path, num_workers):
+    plan = decoding_batches(on_the_fly, max_duration=0.1)
+    third = ids(plan)[2][0]
+    (tmp_path / "audio" / f"{third}.wav").unlink()
+    batches = load_batches(plan, num_workers)
+    assert [next(batches).ids for _ in range(2)] == ids(plan)[:2]
+    with pytest.raises(HraError, match=f"^cannot read cut '{third}': "):
+        next(batches)
+
+
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_what_cannot_be_read_is_named_in_one_line(stored, on_the_fly, tmp_path, num_workers):
     os.rename(tmp_path / "stored", tmp_path / "moved")

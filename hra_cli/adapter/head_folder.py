@@ -1,0 +1,112 @@
+"""A folder of head files, DIR/TASK.safetensors, of which no more than a bounded number is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Optional
+
+from torch import Tensor
+
+from hra_cli.adapter.adapter import Adapter, new_bank
+from hra_cli.adapter.controller import Controller
+from hra_cli.adapter.head_file import Head, check_backbone, check_together, controller_of, read_head
+from hra_cli.errors import HraError, did_you_mean
+
+MAX_HEADS = 1024
+
+
+class HeadFolder(Adapter):
+    """An adapter that reads a task's head when a batch needs it, and forgets the one least recently used for it.
+
+    Heads in memory are rows of one bank of fixed size, from which a batch is gathered as from any other.
+    """
+
+    def __init__(self, files: Mapping[str, Path], first: Head, controller: Controller, max_heads: int):
+        """files: by task. first: one of their heads, which all others must go together with."""
+        size = min(max_heads, len(files))
+        bank = new_bank(first.kind, size, first.width, first.hidden, first.inner)
+        super().__init__(controller, bank, list(files))
+        self._size = size
+        self._files = files
+        self._first = first
+        self._rows = {}  # of the heads in memory, the least recently used first
+        self.requires_grad_(False)
+
+    def check(self, tasks: Sequence[str]) -> None:
+        super().check(tasks)
+        different = len(set(tasks))
+        if different > self._size:
+            raise HraError(
+                f"a batch has {different} different tasks, and --max-heads is {self._size}; "
+                f"raise it to {different} or more, or lower --max-duration"
+            )
+
+    def index(self, tasks: Sequence[str]) -> Tensor:
+        """(N,): the rows of the heads, read where they are not in memory. Raises HraError for one that cannot be
+        applied."""
+        self.check(tasks)
+        needed = dict.fromkeys(tasks)
+        # First those that are here, so that reading the others does not push them out.
+        for task in needed:
+            if task in self._rows:
+                self._rows[task] = self._rows.pop(task)
+        for task in needed:
+            if task not in self._rows:
+                self._read(task)
+        return super().index(tasks)
+
+    def _read(self, task: str) -> None:
+        head = read_named(self._files[task], task)
+        check_backbone(head, self._first.backbone_fingerprint, self._first.width, self._first.tokenizer_fingerprint)
+        check_together(self._first, head)
+        row = len(self._rows)
+        if row == self._size:
+            row = self._rows.pop(next(iter(self._rows)))
+        self.bank.load(row, head.tensors)
+        self._rows[task] = row
+
+
+def head_folder(
+    folder: Path,
+    backbone_fingerprint: str,
+    width: int,
+    tokenizer_fingerprint: Optional[str] = None,
+    tasks: Optional[Sequence[str]] = None,
+    controller: Optional[Controller] = None,
+    max_heads: int = MAX_HEADS,
+) -> HeadFolder:
+    """An adapter that serves `tasks` (None: all that are there) from the head files of `folder`.
+
+    Reads one head, to know their sizes; the others are read when they are needed. controller: for heads that bundle
+    none. Raises HraError for a task without a file, and for a head that cannot be applied.
+    """
+    if max_heads < 1:
+        raise HraError(f"--max-heads {max_heads} must be 1 or more")
+    files = head_files(folder, tasks)
+    task, file = next(iter(files.items()))
+    first = read_named(file, task)
+    check_backbone(first, backbone_fingerprint, width, tokenizer_fingerprint)
+    return HeadFolder(files, first, controller_of([first], controller), max_heads)
+
+
+def head_files(folder: Path, tasks: Optional[Sequence[str]] = None) -> dict[str, Path]:
+    """The head files of the named tasks, or of all. Raises HraError where one is not there."""
+    if not folder.is_dir():
+        raise HraError(f"no such folder of heads: {folder}")
+    # A name that begins with a dot is that of a file which is being written.
+    files = {file.stem: file for file in sorted(folder.glob("*.safetensors")) if not file.name.startswith(".")}
+    if not files:
+        raise HraError(f"{folder} has no heads (TASK.safetensors); give the folder that holds them")
+    for task in tasks or ():
+        if task not in files:
+            raise HraError(f"no head for task '{task}' in {folder}{did_you_mean(task, files)}")
+    return {task: files[task] for task in tasks or files}
+
+
+def read_named(file: Path, task: str) -> Head:
+    """Reads the head of `task`. Raises HraError where the file holds another's."""
+    head = read_head(file)
+    if head.task != task:
+        raise HraError(f"{file} holds the head of task '{head.task}'; name it {head.task}.safetensors")
+    return head
