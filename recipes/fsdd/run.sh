@@ -24,7 +24,7 @@ compare_20_conf=conf/compare-20.conf
 longer_conf=conf/longer.conf
 single_digits_conf=conf/single-digits.conf
 longer=hra-ffn,hra-linear
-sizes=residual-adapters:2,residual-adapters:8,lora:1,lora:2,lora:4
+sizes=residual-adapters:2,residual-adapters:8,residual-adapters:64,lora:1,lora:2,lora:4,lora:16
 results=RESULTS.md
 
 help_message="Usage: recipes/fsdd/run.sh [options]
@@ -35,7 +35,7 @@ Adapts an English recogniser to the speakers of FSDD. Needs hra and python on th
        0 prepare features          1 decode with the frozen model   2 train all speakers jointly
        3 decode with the heads     4 onboard a held-out speaker     5 export, decode from the file alone
        6 make connected digits          7 compare methods on them      8 the same, 20 utterances a speaker
-       9 HRA without its parts         10 adapters and LoRA at smaller sizes
+       9 HRA without its parts         10 adapters and LoRA at other sizes
        11 HRA for as long as full fine-tuning takes                     12 every method on single digits
        13 write the tables
   --corpus DIR               a clone of free-spoken-digit-dataset (default: $corpus)
@@ -144,7 +144,7 @@ if in_range 9; then
 fi
 
 if in_range 10; then
-  log "Stage 10: adapters and LoRA at smaller sizes"
+  log "Stage 10: adapters and LoRA at other sizes"
   # shellcheck disable=SC2046
   hra compare --backbone "$backbone" --data "$data-connected" --exp-dir "$exp/compare-sizes" \
     --methods "$sizes" --modes multi --num-jobs "$num_jobs" --seeds "$seed" --lrs 0.003,0.01 $(cat "$compare_conf")
