@@ -41,6 +41,8 @@ class Backbone(nn.Module):
         self.fingerprint = ""
         # Utterances of similar length together; without it modules see all of a batch, in its order and padded.
         self.in_blocks = True
+        # Layers' activations are computed again for the gradient: less memory, more time.
+        self.recompute = False
         self.requires_grad_(False)
         self.eval()
 
@@ -94,7 +96,7 @@ class Backbone(nn.Module):
                 f"an utterance has {int(feature_lens.min())} feature frames; the encoder needs {MIN_FEATURE_FRAMES}"
             )
         x, rows = self.embed(features, feature_lens, icefall_padding)
-        x = self.encoder(x, rows, self.streaming, after_layer, icefall_padding)
+        x = self.encoder(x, rows, self.streaming, after_layer, icefall_padding, self.recompute)
         rows = rows.at_rate(self.sizes.output_downsampling)
         return rows.to_batch(x).transpose(0, 1), rows.lens
 

@@ -68,6 +68,7 @@ class TrainingLoop:
             chunk_size=config.chunk_size,
             left_context_frames=config.left_context_frames,
         )
+        self.backbone.recompute = config.recompute
         self.tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
         self.frozen = Recogniser(self.backbone, self.tokenizer)
         self.recogniser = self._new_recogniser()

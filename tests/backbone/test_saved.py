@@ -95,3 +95,27 @@ def test_the_frozen_convolution_is_torchs(shape):
     expected = depthwise(x, weight.requires_grad_(), bias, padding)
     assert torch.equal(out, expected)
     assert torch.equal(grad, torch.autograd.grad(expected, x, up)[0])
+
+
+@pytest.mark.parametrize(("causal", "chunk_size"), [(False, None), (True, 16)])
+def test_recomputing_keeps_less_and_changes_no_gradient(causal, chunk_size):
+    backbone = tiny_backbone(causal=causal, chunk_size=chunk_size)
+    adapter = random_adapter(["a"], backbone.width)
+    results = []
+    for recompute in (False, True):
+        backbone.recompute = recompute
+        inputs = []
+        heads = adapter.for_tasks(TASKS)
+        with keeping() as kept:
+            out, _ = backbone.encode(
+                *random_features(LENS), lambda x, layer, heads=heads, inputs=inputs: inputs.append(x) or heads(x, layer)
+            )
+        size = sum(without(backbone, kept).values())
+        if recompute:  # whose own hooks hide what it keeps
+            size += sum(x.numel() * x.element_size() for x in inputs)
+        gradients = torch.autograd.grad(out.square().mean(), list(adapter.parameters()))
+        results.append((size, out, gradients))
+    (more, expected, expected_gradients), (less, out, gradients) = results
+    assert less < 0.5 * more
+    assert torch.equal(out, expected)
+    assert all(torch.equal(one, other) for one, other in zip(gradients, expected_gradients))

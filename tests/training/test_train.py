@@ -101,6 +101,13 @@ def test_resuming_a_finished_run_changes_nothing(data, experiment):
     assert [row.task for row in result.rows] == list(TASKS)
 
 
+def test_recomputing_gives_the_same_bytes_and_may_be_chosen_when_resuming(data, experiment, tmp_path):
+    train(config(data, recompute=True), tmp_path / "exp")
+    assert heads_of(tmp_path / "exp") == heads_of(experiment)
+    train(config(data, recompute=False), tmp_path / "exp", resume=True)
+    assert heads_of(tmp_path / "exp") == heads_of(experiment)
+
+
 def test_an_experiment_is_not_overwritten_or_resumed_with_other_options(data, experiment):
     with pytest.raises(HraError, match=r"already holds an experiment.*--resume"):
         train(config(data), experiment)
