@@ -7,6 +7,7 @@ from typing import Callable, Optional, Union
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from hra_cli.backbone.checkpoint import find_checkpoint, read_checkpoint
 from hra_cli.backbone.decoder import Decoder
@@ -91,30 +92,46 @@ class Backbone(nn.Module):
         mean nothing.
         Raises HraError where an utterance is shorter than 9 frames.
         """
+        x, rows = self.embed(features, feature_lens, icefall_padding)
+        return self.encode_rows(x, rows, after_layer, icefall_padding)
+
+    def embed(self, features: Tensor, feature_lens: Tensor, icefall_padding: bool = False) -> tuple[Tensor, Rows]:
+        """The encoder's input, as rows. Raises HraError as `encode` does."""
         if int(feature_lens.min()) < MIN_FEATURE_FRAMES:
             raise HraError(
                 f"an utterance has {int(feature_lens.min())} feature frames; the encoder needs {MIN_FEATURE_FRAMES}"
             )
-        x, rows = self.embed(features, feature_lens, icefall_padding)
+        if self.in_blocks and not icefall_padding:
+            return self.as_rows([self.embed_one(own[:n]) for own, n in zip(features, feature_lens.tolist())])
+        lens = embedded_lens(feature_lens)
+        rows = one_block(
+            lens, int(embedded_lens(torch.tensor(features.shape[1]))) if icefall_padding else int(lens.max())
+        )
+        # Two frames become one; the last needs the six that follow.
+        x = self.encoder_embed(features[:, : 2 * rows.frames + 8], lens, icefall_padding)
+        return rows.join([x]), rows
+
+    def embed_one(self, features: Tensor) -> Tensor:
+        """The front end's output (T', C0) for one utterance's features (T, 80).
+
+        Utterance by utterance it is as fast as in batches, and does not round by what else is in the batch.
+        """
+        lens = embedded_lens(torch.tensor([len(features)], device=features.device))
+        return self.encoder_embed(features.unsqueeze(0), lens, False)[0]
+
+    def as_rows(self, embedded: list[Tensor]) -> tuple[Tensor, Rows]:
+        """The front end's output of every utterance (T', C0), as the encoder takes it."""
+        rows = rows_of(torch.tensor([len(x) for x in embedded], device=embedded[0].device))
+        blocks = [[embedded[n] for n in block.utterances.tolist()] for block in rows.blocks]
+        return rows.join([pad_sequence(block, batch_first=True) for block in blocks]), rows
+
+    def encode_rows(
+        self, x: Tensor, rows: Rows, after_layer: Optional[AfterLayer] = None, icefall_padding: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """What `encode` does with what `embed` returns."""
         x = self.encoder(x, rows, self.streaming, after_layer, icefall_padding, self.recompute)
         rows = rows.at_rate(self.sizes.output_downsampling)
         return rows.to_batch(x).transpose(0, 1), rows.lens
-
-    def embed(self, features: Tensor, feature_lens: Tensor, icefall_padding: bool = False) -> tuple[Tensor, Rows]:
-        """The encoder's input, as rows."""
-        lens = embedded_lens(feature_lens)
-        if icefall_padding:
-            rows = one_block(lens, int(embedded_lens(torch.tensor(features.shape[1]))))
-        elif self.in_blocks:
-            rows = rows_of(lens)
-        else:
-            rows = one_block(lens, int(lens.max()))
-        pieces = []
-        for block in rows.blocks:
-            own = features if len(rows.blocks) == 1 else features.index_select(0, block.utterances)
-            # Two frames become one; the last needs the six that follow.
-            pieces.append(self.encoder_embed(own[:, : 2 * block.frames + 8], block.lens, icefall_padding))
-        return rows.join(pieces), rows
 
 
 def _check_streaming(sizes: BackboneSizes, chunk_size: Optional[int], left_context_frames: Optional[int]) -> Streaming:

@@ -34,6 +34,9 @@ def train(
     lr: float = typer.Option(0.004, help="Peak learning rate of AdamW."),
     spec_augment: bool = typer.Option(True, help="Mask and warp features while training."),
     recompute: bool = typer.Option(False, help="Less memory for more time: compute layers again for the gradient."),
+    cache_frontend: bool = typer.Option(
+        False, help="Keep the front end's output on disk between epochs; needs --no-spec-augment."
+    ),
     seed: int = typer.Option(42, help="Same seed, same machine: same heads."),
     pos_head_dim: int = options.POS_HEAD_DIM,
     chunk_size: Optional[int] = options.CHUNK_SIZE,
@@ -57,6 +60,7 @@ def train(
         lr=lr,
         spec_augment=spec_augment,
         recompute=recompute,
+        cache_frontend=cache_frontend,
         seed=seed,
         pos_head_dim=pos_head_dim,
         chunk_size=chunk_size,
