@@ -19,7 +19,8 @@ def repeat_last_frame(x: Tensor, lens: Tensor) -> Tensor:
     num_frames = x.shape[0]
     if bool((lens >= num_frames).all()):
         return x
-    last = x.gather(0, (lens - 1).clamp(min=0).view(1, -1, 1).expand(1, -1, x.shape[2]))
+    # Indexed, since gather would keep all of x for its gradient.
+    last = x[(lens - 1).clamp(min=0), torch.arange(len(lens), device=lens.device)]
     return torch.where(padding_mask(lens, num_frames).t().unsqueeze(2), last, x)
 
 

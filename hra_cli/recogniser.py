@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hra_cli.adapter.by_task import ByTask
 from hra_cli.backbone import Backbone
+from hra_cli.backbone.frontend_cache import FrontendCache
 from hra_cli.data.batches import Batch, decoding_batches, load_batches, task_of
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
@@ -34,12 +35,16 @@ class Recogniser:
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.adapter = adapter
+        self.frontend_cache: Optional[FrontendCache] = None  # for features that stay the same
 
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """encoder_out (N, T, C) and its lengths (N,). Raises HraError for a task without a head."""
         after_layer = None if self.adapter is None else self.adapter.for_tasks(batch.tasks)
         device = self.backbone.device
-        return self.backbone.encode(batch.features.to(device), batch.feature_lens.to(device), after_layer)
+        features, lens = batch.features.to(device), batch.feature_lens.to(device)
+        if self.frontend_cache is None:
+            return self.backbone.encode(features, lens, after_layer)
+        return self.backbone.encode_rows(*self.frontend_cache.embed(features, lens, batch.ids), after_layer)
 
     def utterances(self, batch: Batch, tokens: list[list[int]]) -> list[Utterance]:
         """References and hypotheses of a batch, word by word."""

@@ -2,15 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from hra_cli.backbone.activations import swoosh_r
 from hra_cli.backbone.rows import Rows
 from hra_cli.linear import Linear
+
+
+def depthwise(x: Tensor, weight: Tensor, bias: Optional[Tensor], padding: tuple[int, ...]) -> Tensor:
+    """Each channel of x (N, C, …) by itself with its kernel of weight (C, 1, …)."""
+    if weight.requires_grad or (bias is not None and bias.requires_grad):
+        return torch.ops.aten.convolution(x, weight, bias, *_options(padding), len(weight))
+    return _FrozenDepthwise.apply(x, weight, bias, padding)
+
+
+def _options(padding: tuple[int, ...]) -> tuple[Any, ...]:
+    """Stride, padding, dilation, transposed, output padding, as aten::convolution wants them."""
+    ones = [1] * len(padding)
+    return ones, list(padding), ones, False, [0] * len(padding)
+
+
+class _FrozenDepthwise(torch.autograd.Function):
+    """Unlike torch's own, which keeps its input whether the kernels are trained or not."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Optional[Tensor], padding: tuple[int, ...]) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.shape, ctx.stride, ctx.padding = x.shape, x.stride(), padding
+        return torch.ops.aten.convolution(x, weight, bias, *_options(padding), len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], ...]:
+        (weight,) = ctx.saved_tensors
+        like_x = grad.new_empty_strided(ctx.shape, ctx.stride)  # only its form counts
+        x_grad, _, _ = torch.ops.aten.convolution_backward(
+            grad, like_x, weight, None, *_options(ctx.padding), len(weight), [True, False, False]
+        )
+        return x_grad, None, None, None
+
+
+class PlainDepthwiseConv1d(nn.Conv1d):
+    """Over time, each channel by itself: (N, C, T) to (N, C, T')."""
+
+    def __init__(self, width: int, kernel: int, padding: int = 0):
+        super().__init__(width, width, kernel, padding=padding, groups=width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return depthwise(x, self.weight, self.bias, (int(self.padding[0]),))
+
+
+class DepthwiseConv1d(PlainDepthwiseConv1d):
+    """As a two-dimensional convolution whose channels lie beside each other in memory, which is many times as fast.
+
+    (N, C, T) to (N, C, T).
+    """
+
+    def __init__(self, width: int, kernel: int):
+        super().__init__(width, kernel, kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.transpose(1, 2).contiguous().unsqueeze(1).permute(0, 3, 1, 2)  # (N, C, 1, T), channels last
+        return depthwise(x, self.weight.unsqueeze(2), self.bias, (0, int(self.padding[0]))).squeeze(2)
 
 
 class ChunkCausalConv(nn.Module):
@@ -23,8 +81,8 @@ class ChunkCausalConv(nn.Module):
     def __init__(self, width: int, kernel: int):
         super().__init__()
         self.kernel = kernel
-        self.causal_conv = nn.Conv1d(width, width, (kernel + 1) // 2, groups=width)
-        self.chunkwise_conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.causal_conv = PlainDepthwiseConv1d(width, (kernel + 1) // 2)
+        self.chunkwise_conv = PlainDepthwiseConv1d(width, kernel, kernel // 2)
         self.chunkwise_conv_scale = nn.Parameter(torch.zeros(2, width, kernel))
 
     def forward(self, x: Tensor, chunk_size: Optional[int], ends: Tensor) -> Tensor:
@@ -54,21 +112,6 @@ class ChunkCausalConv(nn.Module):
         outside = (from_end < 0) | (from_end >= self.kernel)
         scale = left[:, position.clamp(max=self.kernel)].unsqueeze(0)
         return 1.0 + scale + right[:, from_end.masked_fill(outside, self.kernel)].transpose(0, 1)
-
-
-class DepthwiseConv1d(nn.Conv1d):
-    """Over time, each channel by itself: (N, C, T) to (N, C, T).
-
-    As a two-dimensional convolution whose channels lie beside each other in memory, which is many times as fast.
-    """
-
-    def __init__(self, width: int, kernel: int):
-        super().__init__(width, width, kernel, padding=kernel // 2, groups=width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(1, 2).contiguous().unsqueeze(1).permute(0, 3, 1, 2)  # (N, C, 1, T), channels last
-        x = F.conv2d(x, self.weight.unsqueeze(2), self.bias, padding=(0, self.kernel_size[0] // 2), groups=self.groups)
-        return x.squeeze(2)
 
 
 class ConvolutionModule(nn.Module):

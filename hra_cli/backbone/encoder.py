@@ -7,6 +7,7 @@ from typing import Callable, NamedTuple, Optional
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from hra_cli.backbone.activations import BiasNorm, Bypass, swoosh_l
 from hra_cli.backbone.attention import AttentionWeights, NonlinAttention, SelfAttention, relative_positions
@@ -135,15 +136,18 @@ class Stack(nn.Module):
         streaming: Streaming,
         after_layer: Optional[AfterLayer],
         icefall_padding: bool,
+        recompute: bool,
     ) -> Tensor:
         """x (F, C), rows at 50 Hz: the same shape."""
         factor = self.sizes.downsampling
         if factor == 1:
-            return self._run_layers(x, rows, name, self.layers, streaming, after_layer, icefall_padding)
+            return self._run_layers(x, rows, name, self.layers, streaming, after_layer, icefall_padding, recompute)
         down = self.downsample(x, rows, icefall_padding)
         slow = rows.at_rate(factor)
         layers = self.encoder["layers"]
-        down = self._run_layers(down, slow, f"{name}.encoder", layers, streaming, after_layer, icefall_padding)
+        down = self._run_layers(
+            down, slow, f"{name}.encoder", layers, streaming, after_layer, icefall_padding, recompute
+        )
         pieces = [
             upsample(piece.transpose(0, 1), factor)[: block.frames].transpose(0, 1)
             for block, piece in zip(rows.blocks, slow.split(down))
@@ -159,11 +163,16 @@ class Stack(nn.Module):
         streaming: Streaming,
         after_layer: Optional[AfterLayer],
         icefall_padding: bool,
+        recompute: bool,
     ) -> Tensor:
         around = self._surroundings(rows, streaming, icefall_padding)
         assert isinstance(layers, nn.ModuleList)
         for index, layer in enumerate(layers):
-            x = layer(x, around)
+            if recompute and torch.is_grad_enabled():
+                # Nothing in a layer is random.
+                x = checkpoint(layer, x, around, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = layer(x, around)
             if after_layer is not None:
                 here = Layer(f"{name}.layers.{index}", self.sizes.width, self.sizes.downsampling, rows.lens)
                 x = rows.from_batch(after_layer(rows.to_batch(x), here))
@@ -219,12 +228,16 @@ class ZipformerEncoder(nn.Module):
         streaming: Streaming,
         after_layer: Optional[AfterLayer],
         icefall_padding: bool,
+        recompute: bool = False,
     ) -> Tensor:
-        """x (F, C0), rows at 50 Hz: (F', max width), rows at 25 Hz."""
+        """x (F, C0), rows at 50 Hz: (F', max width), rows at 25 Hz.
+
+        recompute: keep of a layer's activations its input alone, and compute the rest again for the gradient.
+        """
         outputs = []
         for index, stack in enumerate(self.encoders):
             x = convert_channels(x, self.widths[index])
-            x = stack(x, rows, f"encoders.{index}", streaming, after_layer, icefall_padding)
+            x = stack(x, rows, f"encoders.{index}", streaming, after_layer, icefall_padding, recompute)
             outputs.append(x)
         return self.downsample_output(self._full_width(outputs), rows, icefall_padding)
 

@@ -41,6 +41,8 @@ class Backbone(nn.Module):
         self.fingerprint = ""
         # Utterances of similar length together; without it modules see all of a batch, in its order and padded.
         self.in_blocks = True
+        # Layers' activations are computed again for the gradient: less memory, more time.
+        self.recompute = False
         self.requires_grad_(False)
         self.eval()
 
@@ -89,38 +91,50 @@ class Backbone(nn.Module):
         mean nothing.
         Raises HraError where an utterance is shorter than 9 frames.
         """
+        x, rows = self.embed(features, feature_lens, icefall_padding)
+        return self.encode_rows(x, rows, after_layer, icefall_padding)
+
+    def embed(self, features: Tensor, feature_lens: Tensor, icefall_padding: bool = False) -> tuple[Tensor, Rows]:
+        """The encoder's input, as rows. Raises HraError as `encode` does."""
         if int(feature_lens.min()) < MIN_FEATURE_FRAMES:
             raise HraError(
                 f"an utterance has {int(feature_lens.min())} feature frames; the encoder needs {MIN_FEATURE_FRAMES}"
             )
-        x, rows = self.embed(features, feature_lens, icefall_padding)
-        x = self.encoder(x, rows, self.streaming, after_layer, icefall_padding)
+        if self.in_blocks and not icefall_padding:
+            return self.as_rows([self.embed_one(own[:n]) for own, n in zip(features, feature_lens.tolist())])
+        lens = embedded_lens(feature_lens)
+        rows = one_block(
+            lens, int(embedded_lens(torch.tensor(features.shape[1]))) if icefall_padding else int(lens.max())
+        )
+        # Two frames become one; the last needs the six that follow.
+        x = self.encoder_embed(features[:, : 2 * rows.frames + 8], lens, icefall_padding)
+        return rows.join([x]), rows
+
+    def embed_one(self, features: Tensor) -> Tensor:
+        """The front end's output (T', C0) for one utterance's features (T, 80).
+
+        Utterance by utterance it is as fast as in batches, and does not round by what else is in the batch.
+        """
+        lens = embedded_lens(torch.tensor([len(features)], device=features.device))
+        return self.encoder_embed(features.unsqueeze(0), lens, False)[0]
+
+    def as_rows(self, embedded: list[Tensor]) -> tuple[Tensor, Rows]:
+        """The front end's output of every utterance (T', C0), as the encoder takes it."""
+        rows = rows_of(torch.tensor([len(x) for x in embedded], device=embedded[0].device))
+        blocks = [_padded([embedded[n] for n in block.utterances.tolist()], block.frames) for block in rows.blocks]
+        return rows.join(blocks), rows
+
+    def encode_rows(
+        self, x: Tensor, rows: Rows, after_layer: Optional[AfterLayer] = None, icefall_padding: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """What `encode` does with what `embed` returns."""
+        x = self.encoder(x, rows, self.streaming, after_layer, icefall_padding, self.recompute)
         rows = rows.at_rate(self.sizes.output_downsampling)
         return rows.to_batch(x).transpose(0, 1), rows.lens
 
-    def embed(self, features: Tensor, feature_lens: Tensor, icefall_padding: bool = False) -> tuple[Tensor, Rows]:
-        """The encoder's input, as rows."""
-        lens = embedded_lens(feature_lens)
-        if icefall_padding:
-            rows = one_block(lens, int(embedded_lens(torch.tensor(features.shape[1]))))
-        elif self.in_blocks:
-            rows = rows_of(lens)
-        else:
-            rows = one_block(lens, int(lens.max()))
-        if self.in_blocks and not icefall_padding and not features.is_cuda:
-            # One utterance's convolutions fit the CPU's cache, a batch's do not.
-            alone = [
-                self.encoder_embed(own[: int(end)].unsqueeze(0), frames, icefall_padding).squeeze(0)
-                for own, end, frames in zip(features, feature_lens, lens.unsqueeze(1))
-            ]
-            return rows.join([_padded([alone[n] for n in b.utterances.tolist()], b.frames) for b in rows.blocks]), rows
-        # Two frames become one; the last needs the six that follow.
-        own = (features.index_select(0, b.utterances)[:, : 2 * b.frames + 8] for b in rows.blocks)
-        return rows.join([self.encoder_embed(x, b.lens, icefall_padding) for x, b in zip(own, rows.blocks)]), rows
-
 
 def _padded(utterances: list[Tensor], frames: int) -> Tensor:
-    """(T, C) of each, extended by its last frame: (n, frames, C)."""
+    """(T, C) of each, to (n, frames, C). Its own last frame pads an utterance: zeros have no norm to divide by."""
     return torch.stack([torch.cat([x, x[-1:].expand(frames - len(x), -1)]) for x in utterances])
 
 

@@ -33,6 +33,10 @@ def train(
     num_epochs: int = typer.Option(20, help="Passes over the training data."),
     lr: float = typer.Option(0.004, help="Peak learning rate of AdamW."),
     spec_augment: bool = typer.Option(True, help="Mask and warp features while training."),
+    recompute: bool = typer.Option(False, help="Less memory for more time: compute layers again for the gradient."),
+    cache_frontend: bool = typer.Option(
+        False, help="Keep the front end's output on disk between epochs; needs --no-spec-augment."
+    ),
     seed: int = typer.Option(42, help="Same seed, same machine: same heads."),
     pos_head_dim: int = options.POS_HEAD_DIM,
     chunk_size: Optional[int] = options.CHUNK_SIZE,
@@ -55,6 +59,8 @@ def train(
         num_epochs=num_epochs,
         lr=lr,
         spec_augment=spec_augment,
+        recompute=recompute,
+        cache_frontend=cache_frontend,
         seed=seed,
         pos_head_dim=pos_head_dim,
         chunk_size=chunk_size,

@@ -22,9 +22,10 @@ class TrainConfig:
 
     tasks: the tasks to train, () for all in the data. controller: a frozen controller to train new heads on
     (onboarding), or None to train one jointly with the heads. hidden: H; inner: F, for ffn heads.
-    max_duration: seconds of audio in a batch. loss: what
-    computes it, see `pruned_loss`. lr: the peak of the learning rate. pos_head_dim, chunk_size and
-    left_context_frames: see `load_backbone`.
+    max_duration: seconds of audio in a batch. loss: what computes it, see `pruned_loss`. lr: the peak of the learning
+    rate. recompute: keep of every encoder layer its input alone, and compute the rest again for the gradient.
+    cache_frontend: keep the front end's output on disk between epochs; without spec_augment only.
+    pos_head_dim, chunk_size and left_context_frames: see `load_backbone`.
     """
 
     backbone: str
@@ -40,6 +41,8 @@ class TrainConfig:
     num_epochs: int = 20
     lr: float = 0.004
     spec_augment: bool = True
+    recompute: bool = False
+    cache_frontend: bool = False
     seed: int = 42
     pos_head_dim: int = 4
     chunk_size: Optional[int] = None
@@ -50,6 +53,8 @@ class TrainConfig:
         for name in ("hidden", "inner", "num_epochs", "max_duration", "lr"):
             if getattr(self, name) <= 0:
                 raise HraError(f"--{name.replace('_', '-')} must be positive, not {getattr(self, name)}")
+        if self.cache_frontend and self.spec_augment:
+            raise HraError("--cache-frontend needs features that stay the same; add --no-spec-augment, or leave it out")
 
 
 def save_config(config: TrainConfig, exp_dir: Path) -> None:
@@ -78,8 +83,9 @@ def load_config_as(kind: type[Config], exp_dir: Path) -> Config:
 
 
 def differences(one: TrainConfig, other: TrainConfig) -> list[str]:
-    """What differs, as option names with both values."""
-    return changed_options(dataclasses.asdict(one), dataclasses.asdict(other), but=("num_workers",))
+    """What differs, as option names with both values; but what changes no result."""
+    same_result = ("num_workers", "recompute", "cache_frontend")
+    return changed_options(dataclasses.asdict(one), dataclasses.asdict(other), but=same_result)
 
 
 def changed_options(before: Mapping[str, Any], after: Mapping[str, Any], but: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.backbone.frontend_cache import FrontendCache
 from hra_cli.data.batches import Batch, decoding_batches, load_batches, training_batches
 from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
@@ -41,6 +43,7 @@ LOG_EVERY = 10  # steps between records of the training loss
 WARM_UP = 0.25  # of the run, in which the learning rate rises
 GRADIENT_NORM = 1.0  # to which gradients are clipped
 WEIGHT_DECAY = 0.01
+FRONTEND_NAME = "frontend"  # the folder of --cache-frontend
 FRAME_SHIFT = 0.01  # seconds
 
 
@@ -68,11 +71,17 @@ class TrainingLoop:
             chunk_size=config.chunk_size,
             left_context_frames=config.left_context_frames,
         )
+        self.backbone.recompute = config.recompute
         self.tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
         self.frozen = Recogniser(self.backbone, self.tokenizer)
         self.recogniser = self._new_recogniser()
         assert self.recogniser.adapter is not None
         self.adapter = self.recogniser.adapter
+        if config.cache_frontend:
+            if self.recogniser.backbone is not self.backbone:
+                raise HraError("--cache-frontend is for methods that leave the recogniser as it is; leave it out")
+            cache = FrontendCache(exp_dir / FRONTEND_NAME, self.backbone)
+            self.frozen.frontend_cache = self.recogniser.frontend_cache = cache
         self.skipped: list[Skipped] = []
         self.train_cuts = self._usable(_cuts_of(index, self.tasks, "train"))
         self.dev_plan = decoding_batches(self._usable(_cuts_of(index, self.tasks, "dev")), 2 * config.max_duration)
@@ -105,6 +114,7 @@ class TrainingLoop:
                 if not self.progress.frozen:
                     self._score_frozen()
                 self._train(stop, bar)
+            shutil.rmtree(self.exp_dir / FRONTEND_NAME, ignore_errors=True)
         finally:
             self.log.close()
 

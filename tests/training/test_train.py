@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import random
 import shutil
@@ -99,6 +100,35 @@ def test_resuming_a_finished_run_changes_nothing(data, experiment):
     result = train(config(data), experiment, resume=True)
     assert heads_of(experiment) == before
     assert [row.task for row in result.rows] == list(TASKS)
+
+
+def test_recomputing_gives_the_same_bytes_and_may_be_chosen_when_resuming(data, experiment, tmp_path):
+    train(config(data, recompute=True), tmp_path / "exp")
+    assert heads_of(tmp_path / "exp") == heads_of(experiment)
+    train(config(data, recompute=False), tmp_path / "exp", resume=True)
+    assert heads_of(tmp_path / "exp") == heads_of(experiment)
+
+
+def test_the_cached_front_end_gives_the_same_bytes_also_after_an_interruption(data, tmp_path):
+    plain = config(data, spec_augment=False)
+    train(plain, tmp_path / "plain")
+    cached = dataclasses.replace(plain, cache_frontend=True)
+    exp_dir = tmp_path / "cached"
+    trainer = Trainer(cached, exp_dir)
+    trainer._validate(trainer.frozen)
+    files = sorted((exp_dir / "frontend").rglob("*.npy"))
+    assert len(files) == len(TASKS) * 4, "one for every dev utterance"
+    files[0].write_bytes(files[0].read_bytes()[:100])
+    files[1].unlink()
+    train(cached, exp_dir)
+    assert heads_of(exp_dir) == heads_of(tmp_path / "plain")
+    assert read_metrics(exp_dir) == read_metrics(tmp_path / "plain")
+    assert not (exp_dir / "frontend").exists()
+
+
+def test_the_front_end_is_not_cached_where_features_change(data, tmp_path):
+    with pytest.raises(HraError, match=r"--cache-frontend needs .* add --no-spec-augment"):
+        config(data, cache_frontend=True)
 
 
 def test_an_experiment_is_not_overwritten_or_resumed_with_other_options(data, experiment):

@@ -1,0 +1,59 @@
+"""The frozen front end's output on disk, for features that stay the same from one epoch to the next."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+import numpy
+import torch
+from torch import Tensor
+
+from hra_cli.backbone.frontend import embedded_lens
+from hra_cli.backbone.model import Backbone
+from hra_cli.backbone.rows import Rows
+from hra_cli.errors import HraError
+from hra_cli.files import replacing
+
+
+class FrontendCache:
+    """A folder with a float32 file per utterance, written when it is first asked for.
+
+    What it gives is what `Backbone.embed` computes, bit for bit. Files appear whole or not at all; they are of no use
+    to another recogniser, and not found by it.
+    """
+
+    def __init__(self, folder: Path, backbone: Backbone):
+        self.folder = folder
+        self.backbone = backbone
+
+    def embed(self, features: Tensor, feature_lens: Tensor, ids: Sequence[str]) -> tuple[Tensor, Rows]:
+        """`Backbone.embed` of utterances with these ids. Raises HraError where a file cannot be written."""
+        utterances = zip(ids, features, feature_lens.tolist())
+        return self.backbone.as_rows([self._embed_one(id_, own[:length]) for id_, own, length in utterances])
+
+    def _embed_one(self, id_: str, features: Tensor) -> Tensor:
+        name = hashlib.sha256(f"{self.backbone.fingerprint}\n{id_}".encode()).hexdigest()
+        file = self.folder / name[:2] / f"{name}.npy"
+        found = _read(file)
+        if found is not None and len(found) == embedded_lens(torch.tensor(len(features))):
+            return found.to(features.device)
+        with torch.no_grad():
+            embedded = self.backbone.embed_one(features)
+        try:
+            with replacing(file) as temporary:
+                numpy.save(temporary, embedded.cpu().numpy())
+        except OSError as error:
+            raise HraError(
+                f"cannot write {file}: {error.strerror}; make room, or go on with --resume without --cache-frontend"
+            ) from error
+        return embedded
+
+
+def _read(file: Path) -> Optional[Tensor]:
+    try:
+        return torch.from_numpy(numpy.load(file, allow_pickle=False))
+    except (OSError, ValueError, EOFError):  # not there, or cut short by a crash of the machine
+        return None
