@@ -28,6 +28,7 @@ def load_recogniser(
     pos_head_dim: int = 4,
     chunk_size: Optional[int] = None,
     left_context_frames: Optional[int] = None,
+    precision: str = "float32",
 ) -> Recogniser:
     """The recogniser in `backbone` with the heads of an experiment, or of head files; with neither, frozen.
 
@@ -35,7 +36,11 @@ def load_recogniser(
     Raises HraError for a head that cannot be applied.
     """
     model = load_backbone(
-        backbone, pos_head_dim=pos_head_dim, chunk_size=chunk_size, left_context_frames=left_context_frames
+        backbone,
+        pos_head_dim=pos_head_dim,
+        chunk_size=chunk_size,
+        left_context_frames=left_context_frames,
+        precision=precision,
     )
     tokenizer = Tokenizer(find_bpe_model(backbone))
     if exp_dir is None and not heads:
