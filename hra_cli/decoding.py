@@ -35,6 +35,7 @@ def load_recogniser(
     pos_head_dim: int = 4,
     chunk_size: Optional[int] = None,
     left_context_frames: Optional[int] = None,
+    precision: str = "float32",
 ) -> Recogniser:
     """The recogniser in `backbone` with the heads of an experiment, of a folder of head files, or of single head
     files; with none of them, frozen.
@@ -46,7 +47,11 @@ def load_recogniser(
     if sum(map(bool, (exp_dir, heads_dir, heads))) > 1:
         raise HraError("give one of --exp-dir, --heads and --head")
     model = load_backbone(
-        backbone, pos_head_dim=pos_head_dim, chunk_size=chunk_size, left_context_frames=left_context_frames
+        backbone,
+        pos_head_dim=pos_head_dim,
+        chunk_size=chunk_size,
+        left_context_frames=left_context_frames,
+        precision=precision,
     )
     tokenizer = Tokenizer(find_bpe_model(backbone))
     if exp_dir is not None:

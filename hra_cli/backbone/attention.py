@@ -160,7 +160,7 @@ class SelfAttention(nn.Module):
         averages = []
         for value, weight in zip(rows.split(self.in_proj(x)), weights):
             value = value.unflatten(2, (self.heads, -1)).permute(2, 0, 1, 3)
-            averages.append(Average.apply(weight, value).permute(1, 2, 0, 3).flatten(2))
+            averages.append(Average.apply(weight.to(value.dtype), value).permute(1, 2, 0, 3).flatten(2))
         return self.out_proj(rows.join(averages))
 
 

@@ -16,6 +16,7 @@ from hra_cli.linear import Linear
 
 def depthwise(x: Tensor, weight: Tensor, bias: Optional[Tensor], padding: tuple[int, ...]) -> Tensor:
     """Each channel of x (N, C, …) by itself with its kernel of weight (C, 1, …)."""
+    weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)  # autocast leaves them alone
     if weight.requires_grad or (bias is not None and bias.requires_grad):
         return torch.ops.aten.convolution(x, weight, bias, *_options(padding), len(weight))
     return _FrozenDepthwise.apply(x, weight, bias, padding)

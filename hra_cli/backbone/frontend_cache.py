@@ -35,7 +35,8 @@ class FrontendCache:
         return self.backbone.as_rows([self._embed_one(id_, own[:length]) for id_, own, length in utterances])
 
     def _embed_one(self, id_: str, features: Tensor) -> Tensor:
-        name = hashlib.sha256(f"{self.backbone.fingerprint}\n{id_}".encode()).hexdigest()
+        key = f"{self.backbone.fingerprint}\n{self.backbone.precision}\n{id_}"
+        name = hashlib.sha256(key.encode()).hexdigest()
         file = self.folder / name[:2] / f"{name}.npy"
         found = _read(file)
         if found is not None and len(found) == embedded_lens(torch.tensor(len(features))):

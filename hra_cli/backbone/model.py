@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import torch
 from torch import Tensor, nn
 
 from hra_cli.backbone.checkpoint import find_checkpoint, read_checkpoint
 from hra_cli.backbone.decoder import Decoder
-from hra_cli.backbone.encoder import AfterLayer, Streaming, ZipformerEncoder
+from hra_cli.backbone.encoder import AfterLayer, Layer, Streaming, ZipformerEncoder
 from hra_cli.backbone.frontend import MIN_FEATURE_FRAMES, Frontend, embedded_lens
 from hra_cli.backbone.joiner import Joiner
 from hra_cli.backbone.rows import Rows, one_block, rows_of
 from hra_cli.backbone.sizes import BackboneSizes, read_sizes
-from hra_cli.errors import HraError
+from hra_cli.errors import HraError, did_you_mean
 from hra_cli.linear import Linear
 from hra_cli.tensors import fingerprint
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 class Backbone(nn.Module):
@@ -43,6 +46,8 @@ class Backbone(nn.Module):
         self.in_blocks = True
         # Layers' activations are computed again for the gradient: less memory, more time.
         self.recompute = False
+        # What the front end and the encoder's layers multiply in; what is between layers, adapters too, is float32.
+        self.precision = "float32"
         self.requires_grad_(False)
         self.eval()
 
@@ -107,7 +112,8 @@ class Backbone(nn.Module):
             lens, int(embedded_lens(torch.tensor(features.shape[1]))) if icefall_padding else int(lens.max())
         )
         # Two frames become one; the last needs the six that follow.
-        x = self.encoder_embed(features[:, : 2 * rows.frames + 8], lens, icefall_padding)
+        with self._autocast():
+            x = self.encoder_embed(features[:, : 2 * rows.frames + 8], lens, icefall_padding)
         return rows.join([x]), rows
 
     def embed_one(self, features: Tensor) -> Tensor:
@@ -116,7 +122,8 @@ class Backbone(nn.Module):
         Utterance by utterance it is as fast as in batches, and does not round by what else is in the batch.
         """
         lens = embedded_lens(torch.tensor([len(features)], device=features.device))
-        return self.encoder_embed(features.unsqueeze(0), lens, False)[0]
+        with self._autocast():
+            return self.encoder_embed(features.unsqueeze(0), lens, False)[0]
 
     def as_rows(self, embedded: list[Tensor]) -> tuple[Tensor, Rows]:
         """The front end's output of every utterance (T', C0), as the encoder takes it."""
@@ -128,9 +135,25 @@ class Backbone(nn.Module):
         self, x: Tensor, rows: Rows, after_layer: Optional[AfterLayer] = None, icefall_padding: bool = False
     ) -> tuple[Tensor, Tensor]:
         """What `encode` does with what `embed` returns."""
-        x = self.encoder(x, rows, self.streaming, after_layer, icefall_padding, self.recompute)
+        if after_layer is not None and self.precision != "float32":
+            after_layer = _in_float32(after_layer)
+        with self._autocast():
+            x = self.encoder(x, rows, self.streaming, after_layer, icefall_padding, self.recompute)
         rows = rows.at_rate(self.sizes.output_downsampling)
         return rows.to_batch(x).transpose(0, 1), rows.lens
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.precision))
+
+
+def _in_float32(after_layer: AfterLayer) -> AfterLayer:
+    def in_float32(x: Tensor, layer: Layer) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return after_layer(x, layer)
+
+    return in_float32
 
 
 def _padded(utterances: list[Tensor], frames: int) -> Tensor:
@@ -159,14 +182,19 @@ def load_backbone(
     pos_head_dim: int = 4,
     chunk_size: Optional[int] = None,
     left_context_frames: Optional[int] = None,
+    precision: str = "float32",
     note: Callable[[str], None] = lambda message: None,
 ) -> Backbone:
     """The recogniser in a folder or checkpoint file, frozen, float32; all sizes are read from its tensors.
 
     chunk_size and left_context_frames (frames of 20 ms) make a causal model see only its chunk and that much
-    before it; without them it sees everything. `note` is told of tensors that are not used.
+    before it; without them it sees everything. precision: one of PRECISIONS; with bfloat16 the encoder's products take
+    their factors so, which processors with instructions for it are faster at. `note` is told of tensors that are not
+    used.
     Raises HraError for anything that is not an icefall Zipformer transducer.
     """
+    if precision not in PRECISIONS:
+        raise HraError(f"no such precision: '{precision}'{did_you_mean(precision, PRECISIONS)}")
     file = find_checkpoint(Path(path))
     tensors = read_checkpoint(file, note)
     with torch.random.fork_rng(devices=[]):  # the modules' own initialisation must not move the user's generator
@@ -176,6 +204,7 @@ def load_backbone(
             raise HraError(f"{file}: {error}") from error
     _load(backbone, tensors, file)
     backbone.fingerprint = fingerprint(tensors)
+    backbone.precision = precision
     return backbone
 
 

@@ -47,6 +47,7 @@ def decode(
     pos_head_dim: int = options.POS_HEAD_DIM,
     chunk_size: Optional[int] = options.CHUNK_SIZE,
     left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
+    precision: str = options.PRECISION,
     output_dir: Optional[Path] = typer.Option(
         None, help="Where recogs-, errs- and wer-summary- go. Default: below --exp-dir, by method."
     ),
@@ -83,6 +84,7 @@ def decode(
         pos_head_dim=pos_head_dim,
         chunk_size=chunk_size,
         left_context_frames=left_context_frames,
+        precision=precision,
     )
     if data is None:
         _transcribe(cuts, recogniser, tasks, decoding_method, search_options, max_duration, num_workers, json_file)

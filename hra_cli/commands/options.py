@@ -8,3 +8,6 @@ BACKBONE = typer.Option(..., help="Folder or checkpoint of the icefall recognise
 POS_HEAD_DIM = typer.Option(4, help="The recogniser's pos_head_dim; 4 in every published model.")
 CHUNK_SIZE = typer.Option(None, help="Causal models: frames of 20 ms in a chunk. Default: full context.")
 LEFT_CONTEXT_FRAMES = typer.Option(None, help="Causal models: frames of 20 ms seen before a chunk. Default: all.")
+PRECISION = typer.Option(
+    "float32", help="float32, or bfloat16: faster where the processor has the instructions, less exact."
+)

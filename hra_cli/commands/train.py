@@ -41,6 +41,7 @@ def train(
     pos_head_dim: int = options.POS_HEAD_DIM,
     chunk_size: Optional[int] = options.CHUNK_SIZE,
     left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
+    precision: str = options.PRECISION,
     num_workers: int = typer.Option(0, help="Processes that read data ahead."),
     resume: bool = typer.Option(False, help="Go on from the last checkpoint in --exp-dir."),
 ) -> None:
@@ -65,6 +66,7 @@ def train(
         pos_head_dim=pos_head_dim,
         chunk_size=chunk_size,
         left_context_frames=left_context_frames,
+        precision=precision,
         num_workers=num_workers,
     )
     result = run_training(config, exp_dir, resume)

@@ -25,7 +25,7 @@ class TrainConfig:
     max_duration: seconds of audio in a batch. loss: what computes it, see `pruned_loss`. lr: the peak of the learning
     rate. recompute: keep of every encoder layer its input alone, and compute the rest again for the gradient.
     cache_frontend: keep the front end's output on disk between epochs; without spec_augment only.
-    pos_head_dim, chunk_size and left_context_frames: see `load_backbone`.
+    pos_head_dim, chunk_size, left_context_frames and precision: see `load_backbone`.
     """
 
     backbone: str
@@ -47,6 +47,7 @@ class TrainConfig:
     pos_head_dim: int = 4
     chunk_size: Optional[int] = None
     left_context_frames: Optional[int] = None
+    precision: str = "float32"
     num_workers: int = 0
 
     def __post_init__(self) -> None:

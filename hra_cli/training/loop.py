@@ -70,6 +70,7 @@ class TrainingLoop:
             pos_head_dim=config.pos_head_dim,
             chunk_size=config.chunk_size,
             left_context_frames=config.left_context_frames,
+            precision=config.precision,
         )
         self.backbone.recompute = config.recompute
         self.tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))

@@ -126,6 +126,24 @@ def test_the_cached_front_end_gives_the_same_bytes_also_after_an_interruption(da
     assert not (exp_dir / "frontend").exists()
 
 
+def test_training_and_decoding_in_bfloat16(data, experiment, tmp_path):
+    exp_dir = tmp_path / "exp"
+    train(config(data, precision="bfloat16"), exp_dir)
+    before, *_, after = [sum(one["loss"].values()) for one in read_metrics(exp_dir) if one["kind"] == "dev"]
+    assert after < before
+    same = [sum(one["loss"].values()) for one in read_metrics(experiment) if one["kind"] == "dev"]
+    assert before == pytest.approx(same[0], rel=0.02)
+    assert before != same[0]
+    with pytest.raises(HraError, match="--precision bfloat16 → float32"):
+        train(config(data), exp_dir, resume=True)
+    options = ["--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir]
+    hra("decode", *options, "--precision", "bfloat16", "--json", tmp_path / "scores.json")
+    assert (tmp_path / "scores.json").is_file()
+    refused = hra("decode", *options, "--precision", "half", check=False)
+    assert refused.returncode == 2
+    assert "no such precision: 'half'" in refused.stderr
+
+
 def test_the_front_end_is_not_cached_where_features_change(data, tmp_path):
     with pytest.raises(HraError, match=r"--cache-frontend needs .* add --no-spec-augment"):
         config(data, cache_frontend=True)
