@@ -60,7 +60,7 @@ def main() -> None:
     for name in arguments.model or MODELS:
         data = random_batch(arguments.utterances, int(100 * arguments.seconds))
         hra = step("hra-linear:64", model(name), data)
-        peers = [("hra", "HRA, its front end cached", cached_step)]
+        peers = [("hra", "HRA, its front end cached", cached_step), ("hra", "HRA in bfloat16", bfloat16_step)]
         peers += [("hra", parse_method(peer).label, partial(step, peer)) for peer in PEERS]
         if package_is_installed():
             peers += [("package", label, partial(package_step, moves)) for label, moves in ON_PACKAGE.items()]
@@ -103,6 +103,12 @@ def cached_step(backbone: Backbone, data: Data) -> Callable[[], None]:
         lambda: backbone.encode_rows(embedded, rows, adapter.for_tasks(tasks)),
         data,
     )
+
+
+def bfloat16_step(backbone: Backbone, data: Data) -> Callable[[], None]:
+    """HRA with `--precision bfloat16`."""
+    backbone.precision = "bfloat16"
+    return step("hra-linear:64", backbone, data)
 
 
 def package_step(moves: Callable[[Package], list[nn.Parameter]], backbone: Backbone, data: Data) -> Callable[[], None]:
