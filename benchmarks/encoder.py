@@ -36,7 +36,7 @@ TOLERANCE = 1e-4
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=7, help="measured pairs, after two to warm up")
+    parser.add_argument("--pairs", type=int, default=5, help="measured pairs, after two to warm up")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--model", choices=MODELS, action="append", help="default: both")
     parser.add_argument("--batch", choices=BATCHES, action="append", help="default: all")

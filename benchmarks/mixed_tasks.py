@@ -31,7 +31,7 @@ Batch = tuple[Tensor, Tensor, list[str]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=MODELS, default="3 M")
-    parser.add_argument("--pairs", type=int, default=7, help="measured pairs, after two to warm up")
+    parser.add_argument("--pairs", type=int, default=5, help="measured pairs, after two to warm up")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--utterances", type=int, default=192)
     parser.add_argument("--output", type=Path, help="a JSON file")
