@@ -47,6 +47,9 @@ bench: demo
 lock:
 	uv pip compile pyproject.toml requirements/$(LANE).in --extra dev --extra accents --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements/$(LANE).txt
+	$(if $(BENCHMARK_WHEELS),uv pip compile requirements/$(LANE)-bench.in --no-deps -c requirements/$(LANE).txt \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
+		--output-file $(BENCHMARK_WHEELS))
 
 clean:
 	rm -rf .venv-* .pytest_cache .mypy_cache .ruff_cache recipes/*/data recipes/*/data-* recipes/*/exp recipes/*/log
