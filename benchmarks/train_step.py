@@ -1,8 +1,8 @@
 """One training step: HRA heads against the other methods of `hra compare`, as ratios in the same run.
 
-All run this project's loss and AdamW on the same batch; they differ in what moves. Where the `zipformer` package is
-installed, the peers' own way is measured as well: on its encoder, which is icefall's, with icefall's adapters and with
-PEFT's LoRA.
+All run this project's loss on the same batch; they differ in what moves. HRA's matrices are moved by Muon, as in
+training, everything else by AdamW. Where the `zipformer` package is installed, the peers' own way is measured as well:
+on its encoder, which is icefall's, with icefall's adapters and with PEFT's LoRA.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from hra_cli.backbone import Backbone
 from hra_cli.baselines.methods import new_method, parse_method
 from hra_cli.files import write_text
 from hra_cli.memory import keep_freed_memory
+from hra_cli.training.optimizer import new_optimizers
 from hra_cli.transducer.loss import pruned_loss
 
 TASKS = [f"task-{n}" for n in range(8)]
@@ -35,6 +36,7 @@ ON_PACKAGE: dict[str, Callable[[Package], list[nn.Parameter]]] = {
     "four bottlenecks of 8 a layer": lambda package: package.add_bottlenecks(8),
     "LoRA by PEFT, r=8": lambda package: package.add_lora(8),
 }
+LR = 1e-5
 Data = tuple[Tensor, Tensor, list[list[int]]]
 
 
@@ -86,7 +88,7 @@ def step(method: str, backbone: Backbone, data: Data, tasks: list[str] = TASKS) 
     model, adapter = new_method(parse_method(method), backbone, tasks, seed=42)
     chosen = [tasks[n % len(tasks)] for n in range(len(features))]
     return updating(
-        model, list(adapter.parameters()), lambda: model.encode(features, lens, adapter.for_tasks(chosen)), data
+        model, new_optimizers(adapter, LR), lambda: model.encode(features, lens, adapter.for_tasks(chosen)), data
     )
 
 
@@ -99,7 +101,7 @@ def cached_step(backbone: Backbone, data: Data) -> Callable[[], None]:
     tasks = [TASKS[n % len(TASKS)] for n in range(len(features))]
     return updating(
         backbone,
-        list(adapter.parameters()),
+        new_optimizers(adapter, LR),
         lambda: backbone.encode_rows(embedded, rows, adapter.for_tasks(tasks)),
         data,
     )
@@ -115,20 +117,25 @@ def package_step(moves: Callable[[Package], list[nn.Parameter]], backbone: Backb
     """One update on the package's encoder."""
     features, lens, _ = data
     package = Package(backbone)
-    return updating(backbone, moves(package), lambda: package.encode(features, lens), data)
+    optimizers = [torch.optim.AdamW(moves(package), lr=LR)]
+    return updating(backbone, optimizers, lambda: package.encode(features, lens), data)
 
 
 def updating(
-    backbone: Backbone, parameters: list[nn.Parameter], encode: Callable[[], tuple[Tensor, Tensor]], data: Data
+    backbone: Backbone,
+    optimizers: list[torch.optim.Optimizer],
+    encode: Callable[[], tuple[Tensor, Tensor]],
+    data: Data,
 ) -> Callable[[], None]:
-    """What is timed: forward, loss, backward, AdamW."""
-    optimizer = torch.optim.AdamW(parameters, lr=1e-5)
+    """What is timed: forward, loss, backward, update."""
 
     def update() -> None:
         encoder_out, frames = encode()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         pruned_loss(backbone, encoder_out, frames, data[2]).sum().total.backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
 
     return update
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo, as_one
 from hra_cli.adapter.controller import Controller
@@ -44,6 +44,9 @@ class Adapter(ByTask):
         if done < self.together and self.controller.weight.requires_grad:
             as_one(self.bank)
 
+    def matrices(self) -> list[nn.Parameter]:
+        return matrices_of([self.controller], [self.bank])
+
     @property
     def parameters_per_task(self) -> int:
         return self.bank.parameters_per_task
@@ -51,6 +54,12 @@ class Adapter(ByTask):
     @property
     def parameters_shared(self) -> int:
         return sum(p.numel() for p in self.controller.parameters())
+
+
+def matrices_of(controllers: Iterable[Controller], banks: Iterable[HeadBank]) -> list[nn.Parameter]:
+    """W of the controllers, and what heads multiply by."""
+    weights = [controller.weight for controller in controllers]
+    return weights + [parameter for bank in banks for parameter in bank.parameters() if parameter.dim() == 3]
 
 
 class _Pass:

@@ -55,6 +55,10 @@ class ByTask(nn.Module):
         """Called between a backward pass and its update, after the fraction `done` of a run; by default every task's
         parameters follow their own gradient."""
 
+    def matrices(self) -> list[nn.Parameter]:
+        """The parameters that are trained as matrices, by Muon: (R, C), or (tasks, R, C). By default none."""
+        return []
+
     def check(self, tasks: Sequence[str]) -> None:
         """Raises HraError where a batch of these tasks cannot be served: a task has no head here."""
         known = set(self.tasks)

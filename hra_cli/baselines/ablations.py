@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hra_cli.adapter import Adapter, Controller, HeadBank, new_adapter
-from hra_cli.adapter.adapter import TOGETHER, at_rate_of
+from hra_cli.adapter.adapter import TOGETHER, at_rate_of, matrices_of
 from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo, as_one
 from hra_cli.adapter.heads import ApplyHeads, LinearHeads
 
@@ -44,6 +44,9 @@ class LayerwiseAdapter(ByTask):
     def join_gradients(self, done: float) -> None:
         if done < TOGETHER:
             as_one(self.banks)
+
+    def matrices(self) -> list[nn.Parameter]:
+        return matrices_of(cast(list[Controller], self.controllers), cast(list[HeadBank], self.banks))
 
     @property
     def parameters_per_task(self) -> int:

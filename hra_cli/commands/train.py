@@ -31,7 +31,7 @@ def train(
     loss: str = typer.Option("hra", help="What computes the loss: hra, or k2; the same value, hra is faster."),
     max_duration: float = typer.Option(100.0, help="Seconds of audio in a batch."),
     num_epochs: int = typer.Option(20, help="Passes over the training data."),
-    lr: float = typer.Option(0.004, help="Peak learning rate of AdamW."),
+    lr: float = typer.Option(0.008, help="Peak learning rate."),
     spec_augment: bool = typer.Option(True, help="Mask and warp features while training."),
     recompute: bool = typer.Option(False, help="Less memory for more time: compute layers again for the gradient."),
     cache_frontend: bool = typer.Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -14,7 +15,7 @@ from hra_cli.errors import HraError
 from hra_cli.tensors import read_safetensors, write_safetensors
 
 CHECKPOINT_NAME = "checkpoints/last.safetensors"
-_ADAM = ("exp_avg", "exp_avg_sq")
+_MOMENTS = ("exp_avg", "exp_avg_sq", "momentum")  # of AdamW, and of Muon
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Checkpoint:
     progress: Progress
     adapter: dict[str, Tensor]
     best: dict[str, Tensor]
-    adam: dict[str, dict[str, Tensor]]  # "exp_avg" and "exp_avg_sq" by parameter
+    moments: dict[str, dict[str, Tensor]]  # by their name, then by parameter
 
 
 def save_checkpoint(
@@ -45,15 +46,15 @@ def save_checkpoint(
     progress: Progress,
     adapter: nn.Module,
     best: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
 ) -> None:
     """Writes the checkpoint over the previous one, whole or not at all."""
     tensors = {f"adapter.{name}": tensor for name, tensor in adapter.state_dict().items()}
     tensors.update({f"best.{name}": tensor for name, tensor in best.items()})
     for name, parameter in adapter.named_parameters():
-        for moment in _ADAM:
-            if moment in optimizer.state.get(parameter, {}):
-                tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
+        for moment, tensor in _state_of(parameter, optimizers).items():
+            if moment in _MOMENTS:
+                tensors[f"{moment}.{name}"] = tensor
     write_safetensors(exp_dir / CHECKPOINT_NAME, tensors, {"progress": json.dumps(asdict(progress))})
 
 
@@ -67,19 +68,30 @@ def load_checkpoint(exp_dir: Path) -> Optional[Checkpoint]:
         progress = Progress(**json.loads(metadata["progress"]))
     except (KeyError, TypeError, ValueError) as error:
         raise HraError(f"{file} is not a checkpoint of this version of hra; train into a new folder") from error
-    parts: dict[str, dict[str, Tensor]] = {part: {} for part in ("adapter", "best", *_ADAM)}
+    parts: dict[str, dict[str, Tensor]] = {part: {} for part in ("adapter", "best", *_MOMENTS)}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
-    return Checkpoint(progress, parts["adapter"], parts["best"], {moment: parts[moment] for moment in _ADAM})
+    return Checkpoint(progress, parts["adapter"], parts["best"], {moment: parts[moment] for moment in _MOMENTS})
 
 
-def restore(checkpoint: Checkpoint, adapter: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Puts the adapter and its AdamW back to where the checkpoint left them."""
+def restore(checkpoint: Checkpoint, adapter: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+    """Puts the adapter and its optimisers back to where the checkpoint left them."""
     adapter.load_state_dict(checkpoint.adapter)
-    for name, parameter in adapter.named_parameters():
-        if name in checkpoint.adam["exp_avg"]:
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(checkpoint.progress.step)),
-                **{moment: checkpoint.adam[moment][name].to(parameter.device) for moment in _ADAM},
+    names = {parameter: name for name, parameter in adapter.named_parameters()}
+    for optimizer in optimizers:
+        for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+            saved = {
+                moment: tensors[names[parameter]].to(parameter.device)
+                for moment, tensors in checkpoint.moments.items()
+                if names[parameter] in tensors
             }
+            if "exp_avg" in saved:
+                saved["step"] = torch.tensor(float(checkpoint.progress.step))
+            if saved:
+                optimizer.state[parameter] = saved
+
+
+def _state_of(parameter: nn.Parameter, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """What the one optimiser that moves it remembers of it."""
+    return next((optimizer.state[parameter] for optimizer in optimizers if parameter in optimizer.state), {})

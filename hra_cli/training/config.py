@@ -39,7 +39,7 @@ class TrainConfig:
     loss: str = "hra"
     max_duration: float = 100.0
     num_epochs: int = 20
-    lr: float = 0.004
+    lr: float = 0.008
     spec_augment: bool = True
     recompute: bool = False
     cache_frontend: bool = False

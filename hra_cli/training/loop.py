@@ -34,6 +34,7 @@ from hra_cli.training.best import BestEpochs
 from hra_cli.training.checkpoint import Checkpoint, Progress, load_checkpoint, restore, save_checkpoint
 from hra_cli.training.config import TrainConfig, save_config
 from hra_cli.training.interrupt import StopRequest
+from hra_cli.training.optimizer import new_optimizers
 from hra_cli.training.runlog import RunLog
 from hra_cli.transducer.loss import Loss, check_loss, check_rnnt_type, fits, pruned_loss
 from hra_cli.transducer.search import SearchOptions, greedy_search
@@ -42,7 +43,6 @@ SAVE_EVERY = 50  # steps between checkpoints
 LOG_EVERY = 10  # steps between records of the training loss
 WARM_UP = 0.25  # of the run, in which the learning rate rises
 GRADIENT_NORM = 1.0  # to which gradients are clipped
-WEIGHT_DECAY = 0.01
 FRONTEND_NAME = "frontend"  # the folder of --cache-frontend
 FRAME_SHIFT = 0.01  # seconds
 
@@ -90,11 +90,8 @@ class TrainingLoop:
         for task in self.tasks:
             if task not in self.utterances:
                 raise HraError(f"task '{task}' has no utterance to train on in {config.data}; train others with --task")
-        self.optimizer = torch.optim.AdamW(
-            [parameter for parameter in self.adapter.parameters() if parameter.requires_grad],
-            lr=config.lr,
-            weight_decay=WEIGHT_DECAY,
-        )
+        self.trained = [parameter for parameter in self.adapter.parameters() if parameter.requires_grad]
+        self.optimizers = new_optimizers(self.adapter, config.lr)
         self.augment = Augment() if config.spec_augment else None
 
         self.progress = Progress(data_digest=_digest(self.train_cuts))
@@ -122,7 +119,7 @@ class TrainingLoop:
     def _go_on_from(self, checkpoint: Checkpoint) -> None:
         if checkpoint.progress.data_digest != self.progress.data_digest:
             raise HraError(f"{self.config.data} has changed since {self.exp_dir} was begun; train into a new folder")
-        restore(checkpoint, self.adapter, self.optimizer)
+        restore(checkpoint, self.adapter, self.optimizers)
         self.progress = checkpoint.progress
         self.best.kept, self.best.tensors = checkpoint.progress.best, checkpoint.best
 
@@ -149,7 +146,7 @@ class TrainingLoop:
         return CutSet.from_cuts(usable)
 
     def _describe(self) -> None:
-        trainable = sum(p.numel() for p in self.adapter.parameters() if p.requires_grad)
+        trainable = sum(p.numel() for p in self.trained)
         self.log.say(f"configuration: {self.config}")
         self.log.say(
             f"{'onboarding' if self.config.controller else 'joint training of'} {len(self.tasks)} tasks, "
@@ -200,8 +197,10 @@ class TrainingLoop:
         """One update; returns the loss per encoder frame."""
         progress = self.progress
         done = (progress.epoch + progress.batch / batches_in_epoch) / self.config.num_epochs
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * learning_rate_factor(done)
+        lr = self.config.lr * learning_rate_factor(done)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
         if self.augment is not None:
             seed = self.config.seed * 1_000_003 + progress.step
             batch.features = self.augment(batch.features, batch.feature_lens, seed)
@@ -211,12 +210,14 @@ class TrainingLoop:
         frames = int(lens.sum())
         value = loss.total.item()
         self._check_finite("loss", value, batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         (loss.total / frames).backward()
         self.adapter.join_gradients(done)
-        norm = torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], GRADIENT_NORM).item()
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, GRADIENT_NORM).item()
         self._check_finite("gradient's norm", norm, batch)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
 
         progress.step += 1
         progress.loss_sum += value
@@ -230,7 +231,7 @@ class TrainingLoop:
                 simple_loss=loss.simple.item() / frames,
                 pruned_loss=loss.pruned.item() / frames,
                 gradient_norm=norm,
-                lr=self.optimizer.param_groups[0]["lr"],
+                lr=lr,
             )
         return value / frames
 
@@ -288,7 +289,7 @@ class TrainingLoop:
 
     def _save(self) -> None:
         self.progress.best = self.best.kept
-        save_checkpoint(self.exp_dir, self.progress, self.adapter, self.best.tensors, self.optimizer)
+        save_checkpoint(self.exp_dir, self.progress, self.adapter, self.best.tensors, self.optimizers)
 
 
 def learning_rate_factor(done: float) -> float:

@@ -23,7 +23,7 @@ compare_conf=conf/compare.conf
 compare_20_conf=conf/compare-20.conf
 longer_conf=conf/longer.conf
 single_digits_conf=conf/single-digits.conf
-longer=hra-ffn,hra-linear
+longer=hra-linear,hra-linear:128,hra-ffn
 sizes=residual-adapters:2,residual-adapters:8,residual-adapters:64,lora:1,lora:2,lora:4,lora:16
 results=RESULTS.md
 
@@ -154,7 +154,7 @@ if in_range 11; then
   log "Stage 11: HRA for three times the epochs, which takes about as long as full fine-tuning"
   # shellcheck disable=SC2046
   hra compare --backbone "$backbone" --data "$data-connected" --exp-dir "$exp/compare-longer" \
-    --methods "$longer" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" --lrs 0.004 \
+    --methods "$longer" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" --lrs 0.008 \
     $(cat "$longer_conf")
 fi
 

@@ -5,19 +5,21 @@ import torch
 
 from hra_cli.adapter import new_adapter
 from hra_cli.adapter.adapter import TOGETHER
+from hra_cli.training.optimizer import new_optimizers
 
 TASKS = ["ann", "bob", "cy"]
 
 
 def stepped(adapter, done_at):
-    """After a few AdamW steps whose gradients differ by task."""
-    optimizer = torch.optim.AdamW([p for p in adapter.parameters() if p.requires_grad], lr=0.01)
+    """After a few updates whose gradients differ by task."""
+    optimizers = new_optimizers(adapter, lr=0.01)
     generator = torch.Generator().manual_seed(1)
     for done in done_at:
         for parameter in adapter.bank.parameters():
             parameter.grad = torch.randn(parameter.shape, generator=generator)
         adapter.join_gradients(done)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
     return [adapter.bank.tensors(number) for number in range(len(TASKS))]
 
 

@@ -152,7 +152,7 @@ def test_the_front_end_is_not_cached_where_features_change(data, tmp_path):
 def test_an_experiment_is_not_overwritten_or_resumed_with_other_options(data, experiment):
     with pytest.raises(HraError, match=r"already holds an experiment.*--resume"):
         train(config(data), experiment)
-    with pytest.raises(HraError, match=r"--lr 0\.004 → 0\.01"):
+    with pytest.raises(HraError, match=r"--lr 0\.008 → 0\.01"):
         train(config(data, lr=0.01), experiment, resume=True)
 
 
