@@ -30,7 +30,7 @@ def compare(
     task: Optional[list[str]] = typer.Option(None, help="Task to compare on; repeatable. Default: all."),
     methods: str = typer.Option(",".join(MAIN), help="Methods, each with its size if you like: lora:8,hra-linear:64."),
     modes: str = typer.Option(",".join(MODES), help="single: a model per task; multi: one for all tasks."),
-    lrs: str = typer.Option("", help="Learning rates to choose from on dev. Default: each method's own three."),
+    lrs: str = typer.Option("", help="Learning rates to choose from on dev. Default: each method's own two."),
     num_epochs: int = typer.Option(20, help="Passes over the training data."),
     budget_seconds: Optional[float] = typer.Option(None, help="Seconds of training per model, instead of epochs."),
     seeds: str = typer.Option("42", help="A cell for each; the first chooses the learning rate."),

@@ -64,8 +64,6 @@ class Muon(torch.optim.Optimizer):
         gradient = gradient[moved]
         momentum[moved] = momentum[moved].lerp(gradient, 1 - MOMENTUM)
         direction = gradient.lerp(momentum[moved], MOMENTUM)
-        if (direction == direction[:1]).all():
-            direction = direction[:1]  # heads that move as one: thousands of them cost as much as one
         size = AS_LARGE_AS_ADAMW * max(parameter.shape[-2:]) ** 0.5
         matrices[moved] = (1 - lr * WEIGHT_DECAY) * matrices[moved] - lr * size * orthogonal(direction)
 
