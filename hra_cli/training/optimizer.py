@@ -38,8 +38,9 @@ def new_optimizers(method: ByTask, lr: float) -> list[torch.optim.Optimizer]:
 class Muon(torch.optim.Optimizer):
     """For parameters (R, C), and (tasks, R, C) of which each task's is a matrix of its own.
 
-    A task of which a batch has no utterance is left alone: a step is as large as ever however little is left of the
-    momentum, and would go on in the direction of some earlier batch.
+    A task without a gradient, as of a batch that has no utterance of it and where it learns from no other task, is left
+    alone: a step is as large as ever however little is left of the momentum, and would go on in the direction of some
+    earlier batch.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float):
