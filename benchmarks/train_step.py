@@ -36,7 +36,6 @@ ON_PACKAGE: dict[str, Callable[[Package], list[nn.Parameter]]] = {
     "four bottlenecks of 8 a layer": lambda package: package.add_bottlenecks(8),
     "LoRA by PEFT, r=8": lambda package: package.add_lora(8),
 }
-SECONDS_PER_TASK = 60.0  # of training data
 LR = 1e-5
 Data = tuple[Tensor, Tensor, list[list[int]]]
 
@@ -89,11 +88,7 @@ def step(method: str, backbone: Backbone, data: Data, tasks: list[str] = TASKS) 
     model, adapter = new_method(parse_method(method), backbone, tasks, seed=42)
     chosen = [tasks[n % len(tasks)] for n in range(len(features))]
     return updating(
-        model,
-        new_optimizers(adapter, LR),
-        lambda: model.encode(features, lens, adapter.for_tasks(chosen)),
-        data,
-        lambda: adapter.join_gradients([SECONDS_PER_TASK] * len(tasks)),
+        model, new_optimizers(adapter, LR), lambda: model.encode(features, lens, adapter.for_tasks(chosen)), data
     )
 
 
@@ -109,7 +104,6 @@ def cached_step(backbone: Backbone, data: Data) -> Callable[[], None]:
         new_optimizers(adapter, LR),
         lambda: backbone.encode_rows(embedded, rows, adapter.for_tasks(tasks)),
         data,
-        lambda: adapter.join_gradients([SECONDS_PER_TASK] * len(TASKS)),
     )
 
 
@@ -132,7 +126,6 @@ def updating(
     optimizers: list[torch.optim.Optimizer],
     encode: Callable[[], tuple[Tensor, Tensor]],
     data: Data,
-    before_update: Callable[[], None] = lambda: None,
 ) -> Callable[[], None]:
     """What is timed: forward, loss, backward, update."""
 
@@ -141,7 +134,6 @@ def updating(
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         pruned_loss(backbone, encoder_out, frames, data[2]).sum().total.backward()
-        before_update()
         for optimizer in optimizers:
             optimizer.step()
 

@@ -26,8 +26,6 @@ class LayerInfo(Protocol):
 
 AfterLayer = Callable[[Tensor, LayerInfo], Tensor]
 
-RELEVANCE = 750.0  # seconds of a task's own speech that count as much as what all tasks have in common
-
 
 class ByTask(nn.Module):
     """Parameters that adapt one backbone to tasks; some of them per task, (tasks, …), the others shared."""
@@ -53,9 +51,9 @@ class ByTask(nn.Module):
     def parameters_shared(self) -> int:
         return sum(p.numel() for p in self.parameters()) - len(self.tasks) * self.parameters_per_task
 
-    def join_gradients(self, seconds: Sequence[float]) -> None:
-        """Called between a backward pass and its update; by default every task's parameters follow their own gradient.
-        seconds: of speech to train on, for each of `tasks`."""
+    def join_gradients(self, done: float) -> None:
+        """Called between a backward pass and its update, after the fraction `done` of a run; by default every task's
+        parameters follow their own gradient."""
 
     def matrices(self) -> list[nn.Parameter]:
         """The parameters that are trained as matrices, by Muon: (R, C), or (tasks, R, C). By default none."""
@@ -75,16 +73,8 @@ class ByTask(nn.Module):
         return torch.tensor([self._rows[task] for task in tasks], device=device)
 
 
-def join(bank: nn.Module, seconds: Sequence[float]) -> None:
-    """Lets every task's parameters, (tasks, …), follow the gradients of all tasks, the more so the less data it has.
-
-    As in MAP adaptation (Gauvain and Lee 1994), a task of n seconds follows its own by n / (n + RELEVANCE) and those of
-    all by the rest. What all need is learned from the data of all; a head's own only has to teach what sets it apart.
-    """
-    own = torch.tensor([n / (n + RELEVANCE) for n in seconds])
+def as_one(bank: nn.Module) -> None:
+    """Gives every task's parameters, (tasks, …), the sum of all tasks' gradients: equal ones then stay equal."""
     for parameter in bank.parameters():
         if parameter.grad is not None:
-            weight = own.to(parameter.grad).view(-1, *[1] * (parameter.dim() - 1))
-            # As large as the sum would be if all tasks were like this one.
-            alone = len(own) * parameter.grad
-            parameter.grad = torch.lerp(parameter.grad.sum(0, keepdim=True), alone, weight)
+            parameter.grad.copy_(parameter.grad.sum(0, keepdim=True).expand_as(parameter.grad))

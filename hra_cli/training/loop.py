@@ -87,10 +87,6 @@ class TrainingLoop:
         self.train_cuts = self._usable(_cuts_of(index, self.tasks, "train"))
         self.dev_plan = decoding_batches(self._usable(_cuts_of(index, self.tasks, "dev")), 2 * config.max_duration)
         self.utterances = Counter(cut.custom["task"] for cut in self.train_cuts)
-        seconds: Counter[str] = Counter()
-        for cut in self.train_cuts:
-            seconds[cut.custom["task"]] += cut.duration
-        self.seconds = [seconds[task] for task in self.tasks]
         for task in self.tasks:
             if task not in self.utterances:
                 raise HraError(f"task '{task}' has no utterance to train on in {config.data}; train others with --task")
@@ -217,7 +213,7 @@ class TrainingLoop:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         (loss.total / frames).backward()
-        self.adapter.join_gradients(self.seconds)
+        self.adapter.join_gradients(done)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, GRADIENT_NORM).item()
         self._check_finite("gradient's norm", norm, batch)
         for optimizer in self.optimizers:

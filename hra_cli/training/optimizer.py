@@ -38,9 +38,8 @@ def new_optimizers(method: ByTask, lr: float) -> list[torch.optim.Optimizer]:
 class Muon(torch.optim.Optimizer):
     """For parameters (R, C), and (tasks, R, C) of which each task's is a matrix of its own.
 
-    A task without a gradient, as of a batch that has no utterance of it and where it learns from no other task, is left
-    alone: a step is as large as ever however little is left of the momentum, and would go on in the direction of some
-    earlier batch.
+    A task of which a batch has no utterance is left alone: a step is as large as ever however little is left of the
+    momentum, and would go on in the direction of some earlier batch.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float):
@@ -65,6 +64,8 @@ class Muon(torch.optim.Optimizer):
         gradient = gradient[moved]
         momentum[moved] = momentum[moved].lerp(gradient, 1 - MOMENTUM)
         direction = gradient.lerp(momentum[moved], MOMENTUM)
+        if (direction == direction[:1]).all():
+            direction = direction[:1]  # heads that move as one: thousands of them cost as much as one
         size = AS_LARGE_AS_ADAMW * max(parameter.shape[-2:]) ** 0.5
         matrices[moved] = (1 - lr * WEIGHT_DECAY) * matrices[moved] - lr * size * orthogonal(direction)
 

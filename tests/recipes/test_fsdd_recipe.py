@@ -33,11 +33,11 @@ def test_every_stage_leaves_what_the_next_one_needs(shared, tmp_path):
         "--corpus", corpus, "--backbone", shared / "models" / "zipformer-tts-en", "--data", tmp_path / "data",
         "--exp", tmp_path / "exp", "--train-conf", conf, "--onboard-conf", conf, "--held-out", "nicolas",
         "--compare-conf", compare_conf, "--compare-20-conf", compare_conf, "--methods", "hra-linear:8",
-        "--ablations", "hra-no-recurrence:8", "--sizes", "lora:1",
-        "--same-time-conf", compare_conf, "--same-time-20-conf", compare_conf, "--single-digits-conf", compare_conf,
+        "--ablations", "hra-no-recurrence:8", "--sizes", "lora:1", "--longer", "hra-linear:8",
+        "--longer-conf", compare_conf, "--single-digits-conf", compare_conf, "--same-time-conf", compare_conf,
         "--results", tmp_path / "RESULTS.md", "--more-searches", MORE_SEARCHES,
     ]  # fmt: skip
-    for stages in (["0", "5", "1 2"], ["6", "12", "1"], ["13", "13", "1 2"]):
+    for stages in (["0", "5", "1 2"], ["6", "13", "1"], ["14", "14", "1 2"]):
         first, last, seeds = stages
         done = run(*options, "--stage", first, "--stop-stage", last, "--seeds", seeds)
         assert done.returncode == 0, done.stderr

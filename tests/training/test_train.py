@@ -55,16 +55,6 @@ def test_nothing_of_the_backbone_moves(data, tmp_path):
     assert torch.equal(trainer.backbone.encode(features, lens)[0], fresh.encode(features, lens)[0])
 
 
-def test_heads_learn_from_each_other_by_the_speech_that_each_task_has(data, tmp_path, monkeypatch):
-    trainer, seen = Trainer(config(data, num_epochs=1), tmp_path / "exp"), []
-    monkeypatch.setattr(trainer.adapter, "join_gradients", seen.append)
-    trainer.run()
-    index = load_tasks(Path(config(data).data))
-    seconds = [index.splits(task)["train"].seconds for task in trainer.tasks]
-    assert len(seen) == trainer.progress.step
-    assert all(one == pytest.approx(seconds, rel=1e-3) for one in seen)
-
-
 def test_same_seed_same_bytes_and_another_seed_others(data, experiment, tmp_path):
     train(config(data), tmp_path / "again")
     assert heads_of(tmp_path / "again") == heads_of(experiment)

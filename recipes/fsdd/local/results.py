@@ -17,9 +17,9 @@ COMPARISONS = {
     "compare-single-digits": "Single digits: every method, one model for all speakers",
     "compare-connected": "Connected digits: every method",
     "compare-sizes": "Connected digits: adapters and LoRA at other sizes",
-    "compare-same-time": "Connected digits: every method for the same time",
-    "compare-same-time-20": "Connected digits, 20 utterances to train on per speaker: every method for the same time",
+    "compare-longer": "Connected digits: HRA for three times the epochs",
     "compare-connected-20": "Connected digits, 20 utterances to train on per speaker",
+    "compare-same-time-20": "Connected digits, 20 utterances to train on per speaker: every method for the same time",
     "compare-ablations": "HRA without its parts, 20 utterances per speaker",
 }
 
