@@ -36,6 +36,7 @@ ON_PACKAGE: dict[str, Callable[[Package], list[nn.Parameter]]] = {
     "four bottlenecks of 8 a layer": lambda package: package.add_bottlenecks(8),
     "LoRA by PEFT, r=8": lambda package: package.add_lora(8),
 }
+SECONDS_PER_TASK = 60.0  # of training data
 LR = 1e-5
 Data = tuple[Tensor, Tensor, list[list[int]]]
 
@@ -88,7 +89,10 @@ def step(method: str, backbone: Backbone, data: Data, tasks: list[str] = TASKS) 
     model, adapter = new_method(parse_method(method), backbone, tasks, seed=42)
     chosen = [tasks[n % len(tasks)] for n in range(len(features))]
     return updating(
-        model, new_optimizers(adapter, LR), lambda: model.encode(features, lens, adapter.for_tasks(chosen)), data
+        model,
+        new_optimizers(adapter, LR, [SECONDS_PER_TASK] * len(tasks)),
+        lambda: model.encode(features, lens, adapter.for_tasks(chosen)),
+        data,
     )
 
 
@@ -101,7 +105,7 @@ def cached_step(backbone: Backbone, data: Data) -> Callable[[], None]:
     tasks = [TASKS[n % len(TASKS)] for n in range(len(features))]
     return updating(
         backbone,
-        new_optimizers(adapter, LR),
+        new_optimizers(adapter, LR, [SECONDS_PER_TASK] * len(TASKS)),
         lambda: backbone.encode_rows(embedded, rows, adapter.for_tasks(tasks)),
         data,
     )

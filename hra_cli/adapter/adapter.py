@@ -9,13 +9,11 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
-from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo, as_one
+from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo, by_amount
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.heads import ApplyHeads, FfnHeads, HeadBank, LinearHeads
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.frames import in_groups, repeat_last_frame, upsample
-
-TOGETHER = 0.5  # of joint training, in which all heads move as one
 
 
 class Adapter(ByTask):
@@ -25,7 +23,7 @@ class Adapter(ByTask):
         super().__init__(tasks)
         self.controller = controller
         self.bank = bank
-        self.together = TOGETHER
+        self.joined = True
 
     def for_tasks(self, tasks: Sequence[str]) -> AfterLayer:
         """The callable to give to one `encode` of a batch whose n-th utterance is of task tasks[n].
@@ -35,14 +33,10 @@ class Adapter(ByTask):
         """
         return _Pass(self.controller, self.bank.gather(self.index(tasks)))
 
-    def join_gradients(self, done: float) -> None:
-        """Lets all heads move as one for the first part of a run, by the sum of their gradients.
-
-        What all tasks need is then learned once from all of their data, and a head's own data only has to teach what
-        sets its task apart. On a frozen controller heads are independent of each other, and stay so.
-        """
-        if done < self.together and self.controller.weight.requires_grad:
-            as_one(self.bank)
+    def own_weights(self, seconds: Sequence[float]) -> Optional[Tensor]:
+        """On a frozen controller heads are independent of each other, and stay so."""
+        jointly = self.joined and self.controller.weight.requires_grad and len(self.tasks) > 1
+        return by_amount(seconds) if jointly else None
 
     def matrices(self) -> list[nn.Parameter]:
         return matrices_of([self.controller], [self.bank])

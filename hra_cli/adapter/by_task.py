@@ -26,6 +26,8 @@ class LayerInfo(Protocol):
 
 AfterLayer = Callable[[Tensor, LayerInfo], Tensor]
 
+RELEVANCE = 750.0  # seconds of a task's own speech that count as much as what all tasks say
+
 
 class ByTask(nn.Module):
     """Parameters that adapt one backbone to tasks; some of them per task, (tasks, …), the others shared."""
@@ -51,9 +53,12 @@ class ByTask(nn.Module):
     def parameters_shared(self) -> int:
         return sum(p.numel() for p in self.parameters()) - len(self.tasks) * self.parameters_per_task
 
-    def join_gradients(self, done: float) -> None:
-        """Called between a backward pass and its update, after the fraction `done` of a run; by default every task's
-        parameters follow their own gradient."""
+    def own_weights(self, seconds: Sequence[float]) -> Optional[Tensor]:
+        """(tasks,): by how much each task's parameters follow their own gradient, where the rest is that of all tasks.
+
+        seconds: of speech to train on, for each of `tasks`. By default None: they follow their own alone.
+        """
+        return None
 
     def matrices(self) -> list[nn.Parameter]:
         """The parameters that are trained as matrices, by Muon: (R, C), or (tasks, R, C). By default none."""
@@ -73,8 +78,17 @@ class ByTask(nn.Module):
         return torch.tensor([self._rows[task] for task in tasks], device=device)
 
 
-def as_one(bank: nn.Module) -> None:
-    """Gives every task's parameters, (tasks, …), the sum of all tasks' gradients: equal ones then stay equal."""
-    for parameter in bank.parameters():
-        if parameter.grad is not None:
-            parameter.grad.copy_(parameter.grad.sum(0, keepdim=True).expand_as(parameter.grad))
+def by_amount(seconds: Sequence[float]) -> Tensor:
+    """As in MAP adaptation (Gauvain and Lee 1994), a task of n seconds follows its own gradient by n / (n + RELEVANCE).
+
+    What all tasks need is learned from the data of all; a task's own only has to teach what sets it apart.
+    """
+    return torch.tensor([n / (n + RELEVANCE) for n in seconds])
+
+
+def joined(gradients: Tensor, own: Tensor) -> Tensor:
+    """gradients (tasks, …), of tasks that the batch lacks 0, and own (tasks,): what each task follows, as large as the
+    sum of all would be if those in the batch were like this one."""
+    weight = own.to(gradients).view(-1, *[1] * (gradients.dim() - 1))
+    there = gradients.flatten(1).any(dim=1).sum()
+    return torch.lerp(gradients.sum(0, keepdim=True), there * gradients, weight)

@@ -72,7 +72,7 @@ class FfnHeads(HeadBank):
     def __init__(self, tasks: int, width: int, hidden: int, inner: int, generator: Optional[torch.Generator] = None):
         super().__init__()
         self.inner = inner
-        # The same for all, since heads start training as one.
+        # The same for all, since heads learn from each other.
         in_weight = torch.randn(1, inner, hidden, generator=generator) * hidden**-0.5
         self.in_weight = nn.Parameter(in_weight.repeat(tasks, 1, 1))
         self.in_bias = nn.Parameter(torch.zeros(tasks, inner))

@@ -1,5 +1,4 @@
-"""HRA with a part taken away or multiplied: no recurrence, heads apart from
-the start, a controller per layer, a head per layer."""
+"""HRA with a part taken away or multiplied: no recurrence, heads apart, a controller per layer, a head per layer."""
 
 from __future__ import annotations
 
@@ -10,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hra_cli.adapter import Adapter, Controller, HeadBank, new_adapter
-from hra_cli.adapter.adapter import TOGETHER, at_rate_of, matrices_of
-from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo, as_one
+from hra_cli.adapter.adapter import at_rate_of, matrices_of
+from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo, by_amount
 from hra_cli.adapter.heads import ApplyHeads, LinearHeads
 
 
@@ -23,9 +22,9 @@ def without_recurrence(tasks: Sequence[str], width: int, hidden: int, seed: int)
 
 
 def apart(tasks: Sequence[str], width: int, hidden: int, seed: int) -> Adapter:
-    """Heads that go their own ways from the first step."""
+    """Heads that follow their own gradients alone."""
     adapter = new_adapter(tasks, width, hidden, seed=seed)
-    adapter.together = 0.0
+    adapter.joined = False
     return adapter
 
 
@@ -41,9 +40,8 @@ class LayerwiseAdapter(ByTask):
         index = self.index(tasks)
         return _Pass(list(self.controllers), [cast(HeadBank, bank).gather(index) for bank in self.banks])
 
-    def join_gradients(self, done: float) -> None:
-        if done < TOGETHER:
-            as_one(self.banks)
+    def own_weights(self, seconds: Sequence[float]) -> Optional[Tensor]:
+        return by_amount(seconds) if len(self.tasks) > 1 else None
 
     def matrices(self) -> list[nn.Parameter]:
         return matrices_of(cast(list[Controller], self.controllers), cast(list[HeadBank], self.banks))

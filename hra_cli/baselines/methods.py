@@ -38,7 +38,7 @@ KINDS = {
     "hra-linear": Kind("HRA linear, H={}", 64, _HRA_RATES),
     "hra-ffn": Kind("HRA FFN, H=F={}", 64, _HRA_RATES),
     "hra-no-recurrence": Kind("HRA linear, u=0, H={}", 64, _HRA_RATES),
-    "hra-apart": Kind("HRA linear, heads apart from the start, H={}", 64, _HRA_RATES),
+    "hra-apart": Kind("HRA linear, heads apart, H={}", 64, _HRA_RATES),
     "hra-controller-per-layer": Kind("HRA linear, a controller per layer, H={}", 64, _HRA_RATES),
     "hra-head-per-layer": Kind("HRA linear, a head per layer, H={}", 64, _HRA_RATES),
 }

@@ -15,7 +15,7 @@ from hra_cli.errors import HraError
 from hra_cli.tensors import read_safetensors, write_safetensors
 
 CHECKPOINT_NAME = "checkpoints/last.safetensors"
-_MOMENTS = ("exp_avg", "exp_avg_sq", "momentum")  # of AdamW, and of Muon
+_MOMENTS = ("exp_avg", "exp_avg_sq", "momentum", "common")  # of AdamW, and of Muon
 
 
 @dataclass

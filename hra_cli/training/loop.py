@@ -87,11 +87,14 @@ class TrainingLoop:
         self.train_cuts = self._usable(_cuts_of(index, self.tasks, "train"))
         self.dev_plan = decoding_batches(self._usable(_cuts_of(index, self.tasks, "dev")), 2 * config.max_duration)
         self.utterances = Counter(cut.custom["task"] for cut in self.train_cuts)
+        seconds: Counter[str] = Counter()
+        for cut in self.train_cuts:
+            seconds[cut.custom["task"]] += cut.duration
         for task in self.tasks:
             if task not in self.utterances:
                 raise HraError(f"task '{task}' has no utterance to train on in {config.data}; train others with --task")
         self.trained = [parameter for parameter in self.adapter.parameters() if parameter.requires_grad]
-        self.optimizers = new_optimizers(self.adapter, config.lr)
+        self.optimizers = new_optimizers(self.adapter, config.lr, [seconds[task] for task in self.tasks])
         self.augment = Augment() if config.spec_augment else None
 
         self.progress = Progress(data_digest=_digest(self.train_cuts))
@@ -213,7 +216,6 @@ class TrainingLoop:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         (loss.total / frames).backward()
-        self.adapter.join_gradients(done)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, GRADIENT_NORM).item()
         self._check_finite("gradient's norm", norm, batch)
         for optimizer in self.optimizers:

@@ -7,12 +7,14 @@ gradient. torch's own takes matrices one by one, and only in versions that k2 do
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Optional
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hra_cli.adapter.by_task import ByTask
+from hra_cli.adapter.by_task import ByTask, joined
 
 WEIGHT_DECAY = 0.01
 MOMENTUM = 0.95
@@ -22,28 +24,52 @@ QUINTIC = (3.4445, -4.7750, 2.0315)  # its coefficients, Jordan's: they bring si
 AS_LARGE_AS_ADAMW = 0.2
 
 
-def new_optimizers(method: ByTask, lr: float) -> list[torch.optim.Optimizer]:
-    """For all of the method's parameters that require gradients."""
+def new_optimizers(method: ByTask, lr: float, seconds: Sequence[float]) -> list[torch.optim.Optimizer]:
+    """For all of the method's parameters that require gradients.
+
+    seconds: of speech to train on, for each of the method's tasks.
+    """
+    own = method.own_weights(seconds)
     matrices = [parameter for parameter in method.matrices() if parameter.requires_grad]
     known = {id(parameter) for parameter in matrices}
     others = [p for p in method.parameters() if p.requires_grad and id(p) not in known]
     optimizers: list[torch.optim.Optimizer] = []
     if matrices:
-        optimizers.append(Muon(matrices, lr))
+        optimizers.append(Muon(matrices, lr, own))
     if others:
-        optimizers.append(torch.optim.AdamW(others, lr=lr, weight_decay=WEIGHT_DECAY))
+        optimizers.append(AdamW(others, lr, own))
     return optimizers
+
+
+class AdamW(torch.optim.AdamW):
+    """For vectors (D,), and (tasks, D) of which each task's is one; own (tasks,) is what it is to Muon."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, own: Optional[Tensor] = None):
+        super().__init__(parameters, lr=lr, weight_decay=WEIGHT_DECAY)
+        self.own = own
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for parameter in (parameter for group in self.param_groups for parameter in group["params"]):
+            if self.own is not None and parameter.dim() == 2 and parameter.grad is not None:
+                parameter.grad = joined(parameter.grad, self.own)
+        super().step()
 
 
 class Muon(torch.optim.Optimizer):
     """For parameters (R, C), and (tasks, R, C) of which each task's is a matrix of its own.
 
-    A task of which a batch has no utterance is left alone: a step is as large as ever however little is left of the
-    momentum, and would go on in the direction of some earlier batch.
+    Gradients are brought to one size before they enter the momentum, so that every batch counts the same.
+
+    own (tasks,): by how much each task's matrix follows its own gradient, where the rest is that of all tasks. A task
+    that the batch lacks moves as all together do, by one step that is computed once for however many. Without `own` it
+    is left alone: a step is as large as ever however little is left of the momentum, and would go on in the direction
+    of some earlier batch.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float):
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, own: Optional[Tensor] = None):
         super().__init__(parameters, {"lr": lr})
+        self.own = own
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -53,21 +79,36 @@ class Muon(torch.optim.Optimizer):
                     self._update(parameter, parameter.grad, group["lr"])
 
     def _update(self, parameter: nn.Parameter, gradient: Tensor, lr: float) -> None:
-        state = self.state[parameter]
+        shape = (-1, *parameter.shape[-2:])
+        matrices, gradient, state = parameter.view(shape), gradient.reshape(shape), self.state[parameter]
+        there = gradient.flatten(1).any(dim=1).nonzero().squeeze(1)
+        if not len(there):
+            return
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
-        shape = (-1, *parameter.shape[-2:])
-        matrices, momentum, gradient = parameter.view(shape), state["momentum"].view(shape), gradient.reshape(shape)
-        moved = gradient.flatten(1).any(dim=1).nonzero().squeeze(1)
-        if not len(moved):
+        momentum, gradient = state["momentum"].view(shape), gradient[there]
+        length = lr * AS_LARGE_AS_ADAMW * max(parameter.shape[-2:]) ** 0.5
+        if self.own is None or parameter.dim() == 2:
+            gradient = of_norm_one(gradient)
+            momentum[there] = momentum[there].lerp(gradient, 1 - MOMENTUM)
+            step = orthogonal(gradient.lerp(momentum[there], MOMENTUM))
+            matrices[there] = (1 - lr * WEIGHT_DECAY) * matrices[there] - length * step
             return
-        gradient = gradient[moved]
-        momentum[moved] = momentum[moved].lerp(gradient, 1 - MOMENTUM)
-        direction = gradient.lerp(momentum[moved], MOMENTUM)
-        if (direction == direction[:1]).all():
-            direction = direction[:1]  # heads that move as one: thousands of them cost as much as one
-        size = AS_LARGE_AS_ADAMW * max(parameter.shape[-2:]) ** 0.5
-        matrices[moved] = (1 - lr * WEIGHT_DECAY) * matrices[moved] - lr * size * orthogonal(direction)
+        # A task's momentum is `common` + `momentum`; the latter, in which it differs, fades while it is not there.
+        common = state.setdefault("common", torch.zeros_like(matrices[:1]))
+        everyones = of_norm_one(gradient.sum(0, keepdim=True))
+        differs = of_norm_one(joined(gradient, self.own.to(there.device)[there])) - everyones
+        common.lerp_(everyones, 1 - MOMENTUM)
+        momentum.mul_(MOMENTUM).index_add_(0, there, differs, alpha=1 - MOMENTUM)
+        direction = everyones.lerp(common, MOMENTUM)
+        steps = orthogonal(torch.cat([direction, direction + differs.lerp(momentum[there], MOMENTUM)]))
+        matrices.mul_(1 - lr * WEIGHT_DECAY).sub_(length * steps[:1])
+        matrices.index_add_(0, there, steps[1:] - steps[:1], alpha=-length)
+
+
+def of_norm_one(matrices: Tensor) -> Tensor:
+    """(N, R, C): each at Frobenius norm 1."""
+    return F.normalize(matrices.flatten(1)).view_as(matrices)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -142,7 +142,8 @@ if in_range 9; then
   log "Stage 9: HRA without its parts"
   # shellcheck disable=SC2046
   hra compare --backbone "$backbone" --data "$data-connected-20" --exp-dir "$exp/compare-ablations" \
-    --methods "$ablations" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" $(cat "$compare_20_conf")
+    --methods "$ablations" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" --lrs 0.008 \
+    $(cat "$compare_20_conf")
 fi
 
 if in_range 10; then

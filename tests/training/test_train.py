@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from speech import BACKBONE, TASKS, config, heads_of, hra
 
+from hra_cli.adapter.by_task import by_amount
 from hra_cli.adapter.head_file import read_head
 from hra_cli.backbone import load_backbone
 from hra_cli.data.tasks import load_tasks
@@ -53,6 +54,14 @@ def test_nothing_of_the_backbone_moves(data, tmp_path):
     features, lens = torch.randn(2, 90, 80), torch.tensor([90, 70])
     fresh = load_backbone(BACKBONE)
     assert torch.equal(trainer.backbone.encode(features, lens)[0], fresh.encode(features, lens)[0])
+
+
+def test_heads_learn_from_each_other_by_the_speech_that_each_task_has(data, tmp_path):
+    trainer = Trainer(config(data, num_epochs=1), tmp_path / "exp")
+    index = load_tasks(Path(config(data).data))
+    seconds = [index.splits(task)["train"].seconds for task in trainer.tasks]
+    for optimizer in trainer.optimizers:
+        torch.testing.assert_close(optimizer.own, by_amount(seconds), rtol=1e-3, atol=0)
 
 
 def test_same_seed_same_bytes_and_another_seed_others(data, experiment, tmp_path):
