@@ -35,8 +35,7 @@ class Adapter(ByTask):
 
     def own_weights(self, seconds: Sequence[float]) -> Optional[Tensor]:
         """On a frozen controller heads are independent of each other, and stay so."""
-        jointly = self.joined and self.controller.weight.requires_grad and len(self.tasks) > 1
-        return by_amount(seconds) if jointly else None
+        return by_amount(seconds) if self.joined and self.controller.weight.requires_grad else None
 
     def matrices(self) -> list[nn.Parameter]:
         return matrices_of([self.controller], [self.bank])

@@ -78,12 +78,13 @@ class ByTask(nn.Module):
         return torch.tensor([self._rows[task] for task in tasks], device=device)
 
 
-def by_amount(seconds: Sequence[float]) -> Tensor:
+def by_amount(seconds: Sequence[float]) -> Optional[Tensor]:
     """As in MAP adaptation (Gauvain and Lee 1994), a task of n seconds follows its own gradient by n / (n + RELEVANCE).
 
-    What all tasks need is learned from the data of all; a task's own only has to teach what sets it apart.
+    What all tasks need is learned from the data of all; a task's own only has to teach what sets it apart. None for one
+    task, which has nobody to learn from.
     """
-    return torch.tensor([n / (n + RELEVANCE) for n in seconds])
+    return torch.tensor([n / (n + RELEVANCE) for n in seconds]) if len(seconds) > 1 else None
 
 
 def joined(gradients: Tensor, own: Tensor) -> Tensor:

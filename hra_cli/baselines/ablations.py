@@ -41,7 +41,7 @@ class LayerwiseAdapter(ByTask):
         return _Pass(list(self.controllers), [cast(HeadBank, bank).gather(index) for bank in self.banks])
 
     def own_weights(self, seconds: Sequence[float]) -> Optional[Tensor]:
-        return by_amount(seconds) if len(self.tasks) > 1 else None
+        return by_amount(seconds)
 
     def matrices(self) -> list[nn.Parameter]:
         return matrices_of(cast(list[Controller], self.controllers), cast(list[HeadBank], self.banks))

@@ -87,14 +87,14 @@ class TrainingLoop:
         self.train_cuts = self._usable(_cuts_of(index, self.tasks, "train"))
         self.dev_plan = decoding_batches(self._usable(_cuts_of(index, self.tasks, "dev")), 2 * config.max_duration)
         self.utterances = Counter(cut.custom["task"] for cut in self.train_cuts)
-        seconds: Counter[str] = Counter()
+        seconds = dict.fromkeys(self.tasks, 0.0)
         for cut in self.train_cuts:
             seconds[cut.custom["task"]] += cut.duration
         for task in self.tasks:
             if task not in self.utterances:
                 raise HraError(f"task '{task}' has no utterance to train on in {config.data}; train others with --task")
         self.trained = [parameter for parameter in self.adapter.parameters() if parameter.requires_grad]
-        self.optimizers = new_optimizers(self.adapter, config.lr, [seconds[task] for task in self.tasks])
+        self.optimizers = new_optimizers(self.adapter, config.lr, list(seconds.values()))
         self.augment = Augment() if config.spec_augment else None
 
         self.progress = Progress(data_digest=_digest(self.train_cuts))

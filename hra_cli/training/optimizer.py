@@ -80,30 +80,44 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, parameter: nn.Parameter, gradient: Tensor, lr: float) -> None:
         shape = (-1, *parameter.shape[-2:])
-        matrices, gradient, state = parameter.view(shape), gradient.reshape(shape), self.state[parameter]
+        matrices, gradient = parameter.view(shape), gradient.reshape(shape)
         there = gradient.flatten(1).any(dim=1).nonzero().squeeze(1)
         if not len(there):
             return
+        state = self.state[parameter]
+        sharing = self.own is not None and parameter.dim() == 3
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
-        momentum, gradient = state["momentum"].view(shape), gradient[there]
+            if sharing:
+                state["common"] = torch.zeros_like(matrices[:1])
+        momentum = state["momentum"].view(shape)
         length = lr * AS_LARGE_AS_ADAMW * max(parameter.shape[-2:]) ** 0.5
-        if self.own is None or parameter.dim() == 2:
-            gradient = of_norm_one(gradient)
-            momentum[there] = momentum[there].lerp(gradient, 1 - MOMENTUM)
-            step = orthogonal(gradient.lerp(momentum[there], MOMENTUM))
-            matrices[there] = (1 - lr * WEIGHT_DECAY) * matrices[there] - length * step
-            return
-        # A task's momentum is `common` + `momentum`; the latter, in which it differs, fades while it is not there.
-        common = state.setdefault("common", torch.zeros_like(matrices[:1]))
+        decay = 1 - lr * WEIGHT_DECAY
+        if sharing:
+            steps = self._steps_shared(gradient[there], there, momentum, state["common"])
+            matrices.mul_(decay).sub_(length * steps[:1])
+            matrices.index_add_(0, there, steps[1:] - steps[:1], alpha=-length)
+        else:
+            matrices[there] = decay * matrices[there] - length * self._steps_alone(gradient[there], there, momentum)
+
+    def _steps_alone(self, gradient: Tensor, there: Tensor, momentum: Tensor) -> Tensor:
+        """(len(there), R, C): one for each matrix with a gradient, by the average of its own."""
+        gradient = of_norm_one(gradient)
+        momentum[there] = momentum[there].lerp(gradient, 1 - MOMENTUM)
+        return orthogonal(gradient.lerp(momentum[there], MOMENTUM))
+
+    def _steps_shared(self, gradient: Tensor, there: Tensor, momentum: Tensor, common: Tensor) -> Tensor:
+        """(1 + len(there), R, C): that of all together, then one for each task in the batch.
+
+        A task's momentum is `common` + `momentum`; the latter, in which it differs, fades while the task is not there.
+        """
+        assert self.own is not None
         everyones = of_norm_one(gradient.sum(0, keepdim=True))
         differs = of_norm_one(joined(gradient, self.own.to(there.device)[there])) - everyones
         common.lerp_(everyones, 1 - MOMENTUM)
         momentum.mul_(MOMENTUM).index_add_(0, there, differs, alpha=1 - MOMENTUM)
         direction = everyones.lerp(common, MOMENTUM)
-        steps = orthogonal(torch.cat([direction, direction + differs.lerp(momentum[there], MOMENTUM)]))
-        matrices.mul_(1 - lr * WEIGHT_DECAY).sub_(length * steps[:1])
-        matrices.index_add_(0, there, steps[1:] - steps[:1], alpha=-length)
+        return orthogonal(torch.cat([direction, direction + differs.lerp(momentum[there], MOMENTUM)]))
 
 
 def of_norm_one(matrices: Tensor) -> Tensor:
