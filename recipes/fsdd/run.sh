@@ -25,6 +25,7 @@ longer_conf=conf/longer.conf
 same_time_conf=conf/same-time-20.conf
 single_digits_conf=conf/single-digits.conf
 longer=hra-linear,hra-linear:128,hra-ffn
+same_time=$methods,hra-linear:128
 sizes=residual-adapters:2,residual-adapters:8,residual-adapters:64,lora:1,lora:2,lora:4,lora:16
 results=RESULTS.md
 
@@ -47,7 +48,8 @@ Adapts an English recogniser to the speakers of FSDD. Needs hra and python on th
   --compare-conf FILE, --compare-20-conf FILE, --longer-conf FILE, --single-digits-conf FILE, --same-time-conf FILE
                              options of hra compare (default: $compare_conf, $compare_20_conf, $longer_conf,
                              $single_digits_conf, $same_time_conf)
-  --methods LIST, --ablations LIST, --sizes LIST, --longer LIST  what stages 7, 8, 12 and 13, 9, 10, and 11 compare
+  --methods LIST, --ablations LIST, --sizes LIST, --longer LIST, --same-time LIST
+                             what stages 7, 8 and 12, 9, 10, 11, and 13 compare
   --more-searches 'NAME ...' what stage 3 decodes with besides greedy_search; fast_beam_search needs k2
                              (default: $more_searches)
   --num-jobs N               processes that prepare data, and cells trained at a time (default: $num_jobs)
@@ -115,7 +117,7 @@ if in_range 5; then
 fi
 
 if in_range 6; then
-  log "Stage 6: connected digits: 3 to 5 recordings of a speaker with silence between; all, and 20 to train on"
+  log "Stage 6: connected digits: 3 to 5 recordings of a speaker with silence between; all, and 20 to train on, the rest to test on"
   python local/connected_digits.py "$data" "$data-connected/made"
   python local/connected_digits.py "$data" "$data-connected-20/made" --train-per-speaker 20
   for connected in "$data-connected" "$data-connected-20"; do
@@ -172,7 +174,7 @@ if in_range 13; then
   log "Stage 13: every method for the same time, 20 utterances a speaker"
   # shellcheck disable=SC2046
   hra compare --backbone "$backbone" --data "$data-connected-20" --exp-dir "$exp/compare-same-time-20" \
-    --methods "$methods" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" $(cat "$same_time_conf")
+    --methods "$same_time" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" $(cat "$same_time_conf")
 fi
 
 if in_range 14; then

@@ -26,7 +26,7 @@ from hra_cli.files import replacing
 SILENCE = (0.1, 0.3)  # seconds between two digits
 
 
-@dataclass(frozen=True)
+@dataclass
 class Utterance:
     """One utterance to make. There is a silence, in seconds, after each digit but the last."""
 
@@ -55,7 +55,11 @@ def plan(index: TaskIndex, lengths: tuple[int, int], train_per_speaker: int | No
             for number, group in enumerate(grouped(digits, lengths, random)):
                 silences = [random.uniform(*SILENCE) for _ in group[1:]]
                 utterances.append(Utterance(f"{task}-{split}-{number:04d}", task, split, group, silences))
-            planned += utterances[:train_per_speaker] if split == "train" else utterances
+            if split == "train" and train_per_speaker is not None:
+                # What is left over has not been seen, and a test set cannot have too many words.
+                for utterance in utterances[train_per_speaker:]:
+                    utterance.split = "test"
+            planned += utterances
     return planned
 
 
@@ -168,7 +172,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--digits", type=lengths, default=(3, 5), metavar="MIN-MAX", help="in an utterance (default: 3-5)"
     )
-    parser.add_argument("--train-per-speaker", type=int, metavar="N", help="keep a speaker's first N utterances only")
+    parser.add_argument(
+        "--train-per-speaker",
+        type=int,
+        metavar="N",
+        help="train on a speaker's first N utterances, test on the others too",
+    )
     parser.add_argument("--seed", type=int, default=42, help="(default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.train_per_speaker is not None and arguments.train_per_speaker < 1:
