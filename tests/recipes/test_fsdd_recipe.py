@@ -33,7 +33,8 @@ def test_every_stage_leaves_what_the_next_one_needs(shared, tmp_path):
         "--corpus", corpus, "--backbone", shared / "models" / "zipformer-tts-en", "--data", tmp_path / "data",
         "--exp", tmp_path / "exp", "--train-conf", conf, "--onboard-conf", conf, "--held-out", "nicolas",
         "--compare-conf", compare_conf, "--compare-20-conf", compare_conf, "--methods", "hra-linear:8",
-        "--ablations", "hra-no-recurrence:8", "--sizes", "lora:1", "--longer", "hra-linear:8", "--same-time", "hra-linear:8",
+        "--ablations", "hra-no-recurrence:8", "--sizes", "lora:1", "--longer", "hra-linear:8",
+        "--same-time", "hra-linear:8",
         "--longer-conf", compare_conf, "--single-digits-conf", compare_conf, "--same-time-conf", compare_conf,
         "--results", tmp_path / "RESULTS.md", "--more-searches", MORE_SEARCHES,
     ]  # fmt: skip

@@ -26,7 +26,7 @@ from hra_cli.files import replacing
 SILENCE = (0.1, 0.3)  # seconds between two digits
 
 
-@dataclass
+@dataclass(frozen=True)
 class Utterance:
     """One utterance to make. There is a silence, in seconds, after each digit but the last."""
 
@@ -51,15 +51,12 @@ def plan(index: TaskIndex, lengths: tuple[int, int], train_per_speaker: int | No
             random.shuffle(digits)
             if lengths == (1, 1):
                 digits = in_rounds(digits)
-            utterances = []
             for number, group in enumerate(grouped(digits, lengths, random)):
                 silences = [random.uniform(*SILENCE) for _ in group[1:]]
-                utterances.append(Utterance(f"{task}-{split}-{number:04d}", task, split, group, silences))
-            if split == "train" and train_per_speaker is not None:
-                # What is left over has not been seen, and a test set cannot have too many words.
-                for utterance in utterances[train_per_speaker:]:
-                    utterance.split = "test"
-            planned += utterances
+                # What training leaves over has not been seen, and a test set cannot have too many words.
+                left_over = split == "train" and train_per_speaker is not None and number >= train_per_speaker
+                used_as = "test" if left_over else split
+                planned.append(Utterance(f"{task}-{split}-{number:04d}", task, used_as, group, silences))
     return planned
 
 
