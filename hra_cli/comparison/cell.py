@@ -36,7 +36,8 @@ from hra_cli.training.runlog import RunLog
 MODELS_NAME = "models.json"
 RESULT_NAME = "result.json"
 MODEL_NAME = "model.safetensors"
-TIMED_STEPS = 4
+TIMED_STEPS = 4  # at least, to turn a budget into epochs
+TIMED_SHARE = 0.1  # of the budget, at most, where that is more than these steps
 INTERRUPTED = 130  # the exit status after Ctrl-C
 
 
@@ -53,17 +54,24 @@ class CellTrainer(TrainingLoop):
     def _write_files(self) -> None:
         write_safetensors(self.exp_dir / MODEL_NAME, self.best.tensors, {})
 
-    def seconds_per_epoch(self) -> float:
-        """From the time of a few steps, after which this trainer is of no more use."""
+    def seconds_per_epoch(self, at_most: float) -> float:
+        """From the time of an epoch, or of its first steps if that takes longer than at_most seconds.
+
+        After that this trainer is of no more use.
+        """
         plan = training_batches(self.train_cuts, self.config.max_duration, self.config.seed, 0)
         self.log = RunLog(self.exp_dir, -1)
-        seconds = []
-        for batch in load_batches((plan * (TIMED_STEPS + 1))[: TIMED_STEPS + 1]):
+        seconds: list[float] = []
+        # The first step allocates, and is not counted.
+        for batch in load_batches(plan[:1] + plan * TIMED_STEPS):
             started = time.monotonic()
             self._step(batch, len(plan))
             seconds.append(time.monotonic() - started)
+            timed = seconds[1:]
+            if len(timed) >= TIMED_STEPS and (len(timed) >= len(plan) or sum(timed) >= at_most):
+                break
         self.log.close()
-        return len(plan) * sum(seconds[1:]) / TIMED_STEPS  # the first step allocates
+        return len(plan) * sum(timed) / len(timed)
 
     def result(self) -> dict[str, Any]:
         best = self.best.kept
@@ -103,7 +111,7 @@ def _train_model(config: CellConfig, folder: Path) -> dict[str, Any]:
         config = load_config_as(CellConfig, folder)
     elif config.budget_seconds is not None:
         with tempfile.TemporaryDirectory() as scratch:
-            epoch = CellTrainer(config, Path(scratch)).seconds_per_epoch()
+            epoch = CellTrainer(config, Path(scratch)).seconds_per_epoch(TIMED_SHARE * config.budget_seconds)
         config = dataclasses.replace(config, num_epochs=max(1, round(config.budget_seconds / epoch)))
     trainer = CellTrainer(config, folder)
     trainer.run()

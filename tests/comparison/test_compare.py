@@ -24,6 +24,7 @@ from hra_cli.comparison import workers
 from hra_cli.comparison.cell import INTERRUPTED, CellTrainer, train_cell
 from hra_cli.comparison.compare import _Comparison, compare
 from hra_cli.comparison.config import Cell, CellConfig, CompareConfig
+from hra_cli.data.batches import training_batches
 from hra_cli.data.tasks import load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.files import write_text
@@ -454,14 +455,27 @@ def test_a_budget_is_one_epoch_at_least_and_stays_as_it_was_measured(little, tmp
 def test_a_budget_becomes_as_many_epochs_as_fit(little, tmp_path, monkeypatch):
     measured = []
 
-    def seconds_per_epoch(trainer):
-        measured.append(really(trainer))
+    def seconds_per_epoch(trainer, at_most):
+        assert at_most == 1.8
+        measured.append(really(trainer, at_most))
         return 10.0
 
     really = CellTrainer.seconds_per_epoch
     monkeypatch.setattr(CellTrainer, "seconds_per_epoch", seconds_per_epoch)
     assert epochs_trained(a_cell(little, tmp_path, budget_seconds=18.0, num_epochs=20)) == 2
     assert measured[0] > 0.01
+
+
+@pytest.mark.parametrize(("at_most", "timed"), [(1000.0, "an epoch"), (0.0, "four steps")])
+def test_what_an_epoch_takes_is_measured_on_a_whole_one_where_time_allows(little, tmp_path, at_most, timed):
+    folder = a_cell(little, tmp_path, max_duration=2.0)
+    (model,) = json.loads((folder / "models.json").read_text())
+    config = CellConfig(**{**model["config"], "tasks": tuple(model["config"]["tasks"])})
+    trainer = CellTrainer(config, tmp_path / "timed")
+    steps_per_epoch = len(training_batches(trainer.train_cuts, 2.0, config.seed, 0))
+    assert steps_per_epoch > 4
+    trainer.seconds_per_epoch(at_most)
+    assert trainer.progress.step == 1 + (steps_per_epoch if timed == "an epoch" else 4)
 
 
 # Mistakes
