@@ -17,7 +17,7 @@ from hra_cli.commands.tables import print_whole
 from hra_cli.comparison.compare import REPORT_NAME, TABLE_NAME
 from hra_cli.comparison.compare import compare as run_comparison
 from hra_cli.comparison.config import MODES, CompareConfig
-from hra_cli.comparison.table import comparison_table
+from hra_cli.comparison.table import comparison_tables
 from hra_cli.errors import HraError
 
 Number = TypeVar("Number", int, float)
@@ -65,7 +65,8 @@ def compare(
         left_context_frames=left_context_frames,
     )
     found = run_comparison(config, exp_dir, shlex.join(["hra", *sys.argv[1:]]), num_jobs)
-    print_whole(comparison_table(found))
+    for table in comparison_tables(found):
+        print_whole(table)
     Console().print(f"table: {exp_dir / TABLE_NAME}, report: {exp_dir / REPORT_NAME}", soft_wrap=True)
 
 

@@ -21,6 +21,7 @@ from hra_cli.comparison.cell import MODEL_NAME, MODELS_NAME, RESULT_NAME
 from hra_cli.comparison.comparison_file import write_comparison_file
 from hra_cli.comparison.config import Cell, CompareConfig, model_configs
 from hra_cli.comparison.growth import growth
+from hra_cli.comparison.over_seeds import over_seeds
 from hra_cli.comparison.table import markdown
 from hra_cli.comparison.workers import train_cells
 from hra_cli.data.tasks import SPLITS, load_tasks
@@ -136,6 +137,7 @@ class _Comparison:
         cuts = {task: list(found) for task, found in self.test_cuts.items()}
         everything = [*chain.from_iterable(cuts.values())]
         frozen = self._scores(self.exp_dir / "frozen", lambda: self._decoded(self.frozen, everything))
+        scored = [self._scored_cell(cell, cuts) for cell in cells]
         return {
             "hra_version": __version__,
             "command": command,
@@ -154,7 +156,8 @@ class _Comparison:
                 "decoding_method": config.decoding_method,
             },
             "frozen": frozen,
-            "cells": [self._scored_cell(cell, cuts) for cell in cells],
+            "cells": scored,
+            "over_seeds": over_seeds(self.exp_dir, scored, config.decoding_method),
             "growth": dataclasses.asdict(growth(backbone, config.parsed_methods())),
         }
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import fmean
-from typing import Any
+from typing import Any, Optional
 
 from rich.table import Table
 
@@ -12,6 +11,11 @@ COLUMNS = (
     "steps", "seconds", "peak MiB",
 )  # fmt: skip
 IN_TERMINAL = ("method", "mode", "seed", "lr", "per task", "in all", "WER %", "95 % interval", "seconds")
+OVER_SEEDS = (
+    "method", "mode", "seeds", "per task", "mean WER %", "lowest – highest", "mean dev WER %", "difference",
+    "95 % interval",
+)  # fmt: skip
+DIFFERENCE = "The difference is to the first method of the same mode; its interval is paired, over test utterances"
 
 
 def _rows(found: dict[str, Any]) -> list[dict[str, str]]:
@@ -57,32 +61,47 @@ def markdown(found: dict[str, Any]) -> str:
         *("| " + " | ".join(row.get(column, "") for column in COLUMNS) + " |" for row in _rows(found)),
         "",
     ]
-    if len({cell["seed"] for cell in found["cells"]}) > 1:
-        lines += ["Over the seeds:", "", *_over_seeds(found["cells"]), ""]
+    lines += [
+        f"Means over the seeds. {DIFFERENCE}:",
+        "",
+        "| " + " | ".join(OVER_SEEDS) + " |",
+        "|---|---|" + "---:|" * (len(OVER_SEEDS) - 2),
+        *("| " + " | ".join(row) + " |" for row in _over_seeds(found)),
+        "",
+    ]
     return "\n".join(lines)
 
 
-def _over_seeds(cells: list[dict[str, Any]]) -> list[str]:
-    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for cell in cells:
-        rows.setdefault((cell["label"], cell["mode"]), []).append(cell)
-    lines = [
-        "| method | mode | per task | mean WER % | lowest – highest | mean dev WER % |",
-        "|---|---|---:|---:|---:|---:|",
+def _over_seeds(found: dict[str, Any]) -> list[list[str]]:
+    return [
+        [
+            record["label"],
+            record["mode"],
+            str(record["seeds"]),
+            f"{record['parameters_per_task']:,}",
+            f"{record['wer']:.1f}",
+            f"{record['lowest']:.1f} – {record['highest']:.1f}",
+            f"{record['dev_wer']:.1f}",
+            f"{record['difference']:+.1f}" if "difference" in record else "",
+            f"{record['low']:+.1f} to {record['high']:+.1f}" if "difference" in record else "",
+        ]
+        for record in found["over_seeds"]
     ]
-    for (label, mode), seeds in rows.items():
-        wers, dev = [cell["wer"] for cell in seeds], [cell["dev"]["wer"] for cell in seeds]
-        lines.append(
-            f"| {label} | {mode} | {seeds[0]['parameters_per_task']:,} | {fmean(wers):.1f} | {min(wers):.1f} – "
-            f"{max(wers):.1f} | {fmean(dev):.1f} |"
-        )
-    return lines
 
 
-def comparison_table(found: dict[str, Any]) -> Table:
-    table = Table(title=f"test, {found['test']['decoding_method']}")
-    for column in IN_TERMINAL:
+def comparison_tables(found: dict[str, Any]) -> tuple[Table, Table]:
+    """Every cell, and the means over the seeds."""
+    cells = [[row.get(column, "") for column in IN_TERMINAL] for row in _rows(found)]
+    return (
+        _table(f"test, {found['test']['decoding_method']}", IN_TERMINAL, cells),
+        _table("over the seeds", OVER_SEEDS, _over_seeds(found), DIFFERENCE),
+    )
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[list[str]], caption: Optional[str] = None) -> Table:
+    table = Table(title=title, caption=caption)
+    for column in columns:
         table.add_column(column, justify="left" if column in ("method", "mode") else "right")
-    for row in _rows(found):
-        table.add_row(*(row.get(column, "") for column in IN_TERMINAL))
+    for row in rows:
+        table.add_row(*row)
     return table

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import kaldialign
+import numpy as np
 
-from hra_cli.scoring.wer import Utterance
+from hra_cli.scoring.wer import Utterance, count_errors
 
 REPLICATIONS = 10_000
 
@@ -18,7 +19,7 @@ def wer_interval(utterances: Sequence[Utterance]) -> tuple[float, float]:
     What is recognised in utterances without reference words counts the same in every sample: a sample of nothing else
     would have no WER.
     """
-    ordered = sorted((utterance for utterance in utterances if utterance.ref), key=lambda utterance: utterance.id)
+    ordered = _ordered([utterance for utterance in utterances if utterance.ref])
     inserted = sum(len(utterance.hyp) for utterance in utterances if not utterance.ref)
     beside = 100.0 * inserted / max(sum(len(utterance.ref) for utterance in ordered), 1)
     if not ordered:
@@ -29,3 +30,28 @@ def wer_interval(utterances: Sequence[Utterance]) -> tuple[float, float]:
         replications=REPLICATIONS,
     )
     return 100.0 * max(found["ci95min"], 0.0) + beside, 100.0 * found["ci95max"] + beside
+
+
+def wer_difference(
+    runs: Sequence[Sequence[Utterance]], others: Sequence[Sequence[Utterance]]
+) -> tuple[float, float, float]:
+    """The mean WER of `runs` less that of `others`, in per cent, and its 95 % bootstrap interval.
+
+    Both are models of several seeds, each with what it recognised of the same utterances, of which there is at least
+    one. The interval is over utterances, and paired: a sample has the same ones for all runs (Bisani and Ney 2004).
+    """
+    words = np.array([len(utterance.ref) for utterance in _ordered(runs[0])])
+    errors = np.mean([_errors(run) for run in runs], axis=0) - np.mean([_errors(run) for run in others], axis=0)
+    generator = np.random.default_rng(0)
+    samples = (generator.integers(len(words), size=len(words)) for _ in range(REPLICATIONS))
+    found = [100.0 * errors[sample].sum() / max(words[sample].sum(), 1) for sample in samples]
+    low, high = np.percentile(found, (2.5, 97.5))
+    return float(100.0 * errors.sum() / max(words.sum(), 1)), float(low), float(high)
+
+
+def _ordered(utterances: Sequence[Utterance]) -> list[Utterance]:
+    return sorted(utterances, key=lambda utterance: utterance.id)
+
+
+def _errors(utterances: Sequence[Utterance]) -> list[int]:
+    return [count_errors(utterance.ref, utterance.hyp).errors for utterance in _ordered(utterances)]

@@ -104,7 +104,7 @@ def test_comparison_json_holds_everything_of_every_method(comparison, little):
     found = read(comparison)
     assert list(found) == [
         "format", "format_version", "hra_version", "command", "config", "machine", "backbone", "data", "tasks", "test",
-        "frozen", "cells", "growth",
+        "frozen", "cells", "over_seeds", "growth",
     ]  # fmt: skip
     assert (found["format"], found["format_version"]) == ("hra-comparison", 1)
     assert found["command"].startswith("hra compare --backbone ")
@@ -148,6 +148,20 @@ def test_intervals_contain_the_wer_and_the_scores_are_those_of_the_hypotheses(co
         assert scores["low"] < scores["high"]
 
 
+def test_methods_are_held_against_the_first_one_on_the_same_utterances(comparison):
+    found = read(comparison)
+    wer = {(cell["label"], cell["mode"]): cell["wer"] for cell in found["cells"]}
+    assert [(row["label"], row["mode"]) for row in found["over_seeds"]] == list(wer)
+    for row in found["over_seeds"]:
+        label, mode = row["label"], row["mode"]
+        assert row["wer"] == row["lowest"] == row["highest"] == wer[label, mode]
+        if label == "HRA linear, H=8":
+            assert "difference" not in row
+        else:
+            assert row["difference"] == pytest.approx(wer[label, mode] - wer["HRA linear, H=8", mode], abs=0.011)
+            assert row["low"] <= row["difference"] <= row["high"]
+
+
 def test_what_is_shared_is_counted_once_and_single_task_models_share_nothing(comparison):
     counts = {
         (cell["method"], cell["mode"]): [cell[f"parameters_{part}"] for part in ("per_task", "shared", "in_all")]
@@ -189,6 +203,7 @@ def test_the_table_has_a_row_for_every_cell_and_there_is_a_report(comparison):
     table = (comparison / "comparison.md").read_text()
     assert "8 utterances" in table
     assert "2 epochs" in table
+    table, over_seeds = table.split("Means over the seeds")
     rows = [[part.strip() for part in line.strip("|").split("|")] for line in table.splitlines() if "|" in line][2:]
     assert [row[:2] for row in rows] == [["frozen", ""], *([cell["label"], cell["mode"]] for cell in found["cells"])]
     columns = next(line for line in table.splitlines() if line.startswith("| method")).strip("|").split("|")
@@ -198,9 +213,11 @@ def test_the_table_has_a_row_for_every_cell_and_there_is_a_report(comparison):
         assert row[in_all] == f"{cell['parameters_in_all']:,}"
     printed = (comparison.parent / "printed.txt").read_text()
     for cell in found["cells"]:
-        (line,) = [one for one in printed.splitlines() if cell["label"] in one and cell["mode"] in one]
+        line, of_seeds = [one for one in printed.splitlines() if cell["label"] in one and cell["mode"] in one]
         assert f"{cell['parameters_in_all']:,}" in line
         assert f"{cell['low']:.1f} – {cell['high']:.1f}" in line
+        assert f"{cell['wer']:.1f} – {cell['wer']:.1f}" in of_seeds, "there is one seed"
+        assert f"| {cell['label']} | {cell['mode']} | 1 |" in over_seeds
     report = (comparison / "report.html").read_text()
     assert all(cell["label"] in report for cell in found["cells"])
     assert not list(comparison.rglob("checkpoints")), "finished cells keep no checkpoints"
@@ -384,7 +401,8 @@ def test_methods_learning_rates_and_seeds_can_be_added(copied, little, monkeypat
     before = trained(copied)
     frozen = (copied / "frozen" / "test.json").stat().st_mtime_ns
     more = config(little, methods=("residual-adapters:2",), modes=("multi",), lrs=(0.004, 0.1), seeds=(42, 43))
-    first, second = compare(more, copied, num_jobs=2)["cells"]
+    found = compare(more, copied, num_jobs=2)
+    first, second = found["cells"]
     assert (first["label"], first["seed"], second["seed"]) == ("residual adapters, r=2", 42, 43)
     tried = {one["lr"]: (one["dev_errors"], one["dev_loss"]) for one in first["lrs"]}
     assert set(tried) == {0.004, 0.1}
@@ -396,6 +414,11 @@ def test_methods_learning_rates_and_seeds_can_be_added(copied, little, monkeypat
     assert (copied / "frozen" / "test.json").stat().st_mtime_ns == frozen
     models = [read_safetensors(copied / cell["folder"] / "model.safetensors")[0] for cell in (first, second)]
     assert any(not torch.equal(tensor, models[1][name]) for name, tensor in models[0].items())
+    (over_seeds,) = found["over_seeds"]
+    wers = sorted([first["wer"], second["wer"]])
+    assert over_seeds["seeds"] == 2
+    assert [over_seeds["lowest"], over_seeds["highest"]] == wers
+    assert over_seeds["wer"] == pytest.approx(sum(wers) / 2, abs=0.01)
 
 
 def test_what_is_named_twice_is_there_once(copied, little):

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from hra_cli.scoring.bootstrap import wer_interval
+from hra_cli.scoring.bootstrap import wer_difference, wer_interval
 from hra_cli.scoring.wer import Utterance, score
 
 VOCABULARY = ["ONE", "TWO", "THREE", "FOUR", "FIVE"]
@@ -89,3 +89,45 @@ def test_without_any_reference_word_the_interval_is_the_wer_that_is_shown():
     assert wer_interval([utterance(0, "", "")]) == (0.0, 0.0)
     inserted = [utterance(0, "", "ONE TWO"), utterance(1, "", "")]
     assert wer_interval(inserted) == (score(inserted).total.wer,) * 2 == (200.0, 200.0)
+
+
+def worse(utterances, every):
+    """The same with one more word wrong in one utterance of `every`."""
+    return [
+        Utterance(one.id, one.task, one.ref, [*one.hyp, "MORE"] if n % every == 0 else one.hyp)
+        for n, one in enumerate(utterances)
+    ]
+
+
+def wer(utterances):
+    return score(utterances).total.wer
+
+
+def test_a_difference_in_the_same_utterances_is_seen_where_the_intervals_of_both_overlap():
+    good = some_utterances(200)
+    bad = worse(good, every=10)
+    assert wer_interval(bad)[0] < wer_interval(good)[1]
+    difference, low, high = wer_difference([bad], [good])
+    assert difference == pytest.approx(wer(bad) - wer(good))
+    assert 0.0 < low < difference < high
+    backwards = wer_difference([good], [bad])
+    assert backwards == pytest.approx((-difference, -high, -low))
+
+
+def test_a_difference_that_is_chance_has_zero_in_its_interval():
+    good = some_utterances(200)
+    even = [Utterance(one.id, one.task, one.ref, one.ref) for one in good[::2]]
+    odd = [Utterance(one.id, one.task, one.ref, one.ref) for one in good[1::2]]
+    halves = sorted(even + good[1::2], key=lambda one: one.id), sorted(good[::2] + odd, key=lambda one: one.id)
+    difference, low, high = wer_difference([halves[0]], [halves[1]])
+    assert low < 0.0 < high
+    assert low < difference < high
+
+
+def test_runs_with_several_seeds_count_by_their_mean_in_any_order():
+    runs = [some_utterances(50), worse(some_utterances(50), every=2)]
+    other = worse(some_utterances(50), every=5)
+    found = wer_difference(runs, [other])
+    assert found[0] == pytest.approx((wer(runs[0]) + wer(runs[1])) / 2 - wer(other))
+    assert found == wer_difference([runs[1][::-1], runs[0]], [other])
+    assert wer_difference(runs, runs) == (0.0, 0.0, 0.0)

@@ -1,0 +1,47 @@
+"""Each method over its seeds, and whether it differs from the first method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from hra_cli.scoring.bootstrap import wer_difference
+from hra_cli.scoring.results import read_recogs
+
+
+def over_seeds(exp_dir: Path, cells: Sequence[dict[str, Any]], decoding_method: str) -> list[dict[str, Any]]:
+    """A record per method and mode, in the order of `cells`, those of `comparison.json`, whose tests are decoded.
+
+    wer, lowest, highest, dev_wer: in per cent, the means and the range of the seeds. difference, low, high: of its mean
+    WER from that of the first method in the same mode, with a paired 95 % bootstrap interval over test utterances; not
+    there for that method itself.
+    """
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for cell in cells:
+        rows.setdefault((cell["label"], cell["mode"]), []).append(cell)
+    recognised = {
+        row: [read_recogs(exp_dir / cell["folder"] / f"recogs-test-{decoding_method}.txt") for cell in seeds]
+        for row, seeds in rows.items()
+    }
+    records = []
+    first: dict[str, list] = {}
+    for (label, mode), seeds in rows.items():
+        wers = [cell["wer"] for cell in seeds]
+        record = {
+            "label": label,
+            "mode": mode,
+            "seeds": len(seeds),
+            "parameters_per_task": seeds[0]["parameters_per_task"],
+            "wer": round(fmean(wers), 2),
+            "lowest": min(wers),
+            "highest": max(wers),
+            "dev_wer": round(fmean(cell["dev"]["wer"] for cell in seeds), 2),
+        }
+        if mode in first:
+            found = wer_difference(recognised[label, mode], first[mode])
+            record.update((name, round(value, 2)) for name, value in zip(("difference", "low", "high"), found))
+        first.setdefault(mode, recognised[label, mode])
+        records.append(record)
+    return records
