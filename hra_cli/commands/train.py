@@ -72,7 +72,7 @@ def train(
     result = run_training(config, exp_dir, resume)
     console = Console()
     console.print(before_after_table(result.rows, "dev"))
-    kept = sorted(set(result.best_epochs.values()))
+    kept = sorted(set(result.kept_epochs.values()))
     console.print(
         f"controller: {result.controller_parameters:,} parameters, shared; "
         f"kept epoch {', '.join(map(str, kept))} of {result.num_epochs}"

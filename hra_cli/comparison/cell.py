@@ -42,7 +42,7 @@ INTERRUPTED = 130  # the exit status after Ctrl-C
 
 
 class CellTrainer(TrainingLoop):
-    """Trains one model of one method; `model.safetensors` is what was trained, as of the best epoch."""
+    """Trains one model of one method; `model.safetensors` is what was trained, as of the kept epoch."""
 
     config: CellConfig
 
@@ -52,7 +52,7 @@ class CellTrainer(TrainingLoop):
         return Recogniser(backbone, self.tokenizer, adapter)
 
     def _write_files(self) -> None:
-        write_safetensors(self.exp_dir / MODEL_NAME, self.best.tensors, {})
+        write_safetensors(self.exp_dir / MODEL_NAME, self.kept.tensors, {})
 
     def seconds_per_epoch(self, at_most: float) -> float:
         """From the time of an epoch, or of its first steps if that takes longer than at_most seconds.
@@ -74,20 +74,20 @@ class CellTrainer(TrainingLoop):
         return len(plan) * sum(timed) / len(timed)
 
     def result(self) -> dict[str, Any]:
-        best = self.best.kept
-        one_for_all = best[self.tasks[0]]
+        kept = self.kept.by_task
+        one_for_all = kept[self.tasks[0]]
         return {
             "tasks": self.tasks,
             "parameters_per_task": self.adapter.parameters_per_task,
             "parameters_shared": self.adapter.parameters_shared,
             "trainable": sum(p.numel() for p in self.adapter.parameters() if p.requires_grad),
             "epochs": self.config.num_epochs,
-            "best_epoch": one_for_all["epoch"],
+            "kept_epoch": one_for_all["epoch"],
             "steps": self.progress.step,
             "seconds": round(self.progress.seconds, 1),
-            "dev": {task: best[task]["scores"] for task in self.tasks},
-            "dev_errors": sum(ErrorCounts(**best[task]["scores"]).errors for task in self.tasks),
-            "dev_loss": one_for_all["rank"][1],
+            "dev": {task: kept[task]["scores"] for task in self.tasks},
+            "dev_errors": sum(ErrorCounts(**kept[task]["scores"]).errors for task in self.tasks),
+            "dev_loss": one_for_all["loss"],
         }
 
 

@@ -35,6 +35,7 @@ from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import ErrorCounts, Utterance, score
 from hra_cli.tensors import read_safetensors
 from hra_cli.training.config import changed_options
+from hra_cli.training.kept import as_good_as
 from hra_cli.training.loop import Diverged
 from hra_cli.transducer.loss import check_rnnt_type
 from hra_cli.transducer.search import SearchOptions, check_method
@@ -125,12 +126,13 @@ class _Comparison:
         return json.loads((self.folder(cell) / RESULT_NAME).read_text(encoding="utf-8"))
 
     def best(self, grid: Sequence[Cell]) -> Cell:
-        """The fewest errors on dev, on a tie the lower dev loss."""
+        """Of those as good as the fewest errors on dev, the lowest dev loss."""
         results = {cell: self.result(cell) for cell in grid}
         trained = {cell: _dev(result) for cell, result in results.items() if "models" in result}
         if not trained:
             raise Diverged(f"{grid[0].method}, {grid[0].mode}: {results[grid[0]]['diverged']}")
-        return min(trained, key=lambda cell: trained[cell])
+        enough = as_good_as(min(errors for errors, _ in trained.values()))
+        return min((cell for cell in trained if trained[cell][0] <= enough), key=lambda cell: trained[cell][1])
 
     def scored(self, cells: Sequence[Cell], command: str, threads: int) -> dict[str, Any]:
         config, backbone = self.config, self.frozen.backbone

@@ -27,7 +27,7 @@ class Progress:
     batch: int = 0
     step: int = 0
     frozen: dict[str, Any] = field(default_factory=dict)  # dev scores of the frozen model
-    best: dict[str, Any] = field(default_factory=dict)  # per task: epoch and scores of the best epoch
+    kept: dict[str, Any] = field(default_factory=dict)  # per task: epoch and scores of the kept epoch
     loss_sum: float = 0.0  # of the epoch so far
     loss_frames: int = 0
     seconds: float = 0.0  # spent in training steps, reading data included
@@ -37,7 +37,7 @@ class Progress:
 class Checkpoint:
     progress: Progress
     adapter: dict[str, Tensor]
-    best: dict[str, Tensor]
+    kept: dict[str, Tensor]
     moments: dict[str, dict[str, Tensor]]  # by their name, then by parameter
 
 
@@ -45,12 +45,12 @@ def save_checkpoint(
     exp_dir: Path,
     progress: Progress,
     adapter: nn.Module,
-    best: dict[str, Tensor],
+    kept: dict[str, Tensor],
     optimizers: Sequence[torch.optim.Optimizer],
 ) -> None:
     """Writes the checkpoint over the previous one, whole or not at all."""
     tensors = {f"adapter.{name}": tensor for name, tensor in adapter.state_dict().items()}
-    tensors.update({f"best.{name}": tensor for name, tensor in best.items()})
+    tensors.update({f"kept.{name}": tensor for name, tensor in kept.items()})
     for name, parameter in adapter.named_parameters():
         for moment, tensor in _state_of(parameter, optimizers).items():
             if moment in _MOMENTS:
@@ -68,11 +68,11 @@ def load_checkpoint(exp_dir: Path) -> Optional[Checkpoint]:
         progress = Progress(**json.loads(metadata["progress"]))
     except (KeyError, TypeError, ValueError) as error:
         raise HraError(f"{file} is not a checkpoint of this version of hra; train into a new folder") from error
-    parts: dict[str, dict[str, Tensor]] = {part: {} for part in ("adapter", "best", *_MOMENTS)}
+    parts: dict[str, dict[str, Tensor]] = {part: {} for part in ("adapter", "kept", *_MOMENTS)}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
-    return Checkpoint(progress, parts["adapter"], parts["best"], {moment: parts[moment] for moment in _MOMENTS})
+    return Checkpoint(progress, parts["adapter"], parts["kept"], {moment: parts[moment] for moment in _MOMENTS})
 
 
 def restore(checkpoint: Checkpoint, adapter: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:

@@ -30,10 +30,10 @@ from hra_cli.progress import progress_bar
 from hra_cli.recogniser import Recogniser
 from hra_cli.scoring.wer import ErrorCounts, Scores, Utterance, score
 from hra_cli.training.augment import Augment
-from hra_cli.training.best import BestEpochs
 from hra_cli.training.checkpoint import Checkpoint, Progress, load_checkpoint, restore, save_checkpoint
 from hra_cli.training.config import TrainConfig, save_config
 from hra_cli.training.interrupt import StopRequest
+from hra_cli.training.kept import KeptEpochs
 from hra_cli.training.optimizer import new_optimizers
 from hra_cli.training.runlog import RunLog
 from hra_cli.transducer.loss import Loss, check_loss, check_rnnt_type, fits, pruned_loss
@@ -55,7 +55,7 @@ class TrainingLoop:
     """One training run; `run` does it.
 
     A subclass says what is trained (`_new_recogniser`: its adapter's parameters that require gradients) and what is
-    written of the best epochs (`_write_files`).
+    written of the kept epochs (`_write_files`).
     """
 
     def __init__(self, config: TrainConfig, exp_dir: Path):
@@ -98,7 +98,7 @@ class TrainingLoop:
         self.augment = Augment() if config.spec_augment else None
 
         self.progress = Progress(data_digest=_digest(self.train_cuts))
-        self.best = BestEpochs(self.tasks, each_its_own=config.controller is not None)
+        self.kept = KeptEpochs(self.tasks, each_its_own=config.controller is not None)
         checkpoint = load_checkpoint(exp_dir)
         self.resumed = checkpoint is not None
         if checkpoint is not None:
@@ -124,7 +124,7 @@ class TrainingLoop:
             raise HraError(f"{self.config.data} has changed since {self.exp_dir} was begun; train into a new folder")
         restore(checkpoint, self.adapter, self.optimizers)
         self.progress = checkpoint.progress
-        self.best.kept, self.best.tensors = checkpoint.progress.best, checkpoint.best
+        self.kept.by_task, self.kept.tensors = checkpoint.progress.kept, checkpoint.kept
 
     def _new_recogniser(self) -> Recogniser:
         raise NotImplementedError
@@ -250,7 +250,7 @@ class TrainingLoop:
         progress.loss_sum, progress.loss_frames = 0.0, 0
         scores, losses = self._validate(self.recogniser)
         self._record_dev(progress.epoch, scores, losses, train_loss)
-        self.best.offer(self.adapter, progress.epoch, progress.step, scores, losses)
+        self.kept.offer(self.adapter, progress.epoch, progress.step, scores, losses)
         self._write_files()
         self._save()
 
@@ -290,8 +290,8 @@ class TrainingLoop:
         self.log.say(f"epoch {epoch}: {trained}; dev WER {scores.total.wer:.2f} % ({shown})")
 
     def _save(self) -> None:
-        self.progress.best = self.best.kept
-        save_checkpoint(self.exp_dir, self.progress, self.adapter, self.best.tensors, self.optimizers)
+        self.progress.kept = self.kept.by_task
+        save_checkpoint(self.exp_dir, self.progress, self.adapter, self.kept.tensors, self.optimizers)
 
 
 def learning_rate_factor(done: float) -> float:

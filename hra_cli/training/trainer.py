@@ -29,7 +29,7 @@ class TrainResult:
 
     rows: list[BeforeAfter]
     controller_parameters: int
-    best_epochs: dict[str, int]
+    kept_epochs: dict[str, int]
     num_epochs: int
     skipped: list[Skipped]
 
@@ -71,29 +71,29 @@ class Trainer(TrainingLoop):
         return Recogniser(self.backbone, self.tokenizer, adapter)
 
     def _write_files(self) -> None:
-        """controller.safetensors and heads/ as of the best epochs; the same run always writes the same bytes."""
-        best = new_adapter(
+        """controller.safetensors and heads/ as of the kept epochs; the same run always writes the same bytes."""
+        adapter = new_adapter(
             self.tasks,
             self.backbone.width,
             self.adapter.controller.hidden,
             self.config.head,
             self.config.inner,
         )
-        best.load_state_dict(self.best.tensors)
-        needed = controller_fingerprint(best.controller.tensors())
-        write_controller(self.exp_dir / "controller.safetensors", best.controller, self.backbone.fingerprint)
+        adapter.load_state_dict(self.kept.tensors)
+        needed = controller_fingerprint(adapter.controller.tensors())
+        write_controller(self.exp_dir / "controller.safetensors", adapter.controller, self.backbone.fingerprint)
         for number, task in enumerate(self.tasks):
-            kept = self.best.kept[task]
+            kept = self.kept.by_task[task]
             head = Head(
                 task=task,
-                kind=best.bank.kind,
-                width=best.controller.width,
-                hidden=best.controller.hidden,
-                inner=best.bank.inner,
+                kind=adapter.bank.kind,
+                width=adapter.controller.width,
+                hidden=adapter.controller.hidden,
+                inner=adapter.bank.inner,
                 backbone_fingerprint=self.backbone.fingerprint,
                 controller_fingerprint=needed,
                 tokenizer_fingerprint=self.tokenizer.fingerprint,
-                tensors=best.bank.tensors(number),
+                tensors=adapter.bank.tensors(number),
                 training={
                     "method": "onboarding" if self.config.controller else "joint",
                     "tasks": len(self.tasks),
@@ -122,14 +122,14 @@ class Trainer(TrainingLoop):
                 task,
                 self.adapter.bank.parameters_per_task,
                 ErrorCounts(**self.progress.frozen[task]),
-                ErrorCounts(**self.best.kept[task]["scores"]),
+                ErrorCounts(**self.kept.by_task[task]["scores"]),
             )
             for task in self.tasks
         ]
         return TrainResult(
             rows=rows,
             controller_parameters=sum(p.numel() for p in self.adapter.controller.parameters()),
-            best_epochs={task: self.best.kept[task]["epoch"] for task in self.tasks},
+            kept_epochs={task: self.kept.by_task[task]["epoch"] for task in self.tasks},
             num_epochs=self.config.num_epochs,
             skipped=self.skipped,
         )

@@ -17,7 +17,7 @@ onboard_conf=conf/onboard.conf
 num_jobs=2
 more_searches="modified_beam_search fast_beam_search"
 seeds="42 1 2"
-methods=hra-linear,hra-ffn,full,residual-adapters,lora,bitfit
+methods=full,hra-linear,hra-ffn,residual-adapters,lora,bitfit
 ablations=hra-linear,hra-no-recurrence,hra-apart,hra-controller-per-layer,hra-head-per-layer
 compare_conf=conf/compare.conf
 compare_20_conf=conf/compare-20.conf
@@ -25,7 +25,7 @@ longer_conf=conf/longer.conf
 same_time_conf=conf/same-time-20.conf
 single_digits_conf=conf/single-digits.conf
 longer=hra-linear,hra-linear:128,hra-ffn
-same_time=$methods,hra-linear:128
+same_time=full,hra-linear,hra-linear:128,hra-ffn,residual-adapters:64,lora:16,bitfit
 sizes=residual-adapters:2,residual-adapters:8,residual-adapters:64,lora:1,lora:2,lora:4,lora:16
 results=RESULTS.md
 

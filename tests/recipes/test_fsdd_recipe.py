@@ -52,9 +52,9 @@ def test_every_stage_leaves_what_the_next_one_needs(shared, tmp_path):
     assert "| frozen, greedy_search |" in results
     for search in ("greedy_search", *MORE_SEARCHES.split()):
         assert f"joint heads, {search}, seed 2" in results
-    assert results.count("| HRA linear, H=8 | multi | 1 |") == 5
-    assert results.count("| LoRA, r=1 | multi | 1 |") == 1
-    assert results.count("| HRA linear, u=0, H=8 | multi | 1 |") == 1
+    assert results.count("| HRA linear, H=8 | multi | 1 | 0.004 |") == 5
+    assert results.count("| LoRA, r=1 | multi | 1 | 0.003 |") == 1
+    assert results.count("| HRA linear, u=0, H=8 | multi | 1 | 0.004 |") == 1
     for line in results.splitlines():
         if line.startswith("| nicolas onboarded"):
             assert f"{onboarded['tasks']['nicolas']['wer']:.1f}" in line
