@@ -18,6 +18,8 @@ from hra_cli.report.content import (
     Content,
     Curve,
     Decoding,
+    Difference,
+    Differences,
     Growth,
     Line,
     Missing,
@@ -127,6 +129,7 @@ def _content(exp_dir: Path, found: dict[str, Any]) -> Content:
         ],
         wer_missing=None if multi else Missing("No method was trained on all tasks together yet.", command),
         points=[_point(same, len(tasks)) for same in groups.values()],
+        differences=_differences(found["over_seeds"], families),
         growth=Growth(
             found["growth"]["tasks"],
             [
@@ -193,6 +196,26 @@ def _point(same: list[Cell], tasks: int) -> Point:
         high=_mean([cell.high for cell in same]),
         seeds=len(same),
     )
+
+
+def _differences(over_seeds: list[dict[str, Any]], families: dict[str, str]) -> list[Differences]:
+    """By mode; a mode with one method has none."""
+    found = []
+    for mode in ("multi", "single"):
+        records = [record for record in over_seeds if record["mode"] == mode]
+        rows = [
+            Difference(
+                record["label"],
+                families.get(record["label"], BASELINE),
+                record["seeds"],
+                record["wer"],
+                *(record[name] for name in ("difference", "low", "high")),
+            )
+            for record in records[1:]
+        ]
+        if rows:
+            found.append(Differences(records[0]["label"], mode == "multi", rows))
+    return found
 
 
 def _best(multi: dict[str, list[Cell]]) -> Optional[Cell]:

@@ -46,6 +46,28 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """A method's mean WER over its seeds, less that of the first method, with the paired 95 % interval."""
+
+    label: str
+    family: str
+    seeds: int
+    wer: float
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Methods against the first one. several: all trained on all tasks together, else a model per task."""
+
+    first: str
+    several: bool
+    rows: list[Difference]
+
+
+@dataclass(frozen=True)
 class Line:
     """A method's parameters in all, for each number of tasks in `Growth.tasks`."""
 
@@ -103,6 +125,7 @@ class Content:
     wer: list[WerTable]
     wer_missing: Optional[Missing]
     points: Optional[list[Point]]
+    differences: list[Differences]
     growth: Growth
     growth_note: str
     dev_wer: list[Curve]

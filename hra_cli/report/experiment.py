@@ -67,6 +67,7 @@ def read_experiment(exp_dir: Path) -> Content:
         wer=[dev] if test is None else [test, dev],
         wer_missing=_wer_missing(test, decode),
         points=None,
+        differences=[],
         growth=Growth(
             GROWTH_TASKS,
             [Line(f"HRA {config.head}", HRA, [controller_parameters + n * head_parameters for n in GROWTH_TASKS])],

@@ -16,6 +16,7 @@ from hra_cli.report.content import (
     Content,
     Curve,
     Decoding,
+    Differences,
     Growth,
     Missing,
     Point,
@@ -23,7 +24,14 @@ from hra_cli.report.content import (
     WerTable,
     number,
 )
-from hra_cli.report.plots import MAX_PANELS, curve_figure, growth_figure, wer_against_parameters, wer_figure
+from hra_cli.report.plots import (
+    MAX_PANELS,
+    curve_figure,
+    difference_figure,
+    growth_figure,
+    wer_against_parameters,
+    wer_figure,
+)
 from hra_cli.report.style import STYLE_SHEET
 from hra_cli.scoring.results import count_confusions, most_frequent_first
 from hra_cli.scoring.tables import relative_change
@@ -40,6 +48,7 @@ def page(content: Content) -> str:
     sections = [
         ("wer", "WER before and after", _wer(content)),
         ("parameters", "WER against parameters", _parameters(content.points)),
+        ("differences", "Which differences are no chance", _differences(content.differences)),
         ("growth", "Growth over tasks", _growth(content.growth, content.growth_note)),
         ("curves", "Learning curves", _curves(content)),
         ("worst", "Worst utterances", _worst(content.decoding)),
@@ -126,6 +135,23 @@ def _parameters(points: Optional[list[Point]]) -> str:
     ]
     columns = ["method", "trained on", "parameters per task", "WER %", "95 % interval", "seeds"]
     return _figure(wer_against_parameters(points, "points"), caption) + _table(Table(columns, rows, text=(0, 1)))
+
+
+def _differences(differences: Sequence[Differences]) -> str:
+    parts = []
+    for place, found in enumerate(differences):
+        caption = (
+            f"Mean WER over the seeds less that of {escape(found.first)}: left of zero a method is better, right of it "
+            "worse. Bars are paired 95 % intervals over test utterances; how far seeds differ is not in them."
+        )
+        rows = [
+            [row.label, number(row.wer), f"{row.difference:+.2f}", f"{row.low:+.1f} to {row.high:+.1f}", str(row.seeds)]
+            for row in found.rows
+        ]
+        parts.append(f"<h3>{'All tasks together' if found.several else 'One model per task'}</h3>\n")
+        parts.append(_figure(difference_figure(found, f"difference{place}"), caption))
+        parts.append(_table(Table(["method", "mean WER %", "difference", "95 % interval", "seeds"], rows)))
+    return "".join(parts)
 
 
 def _growth(growth: Growth, note: str) -> str:

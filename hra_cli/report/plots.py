@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hra_cli.report.content import ABLATION, BASELINE, FROZEN, HRA, Curve, Growth, Point, WerTable, number
+from hra_cli.report.content import ABLATION, BASELINE, FROZEN, HRA, Curve, Differences, Growth, Point, WerTable, number
 from hra_cli.report.svg import COLOURS, inline_svg, style
 
 if TYPE_CHECKING:
@@ -94,6 +94,34 @@ def wer_against_parameters(points: Sequence[Point], name: str) -> str:
         return inline_svg(
             figure, name, "Points: WER against parameters per task, with 95 % intervals, as in the table."
         )
+
+
+def difference_figure(differences: Differences, name: str) -> str:
+    """A row per method: its difference from the first one, with its interval; zero is that method."""
+    from matplotlib.figure import Figure
+
+    rows = differences.rows
+    with style(name):
+        figure = Figure((WIDTH, 0.9 + 0.3 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(0.0, color=COLOURS["frozen"], linewidth=1.5)
+        for place, row in enumerate(rows):
+            axes.errorbar(
+                row.difference,
+                place,
+                xerr=[[max(row.difference - row.low, 0.0)], [max(row.high - row.difference, 0.0)]],
+                fmt="o",
+                markersize=6,
+                color=COLOURS[row.family],
+                elinewidth=1.5,
+                capsize=3,
+            )
+        axes.set_yticks(range(len(rows)), [_plain(row.label) for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(f"WER less that of {_plain(differences.first)}, in per cent")
+        axes.grid(axis="x")
+        return inline_svg(figure, name, f"Points: how far methods are from {differences.first}, as in the table.")
 
 
 def growth_figure(growth: Growth, name: str) -> str:

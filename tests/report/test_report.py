@@ -102,6 +102,19 @@ def counts(errors, words):
     return {"wer": 100.0 * errors / words, "errors": errors, "words": words}
 
 
+def over_seeds(cells):
+    """As `hra compare` writes it, with differences by hand."""
+    records, modes = [], set()
+    for label, mode in dict.fromkeys((cell["label"], cell["mode"]) for cell in cells):
+        record = {
+            "label": label, "mode": mode, "seeds": 2, "parameters_per_task": 100, "wer": 5.5, "lowest": 5.0,
+            "highest": 6.0, "dev_wer": 7.0,
+        }  # fmt: skip
+        records.append({**record, "difference": 0.75, "low": -0.25, "high": 1.75} if mode in modes else record)
+        modes.add(mode)
+    return records
+
+
 def make_comparison(folder, methods=("hra-linear", "lora", "hra-no-recurrence"), seeds=(1, 2)):
     """A comparison of two tasks with results by hand; lora is multi-task and single-task."""
     cells = []
@@ -135,6 +148,7 @@ def make_comparison(folder, methods=("hra-linear", "lora", "hra-no-recurrence"),
         "test": {"utterances": 3, "words": 200, "decoding_method": "greedy_search"},
         "frozen": {**counts(58, 200), "low": 25.1, "high": 33.2, "tasks": {task: counts(29, 100) for task in TASKS}},
         "cells": cells,
+        "over_seeds": over_seeds(cells),
         "growth": {"tasks": [1, 10], "methods": {cell["label"]: [160, 1060] for cell in cells}},
     }  # fmt: skip
     folder.mkdir(exist_ok=True, parents=True)
@@ -172,7 +186,12 @@ def test_an_experiment_whose_log_is_gone(decoded, tmp_path):
 
 def test_a_comparison(tmp_path):
     page = check(report(make_comparison(tmp_path / "compare"), tmp_path))
-    assert page.sections == ["wer", "parameters", "growth", "curves", "worst", "confusions", "cells", "reproduce"]
+    assert page.sections == [
+        "wer", "parameters", "differences", "growth", "curves", "worst", "confusions", "cells", "reproduce",
+    ]  # fmt: skip
+    assert "Mean WER over the seeds less that of hra-linear, $H$=<64>" in page.text
+    assert "lora, $H$=<64> 5.50 +0.75 -0.2 to +1.8 2" in page.text
+    assert "less that of lora" not in page.text, "single-task there is nothing else"
     assert "all tasks 200 29.00 11.50 18.50 5.50" in page.text, "means over seeds, HRA, its ablations, then the others"
     assert "lora, $H$=<64> one model per task 130 5.50 1.0–20.0 2" in page.text
     assert "hra-linear, $H$=<64>, multi-task, seed 1" in page.text, "the cell with the fewest errors on dev"
