@@ -21,10 +21,8 @@ methods=full,hra-linear,hra-ffn,residual-adapters,lora,bitfit
 ablations=hra-linear,hra-no-recurrence,hra-apart,hra-controller-per-layer,hra-head-per-layer
 compare_conf=conf/compare.conf
 compare_20_conf=conf/compare-20.conf
-longer_conf=conf/longer.conf
-same_time_conf=conf/same-time-20.conf
+same_time_conf=conf/same-time.conf
 single_digits_conf=conf/single-digits.conf
-longer=hra-linear,hra-linear:128,hra-ffn
 same_time=full,hra-linear,hra-linear:128,hra-ffn,residual-adapters:64,lora:16,bitfit
 sizes=residual-adapters:2,residual-adapters:8,residual-adapters:64,lora:1,lora:2,lora:4,lora:16
 results=RESULTS.md
@@ -38,18 +36,18 @@ Adapts an English recogniser to the speakers of FSDD. Needs hra and python on th
        3 decode with the heads     4 onboard a held-out speaker     5 export, decode from the file alone
        6 make connected digits          7 compare methods on them      8 the same, 20 utterances a speaker
        9 HRA without its parts         10 adapters and LoRA at other sizes
-       11 HRA for as long as full fine-tuning takes                     12 every method on single digits
+       11 every method for the same time                                12 every method on single digits
        13 20 utterances a speaker, every method for the same time        14 write the tables
   --corpus DIR               a clone of free-spoken-digit-dataset (default: $corpus)
   --backbone DIR             the recogniser: checkpoint and bpe.model (default: $backbone)
   --data DIR, --exp DIR      where to put data and results (default: $data, $exp in this folder)
   --held-out SPEAKER         the speaker of stage 4 (default: $held_out)
   --train-conf FILE, --onboard-conf FILE  options of hra train (default: $train_conf, $onboard_conf)
-  --compare-conf FILE, --compare-20-conf FILE, --longer-conf FILE, --single-digits-conf FILE, --same-time-conf FILE
-                             options of hra compare (default: $compare_conf, $compare_20_conf, $longer_conf,
-                             $single_digits_conf, $same_time_conf)
-  --methods LIST, --ablations LIST, --sizes LIST, --longer LIST, --same-time LIST
-                             what stages 7, 8 and 12, 9, 10, 11, and 13 compare
+  --compare-conf FILE, --compare-20-conf FILE, --single-digits-conf FILE, --same-time-conf FILE
+                             options of hra compare (default: $compare_conf, $compare_20_conf, $single_digits_conf,
+                             $same_time_conf)
+  --methods LIST, --ablations LIST, --sizes LIST, --same-time LIST
+                             what stages 7, 8 and 12, 9, 10, and 11 and 13 compare
   --more-searches 'NAME ...' what stage 3 decodes with besides greedy_search; fast_beam_search needs k2
                              (default: $more_searches)
   --num-jobs N               processes that prepare data, and cells trained at a time (default: $num_jobs)
@@ -156,11 +154,10 @@ if in_range 10; then
 fi
 
 if in_range 11; then
-  log "Stage 11: HRA for three times the epochs, which takes about as long as full fine-tuning"
+  log "Stage 11: every method for the same time"
   # shellcheck disable=SC2046
-  hra compare --backbone "$backbone" --data "$data-connected" --exp-dir "$exp/compare-longer" \
-    --methods "$longer" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" --lrs 0.008 \
-    $(cat "$longer_conf")
+  hra compare --backbone "$backbone" --data "$data-connected" --exp-dir "$exp/compare-same-time" \
+    --methods "$same_time" --modes multi --num-jobs "$num_jobs" --seeds "$seed" $(cat "$same_time_conf")
 fi
 
 if in_range 12; then

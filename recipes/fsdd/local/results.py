@@ -17,7 +17,7 @@ COMPARISONS = {
     "compare-single-digits": "Single digits: every method, one model for all speakers",
     "compare-connected": "Connected digits: every method",
     "compare-sizes": "Connected digits: adapters and LoRA at other sizes",
-    "compare-longer": "Connected digits: HRA for three times the epochs",
+    "compare-same-time": "Connected digits: every method for the same time",
     "compare-connected-20": "Connected digits, 20 utterances to train on per speaker",
     "compare-same-time-20": "Connected digits, 20 utterances to train on per speaker: every method for the same time",
     "compare-ablations": "HRA without its parts, 20 utterances per speaker",
@@ -79,11 +79,13 @@ def main() -> None:
         f"{ratio(onboarded['tasks'][held_out], frozen['tasks'][held_out])} of {held_out}'s.",
         "",
     ]
+    # The summary comes before the tables it is of, how they came about after them.
+    local = Path(__file__).parent
+    lines += [(local / "summary.md").read_text()]
     for folder, title in COMPARISONS.items():
         if (exp / folder / "comparison.md").is_file():
             lines += [f"## {title}", "", *comparison(exp / folder)]
-    notes = Path(__file__).parent / "notes.md"
-    write_text(arguments.output, "\n".join(lines) + ("\n" + notes.read_text() if notes.is_file() else ""))
+    write_text(arguments.output, "\n".join(lines) + "\n" + (local / "notes.md").read_text())
     print(f"{arguments.output} written")
 
 
