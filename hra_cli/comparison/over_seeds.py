@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from hra_cli.scoring.bootstrap import wer_difference
-from hra_cli.scoring.results import read_recogs
+from hra_cli.scoring.results import read_recogs, result_files
 
 
 def over_seeds(exp_dir: Path, cells: Sequence[dict[str, Any]], decoding_method: str) -> list[dict[str, Any]]:
@@ -22,7 +22,7 @@ def over_seeds(exp_dir: Path, cells: Sequence[dict[str, Any]], decoding_method: 
     for cell in cells:
         rows.setdefault((cell["label"], cell["mode"]), []).append(cell)
     recognised = {
-        row: [read_recogs(exp_dir / cell["folder"] / f"recogs-test-{decoding_method}.txt") for cell in seeds]
+        row: [read_recogs(result_files(exp_dir / cell["folder"], "test", decoding_method).recogs) for cell in seeds]
         for row, seeds in rows.items()
     }
     records = []

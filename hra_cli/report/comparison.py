@@ -30,7 +30,7 @@ from hra_cli.report.content import (
     number,
     train_loss,
 )
-from hra_cli.scoring.results import read_recogs
+from hra_cli.scoring.results import read_recogs, result_files
 from hra_cli.training.runlog import METRICS_NAME, read_metrics
 
 
@@ -241,7 +241,7 @@ def _curves(exp_dir: Path, multi: dict[str, list[Cell]]) -> tuple[list[Curve], l
 def _decoding(exp_dir: Path, best: Optional[Cell], method: str, command: str) -> Decoding | Missing:
     if best is None:
         return Missing("No HRA method was trained on all tasks together yet.", command)
-    file = exp_dir / best.folder / f"recogs-test-{method}.txt"
+    file = result_files(exp_dir / best.folder, "test", method).recogs
     if not file.is_file():
         return Missing(f"{best.folder}/{file.name} is not there.", command)
     return Decoding(

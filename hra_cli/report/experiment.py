@@ -27,7 +27,7 @@ from hra_cli.report.content import (
     number,
     train_loss,
 )
-from hra_cli.scoring.results import read_recogs, read_wer_summary
+from hra_cli.scoring.results import read_recogs, read_wer_summary, result_files
 from hra_cli.tensors import read_safetensors
 from hra_cli.training.config import TrainConfig, load_config
 from hra_cli.training.experiment import experiment_controller, experiment_heads
@@ -113,8 +113,9 @@ def _test_table(exp_dir: Path) -> Optional[WerTable]:
     for label, family, ending in (("frozen", FROZEN, "-no-heads"), ("with head", HRA, "")):
         for method in METHODS:
             suffix = method + ending
-            if (exp_dir / method / f"recogs-test-{suffix}.txt").is_file():
-                total, tasks = read_wer_summary(exp_dir / method / f"wer-summary-test-{suffix}.txt", suffix)
+            files = result_files(exp_dir / method, "test", suffix)
+            if files.recogs.is_file():
+                total, tasks = read_wer_summary(files.wer_summary, suffix)
                 found.append(Series(f"{label}, {method}", family, total, dict(tasks)))
     tasks_found = sorted({task for series in found for task in series.tasks})
     return WerTable("Test set", tasks_found, found) if found else None
@@ -131,7 +132,7 @@ def _wer_missing(test: Optional[WerTable], decode: str) -> Optional[Missing]:
 
 def _decoding(exp_dir: Path) -> Optional[Decoding]:
     for method in METHODS:
-        file = exp_dir / method / f"recogs-test-{method}.txt"
+        file = result_files(exp_dir / method, "test", method).recogs
         if file.is_file():
             return Decoding(f"Test set, with the heads, {method}", read_recogs(file))
     return None

@@ -33,6 +33,16 @@ class Confusions:
     inserted: Counter[str]
 
 
+def result_files(directory: Path, split: str, suffix: str) -> ResultFiles:
+    """Where `write_results` puts them."""
+    name = f"{split}-{suffix}.txt"
+    return ResultFiles(
+        recogs=directory / f"recogs-{name}",
+        errs=directory / f"errs-{name}",
+        wer_summary=directory / f"wer-summary-{name}",
+    )
+
+
 def write_results(directory: Path, split: str, suffix: str, utterances: Iterable[Utterance]) -> ResultFiles:
     """Writes `recogs-`, `errs-` and `wer-summary-{split}-{suffix}.txt` into `directory`.
 
@@ -40,12 +50,7 @@ def write_results(directory: Path, split: str, suffix: str, utterances: Iterable
     utterances; a row `{suffix}-{task}` follows for every task. Each file appears whole or not at all.
     """
     ordered = sorted(utterances, key=lambda utterance: utterance.id)
-    name = f"{split}-{suffix}.txt"
-    files = ResultFiles(
-        recogs=directory / f"recogs-{name}",
-        errs=directory / f"errs-{name}",
-        wer_summary=directory / f"wer-summary-{name}",
-    )
+    files = result_files(directory, split, suffix)
     scores = score(ordered)
     write_text(files.recogs, _transcripts(ordered))
     write_text(files.errs, _error_details(ordered, scores))

@@ -81,7 +81,7 @@ def main() -> None:
     ]
     # The summary comes before the tables it is of, how they came about after them.
     local = Path(__file__).parent
-    lines += [(local / "summary.md").read_text()]
+    lines.append((local / "summary.md").read_text())
     for folder, title in COMPARISONS.items():
         if (exp / folder / "comparison.md").is_file():
             lines += [f"## {title}", "", *comparison(exp / folder)]
