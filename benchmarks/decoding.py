@@ -18,10 +18,10 @@ from pairs import machine, quartiles, timed_pairs, with_spread
 from rich.console import Console
 from rich.table import Table
 
-from hra_cli.data.tasks import load_tasks
-from hra_cli.decoding import load_recogniser
-from hra_cli.files import write_text
-from hra_cli.memory import keep_freed_memory
+from hra_cli.data.task_index import load_tasks
+from hra_cli.io.files import write_text
+from hra_cli.nn.memory import keep_freed_memory
+from hra_cli.recognition.batch import load_recogniser
 from hra_cli.transducer.search import METHODS, SearchOptions
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "accents"

@@ -22,9 +22,9 @@ from zipformer_package import Package, gradient
 
 from hra_cli.backbone import Backbone
 from hra_cli.backbone.frontend import embedded_lens
-from hra_cli.files import write_text
-from hra_cli.frames import padding_mask
-from hra_cli.memory import keep_freed_memory
+from hra_cli.io.files import write_text
+from hra_cli.nn.frames import padding_mask
+from hra_cli.nn.memory import keep_freed_memory
 
 BATCHES = {  # seconds of speech
     "8 of 6 – 16 s": [16.0, 14.3, 12.9, 11.2, 9.8, 8.4, 7.1, 6.0],

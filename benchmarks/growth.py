@@ -18,8 +18,8 @@ from rich.progress import track
 from rich.table import Table
 from train_step import random_batch, step
 
-from hra_cli.files import write_text
-from hra_cli.memory import keep_freed_memory
+from hra_cli.io.files import write_text
+from hra_cli.nn.memory import keep_freed_memory
 
 COMMON = {"seconds": 4, "utterances": 4, "tasks": 8, "hidden": 64}
 ROWS: dict[str, tuple[int, ...]] = {

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from hra_cli.backbone.decoder import Decoder
 from hra_cli.backbone.joiner import Joiner
-from hra_cli.files import write_text
-from hra_cli.linear import Linear
-from hra_cli.memory import keep_freed_memory
+from hra_cli.io.files import write_text
+from hra_cli.nn.linear import Linear
+from hra_cli.nn.memory import keep_freed_memory
 from hra_cli.transducer.k2_library import import_k2
 from hra_cli.transducer.loss import Loss, pruned_loss
 

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from hra_cli.adapter import Adapter, new_adapter
 from hra_cli.backbone import Backbone
-from hra_cli.files import write_text
-from hra_cli.memory import keep_freed_memory
+from hra_cli.io.files import write_text
+from hra_cli.nn.memory import keep_freed_memory
 
 HEADS = (8, 64, 1024)
 Batch = tuple[Tensor, Tensor, list[str]]

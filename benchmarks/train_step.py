@@ -24,9 +24,9 @@ from zipformer_package import Package, package_is_installed
 
 from hra_cli.backbone import Backbone
 from hra_cli.baselines.methods import new_method, parse_method
-from hra_cli.files import write_text
-from hra_cli.memory import keep_freed_memory
-from hra_cli.training.optimizer import new_optimizers
+from hra_cli.io.files import write_text
+from hra_cli.nn.memory import keep_freed_memory
+from hra_cli.training.optimizers import new_optimizers
 from hra_cli.transducer.loss import pruned_loss
 
 TASKS = [f"task-{n}" for n in range(8)]

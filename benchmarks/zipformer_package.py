@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hra_cli.backbone import Backbone
 from hra_cli.backbone.frontend import embedded_lens
-from hra_cli.frames import padding_mask
+from hra_cli.nn.frames import padding_mask
 
 
 def package_is_installed() -> bool:

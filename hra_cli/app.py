@@ -10,7 +10,7 @@ import typer
 from hra_cli import __version__
 from hra_cli.commands import compare, decode, export_head, info, prepare, report, train
 from hra_cli.errors import HraError
-from hra_cli.memory import keep_freed_memory
+from hra_cli.nn.memory import keep_freed_memory
 
 app = typer.Typer(
     name="hra",

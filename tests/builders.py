@@ -15,7 +15,7 @@ from hra_cli.adapter.head_file import Head, controller_fingerprint
 from hra_cli.backbone import Backbone
 from hra_cli.backbone.sizes import BackboneSizes, StackSizes
 from hra_cli.errors import HraError
-from hra_cli.tensors import fingerprint
+from hra_cli.io.tensors import fingerprint
 
 LOG_EPSILON = -23.025850929940457
 # Fingerprints.

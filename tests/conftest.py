@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import speech
 
-from hra_cli.training.trainer import train
+from hra_cli.training.train_heads import train
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hra_cli.training.config import TrainConfig
+from hra_cli.experiment.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 BACKBONE = ROOT / "recipes" / "accents" / "backbone"

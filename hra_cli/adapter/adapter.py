@@ -9,11 +9,11 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
-from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo, by_amount
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.heads import ApplyHeads, FfnHeads, HeadBank, LinearHeads
+from hra_cli.adapter.task_adapter import AfterLayer, ByTask, LayerInfo, by_amount
 from hra_cli.errors import HraError, did_you_mean
-from hra_cli.frames import in_groups, repeat_last_frame, upsample
+from hra_cli.nn.frames import in_groups, repeat_last_frame, upsample
 
 
 class Adapter(ByTask):

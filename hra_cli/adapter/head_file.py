@@ -15,7 +15,7 @@ from hra_cli import __version__
 from hra_cli.adapter.adapter import Adapter, new_bank
 from hra_cli.adapter.controller import Controller
 from hra_cli.errors import HraError
-from hra_cli.tensors import fingerprint, read_safetensors, write_safetensors
+from hra_cli.io.tensors import fingerprint, read_safetensors, write_safetensors
 
 HEAD_FORMAT = "hra-head"
 CONTROLLER_FORMAT = "hra-controller"

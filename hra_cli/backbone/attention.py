@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from hra_cli.backbone.rows import Rows
-from hra_cli.linear import Linear
+from hra_cli.nn.linear import Linear
 
 MASKED_SCORE = -1000.0
 TILE = 64  # targets

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hra_cli.errors import HraError
-from hra_cli.tensors import read_safetensors
+from hra_cli.io.tensors import read_safetensors
 
 # Trained beside the transducer in some recipes; no part of it.
 UNUSED_MODULES = ("ctc_output", "attention_decoder")

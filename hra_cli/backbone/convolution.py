@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from hra_cli.backbone.activations import swoosh_r
 from hra_cli.backbone.rows import Rows
-from hra_cli.linear import Linear
+from hra_cli.nn.linear import Linear
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Optional[Tensor], padding: tuple[int, ...]) -> Tensor:

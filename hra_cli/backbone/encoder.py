@@ -14,8 +14,8 @@ from hra_cli.backbone.attention import AttentionWeights, NonlinAttention, SelfAt
 from hra_cli.backbone.convolution import ConvolutionModule
 from hra_cli.backbone.rows import Rows
 from hra_cli.backbone.sizes import StackSizes
-from hra_cli.frames import in_groups, repeat_last_frame, upsample
-from hra_cli.linear import Linear
+from hra_cli.nn.frames import in_groups, repeat_last_frame, upsample
+from hra_cli.nn.linear import Linear
 
 
 class Layer(NamedTuple):

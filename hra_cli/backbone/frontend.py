@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from hra_cli.backbone.activations import BiasNorm, swoosh_l, swoosh_r
-from hra_cli.frames import padding_mask
-from hra_cli.linear import Linear, linear
+from hra_cli.nn.frames import padding_mask
+from hra_cli.nn.linear import Linear, linear
 
 MIN_FEATURE_FRAMES = 9
 

@@ -15,7 +15,7 @@ from hra_cli.backbone.frontend import embedded_lens
 from hra_cli.backbone.model import Backbone
 from hra_cli.backbone.rows import Rows
 from hra_cli.errors import HraError
-from hra_cli.files import replacing
+from hra_cli.io.files import replacing
 
 
 class FrontendCache:

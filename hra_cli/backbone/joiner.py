@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hra_cli.linear import Linear
+from hra_cli.nn.linear import Linear
 
 
 class Joiner(nn.Module):

@@ -17,8 +17,8 @@ from hra_cli.backbone.joiner import Joiner
 from hra_cli.backbone.rows import Rows, one_block, rows_of
 from hra_cli.backbone.sizes import BackboneSizes, read_sizes
 from hra_cli.errors import HraError, did_you_mean
-from hra_cli.linear import Linear
-from hra_cli.tensors import fingerprint
+from hra_cli.io.tensors import fingerprint
+from hra_cli.nn.linear import Linear
 
 PRECISIONS = ("float32", "bfloat16")
 

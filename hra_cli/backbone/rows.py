@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hra_cli.frames import padding_mask
+from hra_cli.nn.frames import padding_mask
 
 # Of a block's longest utterance: how much shorter another may be. Blocks cost time, and so does padding.
 LARGEST_GAP = 0.1

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from hra_cli.adapter import Adapter, Controller, HeadBank, new_adapter
 from hra_cli.adapter.adapter import at_rate_of, matrices_of
-from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo, by_amount
 from hra_cli.adapter.heads import ApplyHeads, LinearHeads
+from hra_cli.adapter.task_adapter import AfterLayer, ByTask, LayerInfo, by_amount
 
 
 def without_recurrence(tasks: Sequence[str], width: int, hidden: int, seed: int) -> Adapter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from hra_cli.adapter.by_task import ByTask
+from hra_cli.adapter.task_adapter import ByTask
 from hra_cli.backbone import Backbone
 
 

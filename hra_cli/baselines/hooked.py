@@ -8,7 +8,7 @@ from typing import Optional
 
 from torch import Tensor, nn
 
-from hra_cli.adapter.by_task import ByTask
+from hra_cli.adapter.task_adapter import ByTask
 from hra_cli.backbone import Backbone
 
 

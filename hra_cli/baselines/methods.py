@@ -9,7 +9,7 @@ from typing import Optional
 import torch
 
 from hra_cli.adapter import new_adapter
-from hra_cli.adapter.by_task import ByTask
+from hra_cli.adapter.task_adapter import ByTask
 from hra_cli.backbone import Backbone
 from hra_cli.baselines.ablations import apart, controller_per_layer, head_per_layer, without_recurrence
 from hra_cli.baselines.bitfit import bitfit

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hra_cli.adapter.by_task import AfterLayer, ByTask, LayerInfo
 from hra_cli.adapter.heads import project
+from hra_cli.adapter.task_adapter import AfterLayer, ByTask, LayerInfo
 
 
 class Bottlenecks(nn.Module):

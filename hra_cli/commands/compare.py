@@ -14,9 +14,9 @@ from rich.console import Console
 from hra_cli.baselines.methods import MAIN
 from hra_cli.commands import options
 from hra_cli.commands.tables import print_whole
-from hra_cli.comparison.compare import REPORT_NAME, TABLE_NAME
-from hra_cli.comparison.compare import compare as run_comparison
-from hra_cli.comparison.config import MODES, CompareConfig
+from hra_cli.comparison.plan import MODES, CompareConfig
+from hra_cli.comparison.run import REPORT_NAME, TABLE_NAME
+from hra_cli.comparison.run import compare as run_comparison
 from hra_cli.comparison.table import comparison_tables
 from hra_cli.errors import HraError
 

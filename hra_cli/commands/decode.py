@@ -12,14 +12,14 @@ from rich.console import Console
 
 from hra_cli.adapter.head_folder import MAX_HEADS
 from hra_cli.commands import options
+from hra_cli.commands.wer_tables import wer_table
 from hra_cli.data.batches import audio_file_cuts
-from hra_cli.data.tasks import load_tasks
-from hra_cli.decoding import Decoded, decode_with_progress, for_task, load_recogniser
+from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
-from hra_cli.files import write_text
-from hra_cli.recogniser import Recogniser
+from hra_cli.io.files import write_text
+from hra_cli.recognition.batch import Decoded, decode_with_progress, for_task, load_recogniser
+from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.results import write_results
-from hra_cli.scoring.tables import wer_table
 from hra_cli.scoring.wer import score
 from hra_cli.transducer.search import SearchOptions, check_method
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from hra_cli.training.experiment import export_head as write_exported_head
+from hra_cli.experiment.folder import export_head as write_exported_head
 
 
 def export_head(

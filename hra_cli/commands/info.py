@@ -15,7 +15,7 @@ from hra_cli.commands import options
 from hra_cli.commands.tables import print_whole
 from hra_cli.comparison.growth import Growth, growth, growth_of_sizes
 from hra_cli.errors import HraError
-from hra_cli.inspection import describe
+from hra_cli.report.facts import describe
 
 BETWEEN_LAYERS = "residual-adapters,hra-linear,hra-ffn"
 

@@ -12,15 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from hra_cli.backbone.checkpoint import find_bpe_model
-from hra_cli.data.by_task import cuts_by_task
+from hra_cli.commands.progress import progress_bar
+from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.corpora.fsdd import fsdd_cuts
 from hra_cli.data.perturb import with_perturbed_speed
-from hra_cli.data.prepare import prepare, prepared, read_cuts
+from hra_cli.data.preparation import prepare, prepared, read_cuts
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped
-from hra_cli.data.tasks import TaskIndex
+from hra_cli.data.task_index import TaskIndex
 from hra_cli.data.tokenizer import Tokenizer
-from hra_cli.files import sha256_of_file
-from hra_cli.progress import progress_bar
+from hra_cli.io.files import sha256_of_file
 
 app = typer.Typer(
     name="prepare",

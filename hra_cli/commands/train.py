@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from hra_cli.commands import options
+from hra_cli.commands.wer_tables import before_after_table
 from hra_cli.data.skipped import SKIPPED_NAME
-from hra_cli.scoring.tables import before_after_table
-from hra_cli.training.config import TrainConfig
-from hra_cli.training.trainer import train as run_training
+from hra_cli.experiment.config import TrainConfig
+from hra_cli.training.train_heads import train as run_training
 
 
 def train(

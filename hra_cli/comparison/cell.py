@@ -20,18 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from hra_cli.baselines.methods import new_method, parse_method
-from hra_cli.comparison.config import CellConfig
+from hra_cli.comparison.plan import CellConfig
 from hra_cli.data.batches import load_batches, training_batches
 from hra_cli.errors import HraError
-from hra_cli.files import write_text
-from hra_cli.memory import keep_freed_memory
-from hra_cli.recogniser import Recogniser
+from hra_cli.experiment.config import CONFIG_NAME, load_config_as
+from hra_cli.io.files import write_text
+from hra_cli.io.tensors import write_safetensors
+from hra_cli.nn.memory import keep_freed_memory
+from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.wer import ErrorCounts
-from hra_cli.tensors import write_safetensors
-from hra_cli.training.checkpoint import CHECKPOINT_NAME
-from hra_cli.training.config import CONFIG_NAME, load_config_as
 from hra_cli.training.loop import Diverged, TrainingLoop
-from hra_cli.training.runlog import RunLog
+from hra_cli.training.recorder import RunLog
+from hra_cli.training.run_state import CHECKPOINT_NAME
 
 MODELS_NAME = "models.json"
 RESULT_NAME = "result.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hra_cli.errors import HraError
-from hra_cli.files import write_text
+from hra_cli.io.files import write_text
 
 COMPARISON_NAME = "comparison.json"
 FORMAT = "hra-comparison"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hra_cli.adapter.by_task import ByTask
+from hra_cli.adapter.task_adapter import ByTask
 from hra_cli.backbone import Backbone
 from hra_cli.baselines.methods import Method, between_layers, new_method
 from hra_cli.errors import HraError

@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from hra_cli.commands.progress import progress_bar
 from hra_cli.comparison.cell import INTERRUPTED, RESULT_NAME
 from hra_cli.errors import HraError
-from hra_cli.progress import progress_bar
 
 LOG_NAME = "cell.log"
 POLL_SECONDS = 0.2

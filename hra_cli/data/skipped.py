@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hra_cli.files import write_text
+from hra_cli.io.files import write_text
 
 SKIPPED_NAME = "skipped.tsv"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from hra_cli.comparison.comparison_file import COMPARISON_NAME
 from hra_cli.errors import HraError
-from hra_cli.files import write_text
-from hra_cli.report.comparison import read_comparison
-from hra_cli.report.experiment import read_experiment
+from hra_cli.experiment.config import CONFIG_NAME
+from hra_cli.io.files import write_text
+from hra_cli.report.comparison_content import read_comparison
+from hra_cli.report.experiment_content import read_experiment
 from hra_cli.report.page import page
-from hra_cli.training.config import CONFIG_NAME
 
 __all__ = ["write_report"]
 

@@ -8,6 +8,7 @@ from typing import Optional
 
 import yaml
 
+from hra_cli.commands.wer_tables import relative_change
 from hra_cli.report.content import (
     ABLATION,
     BASELINE,
@@ -34,7 +35,6 @@ from hra_cli.report.plots import (
 )
 from hra_cli.report.style import STYLE_SHEET
 from hra_cli.scoring.results import count_confusions, most_frequent_first
-from hra_cli.scoring.tables import relative_change
 from hra_cli.scoring.wer import GAP, Utterance, align_words, count_errors
 
 WORST = 20  # utterances shown

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from hra_cli.errors import HraError
-from hra_cli.files import write_text
+from hra_cli.io.files import write_text
 from hra_cli.scoring.wer import GAP, Scores, Utterance, align_words, score
 
 

@@ -20,22 +20,22 @@ from torch import Tensor
 from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.frontend_cache import FrontendCache
+from hra_cli.commands.progress import progress_bar
 from hra_cli.data.batches import Batch, decoding_batches, load_batches, training_batches
 from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
-from hra_cli.data.tasks import TaskIndex, load_tasks
+from hra_cli.data.task_index import TaskIndex, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
-from hra_cli.progress import progress_bar
-from hra_cli.recogniser import Recogniser
+from hra_cli.experiment.config import TrainConfig, save_config
+from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.wer import ErrorCounts, Scores, Utterance, score
 from hra_cli.training.augment import Augment
-from hra_cli.training.checkpoint import Checkpoint, Progress, load_checkpoint, restore, save_checkpoint
-from hra_cli.training.config import TrainConfig, save_config
 from hra_cli.training.interrupt import StopRequest
-from hra_cli.training.kept import KeptEpochs
-from hra_cli.training.optimizer import new_optimizers
-from hra_cli.training.runlog import RunLog
+from hra_cli.training.optimizers import new_optimizers
+from hra_cli.training.recorder import RunLog
+from hra_cli.training.run_state import Checkpoint, Progress, load_checkpoint, restore, save_checkpoint
+from hra_cli.training.selection import KeptEpochs
 from hra_cli.transducer.loss import Loss, check_loss, check_rnnt_type, fits, pruned_loss
 from hra_cli.transducer.search import SearchOptions, greedy_search
 

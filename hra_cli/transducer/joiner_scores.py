@@ -8,7 +8,7 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from hra_cli.linear import linear
+from hra_cli.nn.linear import linear
 
 BLANK = 0
 # Of logits at a time: on a CPU what stays in its cache, on a GPU what keeps it busy.

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from hra_cli.adapter import new_adapter
-from hra_cli.adapter.by_task import RELEVANCE, by_amount, joined
+from hra_cli.adapter.task_adapter import RELEVANCE, by_amount, joined
 from hra_cli.baselines.methods import between_layers, parse_method
-from hra_cli.training.optimizer import new_optimizers
+from hra_cli.training.optimizers import new_optimizers
 
 TASKS = ["ann", "bob", "cy"]
 WIDTHS = {"one": 12, "two": 12}

@@ -9,7 +9,7 @@ from hra_cli.backbone.activations import BiasNorm, swoosh_l, swoosh_r
 from hra_cli.backbone.attention import AttentionWeights, Average, relative_positions
 from hra_cli.backbone.convolution import DepthwiseConv1d
 from hra_cli.backbone.rows import rows_of
-from hra_cli.linear import Linear
+from hra_cli.nn.linear import Linear
 
 
 def random(*shape, seed=0):

@@ -12,7 +12,7 @@ from hra_cli.adapter import Controller, LinearHeads, new_adapter
 from hra_cli.baselines.ablations import LayerwiseAdapter, controller_per_layer, without_recurrence
 from hra_cli.baselines.lora import LowRank
 from hra_cli.baselines.methods import KINDS, Method, between_layers, new_method, parse_method
-from hra_cli.tensors import fingerprint
+from hra_cli.io.tensors import fingerprint
 
 TASKS = ["ann", "bob", "cho"]
 SIZE = 12

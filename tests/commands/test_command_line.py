@@ -13,7 +13,7 @@ from speech import BACKBONE, TASKS, hra
 
 from hra_cli.adapter.head_file import read_head
 from hra_cli.app import main
-from hra_cli.data.tasks import load_tasks
+from hra_cli.data.task_index import load_tasks
 
 
 @pytest.fixture

@@ -22,17 +22,17 @@ from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.baselines.methods import Method, new_method, parse_method
 from hra_cli.comparison import workers
 from hra_cli.comparison.cell import INTERRUPTED, CellTrainer, train_cell
-from hra_cli.comparison.compare import _Comparison, compare
-from hra_cli.comparison.config import Cell, CellConfig, CompareConfig
+from hra_cli.comparison.plan import Cell, CellConfig, CompareConfig
+from hra_cli.comparison.run import _Comparison, compare
 from hra_cli.data.batches import training_batches
-from hra_cli.data.tasks import load_tasks
+from hra_cli.data.task_index import load_tasks
 from hra_cli.data.tokenizer import Tokenizer
-from hra_cli.files import write_text
-from hra_cli.recogniser import Recogniser
+from hra_cli.experiment.config import load_config_as
+from hra_cli.io.files import write_text
+from hra_cli.io.tensors import read_safetensors
+from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.results import read_recogs
 from hra_cli.scoring.wer import count_errors
-from hra_cli.tensors import read_safetensors
-from hra_cli.training.config import load_config_as
 
 METHODS = ("hra-linear:8", "lora:2")
 KEPT = {"train": 6, "dev": 2, "test": 4}  # utterances of each task

@@ -8,6 +8,7 @@ from lhotse import CutSet
 from lhotse.testing.dummies import dummy_cut
 from recordings import make_cut, write_wav
 
+from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.batches import (
     LOG_EPSILON,
     SpeechDataset,
@@ -16,8 +17,7 @@ from hra_cli.data.batches import (
     load_batches,
     training_batches,
 )
-from hra_cli.data.by_task import cuts_by_task
-from hra_cli.data.prepare import prepare
+from hra_cli.data.preparation import prepare
 from hra_cli.errors import HraError
 
 

@@ -10,11 +10,11 @@ from lhotse import CutSet, SupervisionSegment
 from lhotse.utils import fastcopy
 from recordings import make_cut, write_wav
 
-from hra_cli.data.by_task import cuts_by_task
+from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.corpora.fsdd import fsdd_cuts
 from hra_cli.data.features import fbank
-from hra_cli.data.prepare import prepare, read_cuts
-from hra_cli.data.tasks import load_tasks
+from hra_cli.data.preparation import prepare, read_cuts
+from hra_cli.data.task_index import load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 
@@ -327,7 +327,7 @@ def test_an_interrupted_run_is_started_over(tmp_path, corpus, monkeypatch):
     data.mkdir()
     (data / "notes.txt").write_text("mine")
     with monkeypatch.context() as patch:
-        patch.setattr("hra_cli.data.tasks.TaskIndex.save", killed)
+        patch.setattr("hra_cli.data.task_index.TaskIndex.save", killed)
         with pytest.raises(Killed):
             prepare_here(corpus, data)
     # As it would be left by a run over more cuts, killed while it wrote the index.

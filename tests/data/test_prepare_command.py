@@ -2,7 +2,7 @@ from recordings import write_wav
 from typer.testing import CliRunner
 
 from hra_cli.commands.prepare import app
-from hra_cli.data.tasks import load_tasks
+from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hra_cli.data.tasks import Split, TaskIndex, check_task_name, load_tasks
+from hra_cli.data.task_index import Split, TaskIndex, check_task_name, load_tasks
 from hra_cli.errors import HraError
 
 

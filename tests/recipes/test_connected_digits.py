@@ -10,7 +10,7 @@ from lhotse import CutSet, validate
 from recordings import make_cut, write_wav
 
 from hra_cli.data.corpora.fsdd import DIGITS
-from hra_cli.data.prepare import prepare
+from hra_cli.data.preparation import prepare
 
 SCRIPT = Path(__file__).parents[2] / "recipes" / "fsdd" / "local" / "connected_digits.py"
 SPEAKERS = ("ann", "bob")

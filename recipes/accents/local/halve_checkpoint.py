@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from hra_cli.errors import HraError
-from hra_cli.files import replacing
+from hra_cli.io.files import replacing
 
 
 def halve_checkpoint(checkpoint: Path, output: Path) -> None:

@@ -22,7 +22,7 @@ import soundfile
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from hra_cli.errors import HraError
-from hra_cli.files import replacing
+from hra_cli.io.files import replacing
 
 DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 HOURS = (*DIGITS[1:], "TEN")

@@ -19,9 +19,9 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.cut import Cut
 
 from hra_cli.data.features import open_recording
-from hra_cli.data.tasks import TaskIndex, load_tasks
+from hra_cli.data.task_index import TaskIndex, load_tasks
 from hra_cli.errors import HraError
-from hra_cli.files import replacing
+from hra_cli.io.files import replacing
 
 SILENCE = (0.1, 0.3)  # seconds between two digits
 

@@ -9,9 +9,9 @@ import torch
 
 from hra_cli import __version__
 from hra_cli.adapter.head_file import read_head
-from hra_cli.data.tasks import load_tasks
-from hra_cli.files import write_text
-from hra_cli.training.experiment import experiment_controller
+from hra_cli.data.task_index import load_tasks
+from hra_cli.experiment.folder import experiment_controller
+from hra_cli.io.files import write_text
 
 COMPARISONS = {
     "compare-single-digits": "Single digits: every method, one model for all speakers",

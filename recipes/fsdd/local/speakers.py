@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from hra_cli.data.tasks import load_tasks
+from hra_cli.data.task_index import load_tasks
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("data", type=Path)

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from hra_cli.adapter import new_adapter
-from hra_cli.adapter.by_task import joined
+from hra_cli.adapter.task_adapter import joined
 from hra_cli.baselines.methods import between_layers, parse_method
-from hra_cli.training.optimizer import MOMENTUM, WEIGHT_DECAY, AdamW, Muon, new_optimizers, orthogonal
+from hra_cli.training.optimizers import MOMENTUM, WEIGHT_DECAY, AdamW, Muon, new_optimizers, orthogonal
 
 TASKS = ["ann", "bob", "cy"]
 WIDTHS = {"one": 12, "two": 16}

@@ -31,7 +31,7 @@ from hra_cli.report.content import (
     train_loss,
 )
 from hra_cli.scoring.results import read_recogs, result_files
-from hra_cli.training.runlog import METRICS_NAME, read_metrics
+from hra_cli.training.recorder import METRICS_NAME, read_metrics
 
 
 def _family(method: str) -> str:

@@ -7,7 +7,7 @@ import torch
 
 from hra_cli.adapter import new_adapter
 from hra_cli.scoring.wer import ErrorCounts, Scores
-from hra_cli.training.kept import KeptEpochs
+from hra_cli.training.selection import KeptEpochs
 
 TASKS = ["ann", "bob"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from hra_cli.files import write_text
+from hra_cli.io.files import write_text
 
 METRICS_NAME = "metrics.jsonl"
 

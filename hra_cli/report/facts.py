@@ -10,13 +10,13 @@ from hra_cli.adapter.head_file import CONTROLLER_FORMAT, HEAD_FORMAT, read_contr
 from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
 from hra_cli.comparison.comparison_file import COMPARISON_NAME, read_comparison_file
-from hra_cli.data.tasks import INDEX_NAME, load_tasks
+from hra_cli.data.task_index import INDEX_NAME, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
-from hra_cli.tensors import read_safetensors
-from hra_cli.training.config import CONFIG_NAME, load_config
-from hra_cli.training.experiment import experiment_heads
-from hra_cli.training.runlog import read_metrics
+from hra_cli.experiment.config import CONFIG_NAME, load_config
+from hra_cli.experiment.folder import experiment_heads
+from hra_cli.io.tensors import read_safetensors
+from hra_cli.training.recorder import read_metrics
 
 
 @dataclass

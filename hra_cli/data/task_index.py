@@ -11,7 +11,7 @@ from lhotse import CutSet
 
 from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.errors import HraError, did_you_mean
-from hra_cli.files import write_text
+from hra_cli.io.files import write_text
 
 INDEX_NAME = "tasks.json"
 FORMAT = "hra-tasks"

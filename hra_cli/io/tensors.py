@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hra_cli.errors import HraError
-from hra_cli.files import replacing
+from hra_cli.io.files import replacing
 
 
 def read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -9,7 +9,7 @@ import torch
 from lhotse import CutSet
 from torch import Tensor
 
-from hra_cli.adapter.by_task import ByTask
+from hra_cli.adapter.task_adapter import ByTask
 from hra_cli.backbone import Backbone
 from hra_cli.backbone.frontend_cache import FrontendCache
 from hra_cli.data.batches import Batch, decoding_batches, load_batches, task_of

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hra_cli.linear import FEWEST_ROWS, Linear, linear
+from hra_cli.nn.linear import FEWEST_ROWS, Linear, linear
 
 
 @pytest.mark.parametrize("shape", [(3, 50, 24), (200, 24), (2, 24), (FEWEST_ROWS, 24)])

@@ -9,7 +9,7 @@ from typing import Optional
 
 from hra_cli.baselines.methods import MAIN, Method, parse_method
 from hra_cli.errors import HraError, did_you_mean
-from hra_cli.training.config import TrainConfig
+from hra_cli.experiment.config import TrainConfig
 
 MODES = ("single", "multi")
 

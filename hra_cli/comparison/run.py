@@ -19,24 +19,24 @@ from hra_cli import __version__
 from hra_cli.baselines.methods import new_method
 from hra_cli.comparison.cell import MODEL_NAME, MODELS_NAME, RESULT_NAME
 from hra_cli.comparison.comparison_file import write_comparison_file
-from hra_cli.comparison.config import Cell, CompareConfig, model_configs
 from hra_cli.comparison.growth import growth
 from hra_cli.comparison.over_seeds import over_seeds
+from hra_cli.comparison.plan import Cell, CompareConfig, model_configs
 from hra_cli.comparison.table import markdown
 from hra_cli.comparison.workers import train_cells
-from hra_cli.data.tasks import SPLITS, load_tasks
-from hra_cli.decoding import decode_with_progress, load_recogniser
+from hra_cli.data.task_index import SPLITS, load_tasks
 from hra_cli.errors import HraError
-from hra_cli.files import write_text
-from hra_cli.recogniser import Recogniser
+from hra_cli.experiment.config import changed_options
+from hra_cli.io.files import write_text
+from hra_cli.io.tensors import read_safetensors
+from hra_cli.recognition.batch import decode_with_progress, load_recogniser
+from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.report import write_report
 from hra_cli.scoring.bootstrap import wer_interval
 from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import ErrorCounts, Utterance, score
-from hra_cli.tensors import read_safetensors
-from hra_cli.training.config import changed_options
-from hra_cli.training.kept import as_good_as
 from hra_cli.training.loop import Diverged
+from hra_cli.training.selection import as_good_as
 from hra_cli.transducer.loss import check_rnnt_type
 from hra_cli.transducer.search import SearchOptions, check_method
 

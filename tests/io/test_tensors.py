@@ -11,8 +11,8 @@ import torch
 from builders import refused
 from safetensors import safe_open
 
-from hra_cli.files import replacing, write_text
-from hra_cli.tensors import fingerprint, read_safetensors, write_safetensors
+from hra_cli.io.files import replacing, write_text
+from hra_cli.io.tensors import fingerprint, read_safetensors, write_safetensors
 
 TENSORS = {"b": torch.arange(6.0).view(2, 3), "a": torch.tensor([True, False]), "c.d": torch.zeros(0, 4)}
 METADATA = {"zeta": "1", "alpha": 'Ä "quoted"\nline', "mid": "", "beta": "2", "9": "3"}
@@ -48,7 +48,7 @@ def test_metadata_are_sorted_and_bytes_are_equal(tmp_path):
 
 def test_bytes_are_equal_in_another_process(tmp_path):
     script = (
-        "import sys, torch, pathlib, hra_cli.tensors as t;"
+        "import sys, torch, pathlib, hra_cli.io.tensors as t;"
         "t.write_safetensors(pathlib.Path(sys.argv[1]), {'w': torch.ones(3)}, {k: k for k in 'qwertyuiop'})"
     )
     contents = set()

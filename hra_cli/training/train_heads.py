@@ -14,12 +14,12 @@ from hra_cli.adapter.head_file import (
     write_controller,
     write_head,
 )
+from hra_cli.commands.wer_tables import BeforeAfter
 from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError
-from hra_cli.recogniser import Recogniser
-from hra_cli.scoring.tables import BeforeAfter
+from hra_cli.experiment.config import CONFIG_NAME, TrainConfig, differences, load_config
+from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.wer import ErrorCounts
-from hra_cli.training.config import CONFIG_NAME, TrainConfig, differences, load_config
 from hra_cli.training.loop import TrainingLoop
 
 

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from hra_cli.scoring.tables import BeforeAfter, before_after_table, relative_change, wer_table
+from hra_cli.commands.wer_tables import BeforeAfter, before_after_table, relative_change, wer_table
 from hra_cli.scoring.wer import ErrorCounts, Scores
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hra_cli.adapter.by_task import ByTask, joined
+from hra_cli.adapter.task_adapter import ByTask, joined
 
 WEIGHT_DECAY = 0.01
 MOMENTUM = 0.95

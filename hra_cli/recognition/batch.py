@@ -14,13 +14,13 @@ from hra_cli.adapter.head_file import Head, adapter_from_heads, read_controller,
 from hra_cli.adapter.head_folder import MAX_HEADS, head_folder
 from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.commands.progress import progress_bar
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError, did_you_mean
-from hra_cli.progress import progress_bar
-from hra_cli.recogniser import Recogniser
+from hra_cli.experiment.config import load_config
+from hra_cli.experiment.folder import experiment_controller
+from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.wer import Utterance
-from hra_cli.training.config import load_config
-from hra_cli.training.experiment import experiment_controller
 from hra_cli.transducer.search import SearchOptions
 
 

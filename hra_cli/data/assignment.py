@@ -12,7 +12,7 @@ from lhotse.cut import Cut, MonoCut, MultiCut
 from lhotse.utils import fastcopy
 
 from hra_cli.data.skipped import Skipped
-from hra_cli.data.tasks import SPLITS
+from hra_cli.data.task_index import SPLITS
 from hra_cli.errors import HraError
 
 

@@ -21,7 +21,7 @@ from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 from rich.progress import Progress
 
-from hra_cli.data.by_task import refuse_duplicates
+from hra_cli.data.assignment import refuse_duplicates
 from hra_cli.data.features import (
     SAMPLING_RATE,
     SHORTEST_SECONDS,
@@ -32,7 +32,7 @@ from hra_cli.data.features import (
     one_line,
 )
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
-from hra_cli.data.tasks import INDEX_NAME, SPLITS, Split, TaskIndex, check_task_name, load_tasks
+from hra_cli.data.task_index import INDEX_NAME, SPLITS, Split, TaskIndex, check_task_name, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 

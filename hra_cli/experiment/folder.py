@@ -10,7 +10,7 @@ from typing import Optional
 from hra_cli.adapter import Controller
 from hra_cli.adapter.head_file import Head, as_dtype, read_controller, read_head, write_head
 from hra_cli.errors import HraError, did_you_mean
-from hra_cli.training.config import load_config
+from hra_cli.experiment.config import load_config
 
 
 def experiment_heads(exp_dir: Path, tasks: Optional[list[str]] = None) -> list[Head]:

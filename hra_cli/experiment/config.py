@@ -11,7 +11,7 @@ from typing import Any, Optional, TypeVar
 import yaml
 
 from hra_cli.errors import HraError
-from hra_cli.files import write_text
+from hra_cli.io.files import write_text
 
 CONFIG_NAME = "config.yaml"
 

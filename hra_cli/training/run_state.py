@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hra_cli.errors import HraError
-from hra_cli.tensors import read_safetensors, write_safetensors
+from hra_cli.io.tensors import read_safetensors, write_safetensors
 
 CHECKPOINT_NAME = "checkpoints/last.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "momentum", "common")  # of AdamW, and of Muon

@@ -1,0 +1,1 @@
+"""The experiment folder as files: what training writes, and recognition and reports read."""

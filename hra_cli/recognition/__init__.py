@@ -1,0 +1,1 @@
+"""From audio to words: a recogniser with its heads, and batch decoding."""
