@@ -21,7 +21,7 @@ from rich.table import Table
 from hra_cli.data.task_index import load_tasks
 from hra_cli.io.files import write_text
 from hra_cli.nn.memory import keep_freed_memory
-from hra_cli.recognition.batch import load_recogniser
+from hra_cli.recognition.load import load_recogniser
 from hra_cli.transducer.search import METHODS, SearchOptions
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "accents"

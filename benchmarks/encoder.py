@@ -20,8 +20,8 @@ from rich.table import Table
 from torch import Tensor
 from zipformer_package import Package, gradient
 
-from hra_cli.backbone import Backbone
 from hra_cli.backbone.frontend import embedded_lens
+from hra_cli.backbone.model import Backbone
 from hra_cli.io.files import write_text
 from hra_cli.nn.frames import padding_mask
 from hra_cli.nn.memory import keep_freed_memory

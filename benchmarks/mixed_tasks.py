@@ -19,8 +19,8 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from hra_cli.adapter import Adapter, new_adapter
-from hra_cli.backbone import Backbone
+from hra_cli.adapter.adapter import Adapter, new_adapter
+from hra_cli.backbone.model import Backbone
 from hra_cli.io.files import write_text
 from hra_cli.nn.memory import keep_freed_memory
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from hra_cli.backbone import Backbone, load_backbone
+from hra_cli.backbone.model import Backbone, load_backbone
 from hra_cli.backbone.sizes import BackboneSizes, StackSizes
 
 SMALL = Path(__file__).parents[1] / "recipes" / "accents" / "backbone"

@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from zipformer_package import Package, package_is_installed
 
-from hra_cli.backbone import Backbone
+from hra_cli.backbone.model import Backbone
 from hra_cli.baselines.methods import new_method, parse_method
 from hra_cli.io.files import write_text
 from hra_cli.nn.memory import keep_freed_memory

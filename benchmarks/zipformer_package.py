@@ -16,8 +16,8 @@ from typing import Any, Callable
 import torch
 from torch import Tensor, nn
 
-from hra_cli.backbone import Backbone
 from hra_cli.backbone.frontend import embedded_lens
+from hra_cli.backbone.model import Backbone
 from hra_cli.nn.frames import padding_mask
 
 

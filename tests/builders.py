@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hra_cli.adapter import Adapter, new_adapter
+from hra_cli.adapter.adapter import Adapter, new_adapter
 from hra_cli.adapter.head_file import Head, controller_fingerprint
-from hra_cli.backbone import Backbone
+from hra_cli.backbone.model import Backbone
 from hra_cli.backbone.sizes import BackboneSizes, StackSizes
 from hra_cli.errors import HraError
 from hra_cli.io.tensors import fingerprint

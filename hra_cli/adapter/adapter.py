@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.heads import ApplyHeads, FfnHeads, HeadBank, LinearHeads
-from hra_cli.adapter.task_adapter import AfterLayer, ByTask, LayerInfo, by_amount
+from hra_cli.adapter.task_adapter import AfterLayer, LayerInfo, TaskAdapter, by_amount
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.nn.frames import in_groups, repeat_last_frame, upsample
 
 
-class Adapter(ByTask):
+class Adapter(TaskAdapter):
     """A controller and a bank of heads, for one backbone."""
 
     def __init__(self, controller: Controller, bank: HeadBank, tasks: Sequence[str]):

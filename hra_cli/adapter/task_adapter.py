@@ -29,7 +29,7 @@ AfterLayer = Callable[[Tensor, LayerInfo], Tensor]
 RELEVANCE = 750.0  # seconds of a task's own speech that count as much as what all tasks say
 
 
-class ByTask(nn.Module):
+class TaskAdapter(nn.Module):
     """Parameters that adapt one backbone to tasks; some of them per task, (tasks, …), the others shared."""
 
     def __init__(self, tasks: Sequence[str]):

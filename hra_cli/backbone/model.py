@@ -14,13 +14,13 @@ from hra_cli.backbone.decoder import Decoder
 from hra_cli.backbone.encoder import AfterLayer, Layer, Streaming, ZipformerEncoder
 from hra_cli.backbone.frontend import MIN_FEATURE_FRAMES, Frontend, embedded_lens
 from hra_cli.backbone.joiner import Joiner
+from hra_cli.backbone.options import PRECISIONS, BackboneOptions
 from hra_cli.backbone.rows import Rows, one_block, rows_of
 from hra_cli.backbone.sizes import BackboneSizes, read_sizes
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.io.tensors import fingerprint
+from hra_cli.nn.device import find_device
 from hra_cli.nn.linear import Linear
-
-PRECISIONS = ("float32", "bfloat16")
 
 
 class Backbone(nn.Module):
@@ -178,34 +178,31 @@ def _check_streaming(sizes: BackboneSizes, chunk_size: Optional[int], left_conte
 
 def load_backbone(
     path: Union[str, Path],
-    *,
-    pos_head_dim: int = 4,
-    chunk_size: Optional[int] = None,
-    left_context_frames: Optional[int] = None,
-    precision: str = "float32",
+    options: BackboneOptions = BackboneOptions(),  # noqa: B008 - frozen
     note: Callable[[str], None] = lambda message: None,
 ) -> Backbone:
     """The recogniser in a folder or checkpoint file, frozen, float32; all sizes are read from its tensors.
 
-    chunk_size and left_context_frames (frames of 20 ms) make a causal model see only its chunk and that much
-    before it; without them it sees everything. precision: one of PRECISIONS; with bfloat16 the encoder's products take
-    their factors so, which processors with instructions for it are faster at. `note` is told of tensors that are not
-    used.
-    Raises HraError for anything that is not an icefall Zipformer transducer.
+    `note` is told of tensors that are not used. Raises HraError for anything that is not an icefall Zipformer
+    transducer, and for options that do not fit it.
     """
-    if precision not in PRECISIONS:
-        raise HraError(f"no such precision: '{precision}'{did_you_mean(precision, PRECISIONS)}")
+    if options.precision not in PRECISIONS:
+        raise HraError(f"no such precision: '{options.precision}'{did_you_mean(options.precision, PRECISIONS)}")
+    device = find_device(options.device)
     file = find_checkpoint(Path(path))
     tensors = read_checkpoint(file, note)
     with torch.random.fork_rng(devices=[]):  # the modules' own initialisation must not move the user's generator
         try:
-            backbone = Backbone(read_sizes(tensors, pos_head_dim), chunk_size, left_context_frames)
+            backbone = Backbone(
+                read_sizes(tensors, options.pos_head_dim), options.chunk_size, options.left_context_frames
+            )
         except HraError as error:
             raise HraError(f"{file}: {error}") from error
     _load(backbone, tensors, file)
     backbone.fingerprint = fingerprint(tensors)
-    backbone.precision = precision
-    return backbone
+    backbone.precision = options.precision
+    backbone.recompute = options.recompute
+    return backbone.to(device)
 
 
 def _load(backbone: Backbone, tensors: dict[str, Tensor], file: Path) -> None:

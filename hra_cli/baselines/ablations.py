@@ -8,10 +8,10 @@ from typing import Optional, cast
 import torch
 from torch import Tensor, nn
 
-from hra_cli.adapter import Adapter, Controller, HeadBank, new_adapter
-from hra_cli.adapter.adapter import at_rate_of, matrices_of
-from hra_cli.adapter.heads import ApplyHeads, LinearHeads
-from hra_cli.adapter.task_adapter import AfterLayer, ByTask, LayerInfo, by_amount
+from hra_cli.adapter.adapter import Adapter, at_rate_of, matrices_of, new_adapter
+from hra_cli.adapter.controller import Controller
+from hra_cli.adapter.heads import ApplyHeads, HeadBank, LinearHeads
+from hra_cli.adapter.task_adapter import AfterLayer, LayerInfo, TaskAdapter, by_amount
 
 
 def without_recurrence(tasks: Sequence[str], width: int, hidden: int, seed: int) -> Adapter:
@@ -28,7 +28,7 @@ def apart(tasks: Sequence[str], width: int, hidden: int, seed: int) -> Adapter:
     return adapter
 
 
-class LayerwiseAdapter(ByTask):
+class LayerwiseAdapter(TaskAdapter):
     """HRA with one controller, or one bank of heads, or both, per layer instead of one for all."""
 
     def __init__(self, tasks: Sequence[str], controllers: Sequence[Controller], banks: Sequence[HeadBank]):

@@ -8,8 +8,8 @@ from typing import Union
 import torch
 from torch import Tensor, nn
 
-from hra_cli.backbone import Backbone
 from hra_cli.backbone.activations import BiasNorm
+from hra_cli.backbone.model import Backbone
 from hra_cli.baselines.hooked import Change, Hooked
 
 

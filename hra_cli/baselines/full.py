@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from hra_cli.adapter.task_adapter import ByTask
-from hra_cli.backbone import Backbone
+from hra_cli.adapter.task_adapter import TaskAdapter
+from hra_cli.backbone.model import Backbone
 
 
-class FullFineTuning(ByTask):
+class FullFineTuning(TaskAdapter):
     """One model that all its tasks share."""
 
     def __init__(self, backbone: Backbone, tasks: Sequence[str]):

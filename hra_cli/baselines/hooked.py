@@ -8,8 +8,8 @@ from typing import Optional
 
 from torch import Tensor, nn
 
-from hra_cli.adapter.task_adapter import ByTask
-from hra_cli.backbone import Backbone
+from hra_cli.adapter.task_adapter import TaskAdapter
+from hra_cli.backbone.model import Backbone
 
 
 class Change(nn.Module):
@@ -20,7 +20,7 @@ class Change(nn.Module):
         raise NotImplementedError
 
 
-class Hooked(ByTask):
+class Hooked(TaskAdapter):
     """`changes` by module name. The backbone given is copied, so that the frozen one stays as it is."""
 
     def __init__(self, backbone: Backbone, tasks: Sequence[str], changes: dict[str, Change]):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from hra_cli.backbone import Backbone
+from hra_cli.backbone.model import Backbone
 from hra_cli.baselines.hooked import Change, Hooked
 
 _PROJECTION = re.compile(r"encoder\.encoders\..*(self_attn_weights|self_attn\d|feed_forward\d)\.(in|out)_proj")

@@ -8,9 +8,9 @@ from typing import Optional
 
 import torch
 
-from hra_cli.adapter import new_adapter
-from hra_cli.adapter.task_adapter import ByTask
-from hra_cli.backbone import Backbone
+from hra_cli.adapter.adapter import new_adapter
+from hra_cli.adapter.task_adapter import TaskAdapter
+from hra_cli.backbone.model import Backbone
 from hra_cli.baselines.ablations import apart, controller_per_layer, head_per_layer, without_recurrence
 from hra_cli.baselines.bitfit import bitfit
 from hra_cli.baselines.full import FullFineTuning
@@ -80,7 +80,7 @@ def parse_method(text: str) -> Method:
     return Method(name, int(size))
 
 
-def new_method(method: Method, backbone: Backbone, tasks: Sequence[str], seed: int) -> tuple[Backbone, ByTask]:
+def new_method(method: Method, backbone: Backbone, tasks: Sequence[str], seed: int) -> tuple[Backbone, TaskAdapter]:
     """An untrained instance, which changes nothing until it is trained, and the backbone that it works on: the
     given one, or a copy where the method changes what is inside."""
     if method.name == "full":
@@ -94,7 +94,7 @@ def new_method(method: Method, backbone: Backbone, tasks: Sequence[str], seed: i
     return backbone, between_layers(method, backbone.layer_widths(), tasks, seed)
 
 
-def between_layers(method: Method, layer_widths: dict[str, int], tasks: Sequence[str], seed: int) -> ByTask:
+def between_layers(method: Method, layer_widths: dict[str, int], tasks: Sequence[str], seed: int) -> TaskAdapter:
     """An untrained instance of a method that sits between layers, for layers of these names and widths."""
     generator = torch.Generator().manual_seed(seed)
     widths, size = list(layer_widths.values()), method.size or 0

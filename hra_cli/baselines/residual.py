@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hra_cli.adapter.heads import project
-from hra_cli.adapter.task_adapter import AfterLayer, ByTask, LayerInfo
+from hra_cli.adapter.task_adapter import AfterLayer, LayerInfo, TaskAdapter
 
 
 class Bottlenecks(nn.Module):
@@ -34,7 +34,7 @@ class Bottlenecks(nn.Module):
         return x + project(F.relu(project(normed, down, down_bias)), up, up_bias)
 
 
-class ResidualAdapters(ByTask):
+class ResidualAdapters(TaskAdapter):
     """layer_widths: channels by the layer's name."""
 
     def __init__(self, layer_widths: dict[str, int], tasks: Sequence[str], bottleneck: int, generator: torch.Generator):

@@ -13,12 +13,14 @@ from rich.console import Console
 
 from hra_cli.baselines.methods import MAIN
 from hra_cli.commands import options
+from hra_cli.commands.progress import progress_bar
 from hra_cli.commands.tables import print_whole
 from hra_cli.comparison.plan import MODES, CompareConfig
-from hra_cli.comparison.run import REPORT_NAME, TABLE_NAME
+from hra_cli.comparison.run import TABLE_NAME
 from hra_cli.comparison.run import compare as run_comparison
 from hra_cli.comparison.table import comparison_tables
 from hra_cli.errors import HraError
+from hra_cli.report.write import write_report
 
 Number = TypeVar("Number", int, float)
 
@@ -44,6 +46,7 @@ def compare(
     pos_head_dim: int = options.POS_HEAD_DIM,
     chunk_size: Optional[int] = options.CHUNK_SIZE,
     left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
+    device: str = options.DEVICE,
 ) -> None:
     """Train HRA and the methods it competes with on the same data, and put them side by side."""
     config = CompareConfig(
@@ -63,11 +66,14 @@ def compare(
         pos_head_dim=pos_head_dim,
         chunk_size=chunk_size,
         left_context_frames=left_context_frames,
+        device=device,
     )
-    found = run_comparison(config, exp_dir, shlex.join(["hra", *sys.argv[1:]]), num_jobs)
+    with progress_bar() as progress:
+        found = run_comparison(config, exp_dir, shlex.join(["hra", *sys.argv[1:]]), num_jobs, progress)
+    report = write_report(exp_dir, exp_dir / "report.html")
     for table in comparison_tables(found):
         print_whole(table)
-    Console().print(f"table: {exp_dir / TABLE_NAME}, report: {exp_dir / REPORT_NAME}", soft_wrap=True)
+    Console().print(f"table: {exp_dir / TABLE_NAME}, report: {report}", soft_wrap=True)
 
 
 def _split(text: str) -> list[str]:

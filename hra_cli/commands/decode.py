@@ -11,13 +11,16 @@ from lhotse import CutSet
 from rich.console import Console
 
 from hra_cli.adapter.head_folder import MAX_HEADS
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.commands import options
+from hra_cli.commands.progress import progress_bar
 from hra_cli.commands.wer_tables import wer_table
 from hra_cli.data.batches import audio_file_cuts
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
 from hra_cli.io.files import write_text
-from hra_cli.recognition.batch import Decoded, decode_with_progress, for_task, load_recogniser
+from hra_cli.recognition.batch import Decoded, decode_cuts, for_task
+from hra_cli.recognition.load import load_recogniser
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import score
@@ -48,6 +51,7 @@ def decode(
     chunk_size: Optional[int] = options.CHUNK_SIZE,
     left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
     precision: str = options.PRECISION,
+    device: str = options.DEVICE,
     output_dir: Optional[Path] = typer.Option(
         None, help="Where recogs-, errs- and wer-summary- go. Default: below --exp-dir, by method."
     ),
@@ -75,21 +79,19 @@ def decode(
         cuts = audio_file_cuts(audio or [])
     recogniser = load_recogniser(
         backbone,
+        BackboneOptions(pos_head_dim, chunk_size, left_context_frames, precision, device),
         exp_dir=None if no_heads else exp_dir,
         heads_dir=heads,
         heads=head,
         tasks=tasks,
         controller=controller,
         max_heads=max_heads,
-        pos_head_dim=pos_head_dim,
-        chunk_size=chunk_size,
-        left_context_frames=left_context_frames,
-        precision=precision,
     )
     if data is None:
         _transcribe(cuts, recogniser, tasks, decoding_method, search_options, max_duration, num_workers, json_file)
         return
-    decoded = decode_with_progress(recogniser, cuts, decoding_method, search_options, max_duration, num_workers)
+    with progress_bar() as progress:
+        decoded = decode_cuts(recogniser, cuts, decoding_method, search_options, max_duration, num_workers, progress)
     scores = score(decoded.utterances)
     console = Console()
     console.print(wer_table(scores, f"{split}, {decoding_method}{', frozen model' if no_heads else ''}"))
@@ -128,7 +130,8 @@ def _transcribe(
     if tasks and len(tasks) > 1:
         raise HraError("audio files are decoded with one task's head; give one --task")
     cuts = for_task(cuts, recogniser, tasks[0] if tasks else None)
-    decoded = decode_with_progress(recogniser, cuts, method, search_options, max_duration, num_workers)
+    with progress_bar() as progress:
+        decoded = decode_cuts(recogniser, cuts, method, search_options, max_duration, num_workers, progress)
     texts = {utterance.id: " ".join(utterance.hyp) for utterance in decoded.utterances}
     for cut in cuts:
         typer.echo(f"{cut.id}\t{texts[cut.id]}")

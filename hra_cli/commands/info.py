@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hra_cli.backbone import load_backbone
+from hra_cli.backbone.model import load_backbone
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.baselines.methods import MAIN, parse_method
 from hra_cli.commands import options
 from hra_cli.commands.tables import print_whole
@@ -59,7 +60,7 @@ def _print_growth(path: Optional[Path], pos_head_dim: int, methods: Optional[str
         found = growth_of_sizes(width, layers, chosen)
     else:
         title = str(path)
-        found = growth(load_backbone(path, pos_head_dim=pos_head_dim), chosen)
+        found = growth(load_backbone(path, BackboneOptions(pos_head_dim=pos_head_dim, device="cpu")), chosen)
     table = Table(title=f"{title}: parameters in all, beside the frozen model, for so many tasks")
     table.add_column("method")
     for tasks in found.tasks:

@@ -11,3 +11,4 @@ LEFT_CONTEXT_FRAMES = typer.Option(None, help="Causal models: frames of 20 ms se
 PRECISION = typer.Option(
     "float32", help="float32, or bfloat16: faster where the processor has the instructions, less exact."
 )
+DEVICE = typer.Option("auto", help="auto (CUDA where there is one, else cpu), cpu, cuda or cuda:N.")

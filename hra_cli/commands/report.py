@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from hra_cli.report import write_report
+from hra_cli.report.write import write_report
 
 
 def report(

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from hra_cli.commands import options
+from hra_cli.commands.progress import progress_bar
 from hra_cli.commands.wer_tables import before_after_table
 from hra_cli.data.skipped import SKIPPED_NAME
 from hra_cli.experiment.config import TrainConfig
@@ -42,6 +43,7 @@ def train(
     chunk_size: Optional[int] = options.CHUNK_SIZE,
     left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
     precision: str = options.PRECISION,
+    device: str = options.DEVICE,
     num_workers: int = typer.Option(0, help="Processes that read data ahead."),
     resume: bool = typer.Option(False, help="Go on from the last checkpoint in --exp-dir."),
 ) -> None:
@@ -67,9 +69,11 @@ def train(
         chunk_size=chunk_size,
         left_context_frames=left_context_frames,
         precision=precision,
+        device=device,
         num_workers=num_workers,
     )
-    result = run_training(config, exp_dir, resume)
+    with progress_bar() as progress:
+        result = run_training(config, exp_dir, resume, progress)
     console = Console()
     console.print(before_after_table(result.rows, "dev"))
     kept = sorted(set(result.kept_epochs.values()))

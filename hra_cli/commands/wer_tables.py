@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rich.table import Table
 
-from hra_cli.scoring.wer import ErrorCounts, Scores
-
-
-@dataclass(frozen=True)
-class BeforeAfter:
-    """A task's errors with the frozen model alone and with its head of `parameters` weights."""
-
-    task: str
-    parameters: int
-    before: ErrorCounts
-    after: ErrorCounts
+from hra_cli.scoring.wer import BeforeAfter, ErrorCounts, Scores, relative_change
 
 
 def wer_table(scores: Scores, title: str) -> Table:
@@ -52,11 +40,6 @@ def before_after_table(rows: list[BeforeAfter], title: str) -> Table:
     table.add_section()
     table.add_row(*_before_after_cells(total))
     return table
-
-
-def relative_change(before: float, after: float) -> str:
-    """The change from `before` to `after` in per cent of `before`, or a dash where `before` is zero."""
-    return f"{100.0 * (after - before) / before:+.1f}" if before else "–"
 
 
 def _counts_cells(counts: ErrorCounts) -> list[str]:

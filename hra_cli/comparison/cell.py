@@ -27,11 +27,11 @@ from hra_cli.experiment.config import CONFIG_NAME, load_config_as
 from hra_cli.io.files import write_text
 from hra_cli.io.tensors import write_safetensors
 from hra_cli.nn.memory import keep_freed_memory
-from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.wer import ErrorCounts
 from hra_cli.training.loop import Diverged, TrainingLoop
 from hra_cli.training.recorder import RunLog
 from hra_cli.training.run_state import CHECKPOINT_NAME
+from hra_cli.transducer.adapted import AdaptedModel
 
 MODELS_NAME = "models.json"
 RESULT_NAME = "result.json"
@@ -46,10 +46,10 @@ class CellTrainer(TrainingLoop):
 
     config: CellConfig
 
-    def _new_recogniser(self) -> Recogniser:
+    def _new_recogniser(self) -> AdaptedModel:
         method = parse_method(self.config.method)
         backbone, adapter = new_method(method, self.backbone, self.tasks, self.config.seed)
-        return Recogniser(backbone, self.tokenizer, adapter)
+        return AdaptedModel(backbone, self.tokenizer, adapter)
 
     def _write_files(self) -> None:
         write_safetensors(self.exp_dir / MODEL_NAME, self.kept.tensors, {})

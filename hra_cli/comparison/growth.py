@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hra_cli.adapter.task_adapter import ByTask
-from hra_cli.backbone import Backbone
+from hra_cli.adapter.task_adapter import TaskAdapter
+from hra_cli.backbone.model import Backbone
 from hra_cli.baselines.methods import Method, between_layers, new_method
 from hra_cli.errors import HraError
 
@@ -35,7 +35,7 @@ def growth_of_sizes(width: int, num_layers: int, methods: Sequence[Method], task
     return _grown({method.label: between_layers(method, widths, ["task"], seed=0) for method in methods}, tasks)
 
 
-def _grown(adapters: dict[str, ByTask], tasks: Sequence[int]) -> Growth:
+def _grown(adapters: dict[str, TaskAdapter], tasks: Sequence[int]) -> Growth:
     found = {}
     for label, adapter in adapters.items():
         per_task, shared = adapter.parameters_per_task, adapter.parameters_shared

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.baselines.methods import MAIN, Method, parse_method
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.experiment.config import TrainConfig
@@ -40,6 +41,7 @@ class CompareConfig:
     pos_head_dim: int = 4
     chunk_size: Optional[int] = None
     left_context_frames: Optional[int] = None
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         for mode in self.modes:
@@ -50,6 +52,16 @@ class CompareConfig:
                 raise HraError(f"--{name} names none")
         if self.budget_seconds is not None and self.budget_seconds <= 0:
             raise HraError(f"--budget-seconds must be positive, not {self.budget_seconds}")
+
+    @property
+    def backbone_options(self) -> BackboneOptions:
+        """Those of the options that say how the recogniser is run."""
+        return BackboneOptions(
+            pos_head_dim=self.pos_head_dim,
+            chunk_size=self.chunk_size,
+            left_context_frames=self.left_context_frames,
+            device=self.device,
+        )
 
     def parsed_methods(self) -> list[Method]:
         """Each method once, in the given order."""
@@ -107,5 +119,6 @@ def model_configs(config: CompareConfig, cell: Cell, tasks: list[str]) -> Iterat
                 pos_head_dim=config.pos_head_dim,
                 chunk_size=config.chunk_size,
                 left_context_frames=config.left_context_frames,
+                device=config.device,
             ),
         )

@@ -9,11 +9,12 @@ import platform
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import torch
 import yaml
 from lhotse import CutSet
+from rich.progress import Progress
 
 from hra_cli import __version__
 from hra_cli.baselines.methods import new_method
@@ -28,10 +29,11 @@ from hra_cli.data.task_index import SPLITS, load_tasks
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import changed_options
 from hra_cli.io.files import write_text
+from hra_cli.io.progress import no_progress
 from hra_cli.io.tensors import read_safetensors
-from hra_cli.recognition.batch import decode_with_progress, load_recogniser
+from hra_cli.recognition.batch import decode_cuts
+from hra_cli.recognition.load import load_recogniser
 from hra_cli.recognition.recogniser import Recogniser
-from hra_cli.report import write_report
 from hra_cli.scoring.bootstrap import wer_interval
 from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import ErrorCounts, Utterance, score
@@ -42,18 +44,24 @@ from hra_cli.transducer.search import SearchOptions, check_method
 
 CONFIG_NAME = "compare.yaml"
 TABLE_NAME = "comparison.md"
-REPORT_NAME = "report.html"
 TEST_NAME = "test.json"
 # What may change from one call to the next: which cells there are, not what they are.
-GROWS = ("methods", "modes", "lrs", "seeds")
+GROWS = ("methods", "modes", "lrs", "seeds", "device")
 
 
-def compare(config: CompareConfig, exp_dir: Path, command: str = "", num_jobs: int = 1) -> dict[str, Any]:
+def compare(
+    config: CompareConfig,
+    exp_dir: Path,
+    command: str = "",
+    num_jobs: int = 1,
+    progress: Optional[Progress] = None,
+) -> dict[str, Any]:
     """Trains and tests every method, and returns what `comparison.json` holds.
 
     num_jobs: cells trained at a time, each with its share of the CPU's cores (or OMP_NUM_THREADS of them). Cells that
     are finished are not trained again, and interrupted ones go on. Raises HraError for what the user can mend.
     """
+    progress = progress or no_progress()
     check_method(config.decoding_method)
     check_rnnt_type(config.rnnt_type)
     if num_jobs < 1:
@@ -66,14 +74,13 @@ def compare(config: CompareConfig, exp_dir: Path, command: str = "", num_jobs: i
     # Only now, so that a mistake does not bind the folder to its options.
     _keep_config(config, exp_dir)
 
-    train_cells([comparison.prepared(cell) for cell in grid], num_jobs, threads, "learning rates")
+    train_cells([comparison.prepared(cell) for cell in grid], num_jobs, threads, "learning rates", progress)
     chosen = {row: comparison.best(config.grid(*row)) for row in rows}
     cells = [dataclasses.replace(chosen[row], seed=seed) for row in rows for seed in dict.fromkeys(config.seeds)]
-    train_cells([comparison.prepared(cell) for cell in cells], num_jobs, threads, "chosen cells")
+    train_cells([comparison.prepared(cell) for cell in cells], num_jobs, threads, "chosen cells", progress)
 
-    found = write_comparison_file(exp_dir, comparison.scored(cells, command, threads))
+    found = write_comparison_file(exp_dir, comparison.scored(cells, command, threads, progress))
     write_text(exp_dir / TABLE_NAME, markdown(found))
-    write_report(exp_dir, exp_dir / REPORT_NAME)
     return found
 
 
@@ -98,12 +105,7 @@ class _Comparison:
         self.tasks = index.select(list(config.tasks) or None)
         cuts = {split: {task: index.cuts(task, split) for task in self.tasks} for split in SPLITS}
         self.test_cuts = cuts["test"]
-        self.frozen = load_recogniser(
-            Path(config.backbone),
-            pos_head_dim=config.pos_head_dim,
-            chunk_size=config.chunk_size,
-            left_context_frames=config.left_context_frames,
-        )
+        self.frozen = load_recogniser(Path(config.backbone), config.backbone_options)
 
     def folder(self, cell: Cell) -> Path:
         return self.exp_dir / "cells" / cell.name
@@ -134,12 +136,17 @@ class _Comparison:
         enough = as_good_as(min(errors for errors, _ in trained.values()))
         return min((cell for cell in trained if trained[cell][0] <= enough), key=lambda cell: trained[cell][1])
 
-    def scored(self, cells: Sequence[Cell], command: str, threads: int) -> dict[str, Any]:
+    def scored(self, cells: Sequence[Cell], command: str, threads: int, progress: Progress) -> dict[str, Any]:
         config, backbone = self.config, self.frozen.backbone
         cuts = {task: list(found) for task, found in self.test_cuts.items()}
         everything = [*chain.from_iterable(cuts.values())]
         frozen = self._scores(self.exp_dir / "frozen", lambda: self._decoded(self.frozen, everything))
-        scored = [self._scored_cell(cell, cuts) for cell in cells]
+        bar = progress.add_task("decoding test", total=len(cells), note="")
+        scored = []
+        for cell in cells:
+            progress.update(bar, note=cell.name)
+            scored.append(self._scored_cell(cell, cuts))
+            progress.advance(bar)
         return {
             "hra_version": __version__,
             "command": command,
@@ -210,7 +217,7 @@ class _Comparison:
 
     def _decoded(self, recogniser: Recogniser, cuts: list) -> list[Utterance]:
         method = self.config.decoding_method
-        return decode_with_progress(recogniser, CutSet.from_cuts(cuts), method, SearchOptions(), 200.0).utterances
+        return decode_cuts(recogniser, CutSet.from_cuts(cuts), method, SearchOptions(), 200.0).utterances
 
     def _scores(self, folder: Path, decode: Callable[[], list[Utterance]]) -> dict[str, Any]:
         """Test scores, from the folder where they were made before."""

@@ -9,7 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hra_cli.commands.progress import progress_bar
+from rich.progress import Progress
+
 from hra_cli.comparison.cell import INTERRUPTED, RESULT_NAME
 from hra_cli.errors import HraError
 
@@ -17,34 +18,33 @@ LOG_NAME = "cell.log"
 POLL_SECONDS = 0.2
 
 
-def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, description: str) -> None:
+def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, description: str, progress: Progress) -> None:
     """Trains those that have no result yet. Raises HraError with the message of one that failed, and KeyboardInterrupt
     where one was interrupted; the others are then stopped, and go on from their checkpoints next time."""
     waiting = [folder for folder in folders if not (folder / RESULT_NAME).is_file()]
     running: dict[Path, subprocess.Popen] = {}
-    with progress_bar() as bar:
-        task = bar.add_task(description, total=len(folders), completed=len(folders) - len(waiting), note="")
-        try:
-            while waiting or running:
-                while waiting and len(running) < num_jobs:
-                    folder = waiting.pop(0)
-                    running[folder] = _start(folder, threads)
-                bar.update(task, note=", ".join(folder.name for folder in running))
-                time.sleep(POLL_SECONDS)
-                for folder, process in list(running.items()):
-                    if process.poll() is None:
-                        continue
-                    del running[folder]
-                    if process.returncode == INTERRUPTED:  # Ctrl-C reaches cells as well, perhaps sooner
-                        raise KeyboardInterrupt
-                    if process.returncode != 0:
-                        raise HraError(_why(folder, process.returncode))
-                    bar.advance(task)
-        finally:
-            for process in running.values():
-                process.terminate()
-            for process in running.values():
-                process.wait()
+    task = progress.add_task(description, total=len(folders), completed=len(folders) - len(waiting), note="")
+    try:
+        while waiting or running:
+            while waiting and len(running) < num_jobs:
+                folder = waiting.pop(0)
+                running[folder] = _start(folder, threads)
+            progress.update(task, note=", ".join(folder.name for folder in running))
+            time.sleep(POLL_SECONDS)
+            for folder, process in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[folder]
+                if process.returncode == INTERRUPTED:  # Ctrl-C reaches cells as well, perhaps sooner
+                    raise KeyboardInterrupt
+                if process.returncode != 0:
+                    raise HraError(_why(folder, process.returncode))
+                progress.advance(task)
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
 
 
 def _start(folder: Path, threads: int) -> subprocess.Popen:

@@ -10,6 +10,7 @@ from typing import Any, Optional, TypeVar
 
 import yaml
 
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.errors import HraError
 from hra_cli.io.files import write_text
 
@@ -23,9 +24,8 @@ class TrainConfig:
     tasks: the tasks to train, () for all in the data. controller: a frozen controller to train new heads on
     (onboarding), or None to train one jointly with the heads. hidden: H; inner: F, for ffn heads.
     max_duration: seconds of audio in a batch. loss: what computes it, see `pruned_loss`. lr: the peak of the learning
-    rate. recompute: keep of every encoder layer its input alone, and compute the rest again for the gradient.
-    cache_frontend: keep the front end's output on disk between epochs; without spec_augment only.
-    pos_head_dim, chunk_size, left_context_frames and precision: see `load_backbone`.
+    rate. cache_frontend: keep the front end's output on disk between epochs; without spec_augment only.
+    pos_head_dim, chunk_size, left_context_frames, precision, device and recompute: see BackboneOptions.
     """
 
     backbone: str
@@ -48,6 +48,7 @@ class TrainConfig:
     chunk_size: Optional[int] = None
     left_context_frames: Optional[int] = None
     precision: str = "float32"
+    device: str = "auto"
     num_workers: int = 0
 
     def __post_init__(self) -> None:
@@ -56,6 +57,13 @@ class TrainConfig:
                 raise HraError(f"--{name.replace('_', '-')} must be positive, not {getattr(self, name)}")
         if self.cache_frontend and self.spec_augment:
             raise HraError("--cache-frontend needs features that stay the same; add --no-spec-augment, or leave it out")
+
+    @property
+    def backbone_options(self) -> BackboneOptions:
+        """Those of the options that say how the recogniser is run."""
+        return BackboneOptions(
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(BackboneOptions)}
+        )
 
 
 def save_config(config: TrainConfig, exp_dir: Path) -> None:
@@ -84,8 +92,8 @@ def load_config_as(kind: type[Config], exp_dir: Path) -> Config:
 
 
 def differences(one: TrainConfig, other: TrainConfig) -> list[str]:
-    """What differs, as option names with both values; but what changes no result."""
-    same_result = ("num_workers", "recompute", "cache_frontend")
+    """What differs, as option names with both values; but what changes no result beyond rounding."""
+    same_result = ("num_workers", "recompute", "cache_frontend", "device")
     return changed_options(dataclasses.asdict(one), dataclasses.asdict(other), but=same_result)
 
 

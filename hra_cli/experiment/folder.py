@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from hra_cli.adapter import Controller
+from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, as_dtype, read_controller, read_head, write_head
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.experiment.config import load_config

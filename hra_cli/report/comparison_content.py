@@ -10,6 +10,7 @@ from typing import Any, Optional
 from hra_cli.baselines.methods import KINDS, MAIN
 from hra_cli.comparison.comparison_file import COMPARISON_NAME, read_comparison_file
 from hra_cli.errors import HraError
+from hra_cli.experiment.metrics import METRICS_NAME, read_metrics
 from hra_cli.report.content import (
     ABLATION,
     BASELINE,
@@ -31,7 +32,6 @@ from hra_cli.report.content import (
     train_loss,
 )
 from hra_cli.scoring.results import read_recogs, result_files
-from hra_cli.training.recorder import METRICS_NAME, read_metrics
 
 
 def _family(method: str) -> str:

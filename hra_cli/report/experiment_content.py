@@ -15,6 +15,7 @@ from hra_cli import __version__
 from hra_cli.adapter.head_file import Head
 from hra_cli.experiment.config import TrainConfig, load_config
 from hra_cli.experiment.folder import experiment_controller, experiment_heads
+from hra_cli.experiment.metrics import METRICS_NAME, read_metrics
 from hra_cli.io.tensors import read_safetensors
 from hra_cli.report.content import (
     FROZEN,
@@ -31,7 +32,6 @@ from hra_cli.report.content import (
     train_loss,
 )
 from hra_cli.scoring.results import read_recogs, read_wer_summary, result_files
-from hra_cli.training.recorder import METRICS_NAME, read_metrics
 from hra_cli.transducer.search import METHODS
 
 GROWTH_TASKS = [1, 10, 100, 1000, 10000]

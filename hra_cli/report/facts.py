@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hra_cli.adapter.head_file import CONTROLLER_FORMAT, HEAD_FORMAT, read_controller, read_head
-from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
+from hra_cli.backbone.model import load_backbone
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.comparison.comparison_file import COMPARISON_NAME, read_comparison_file
 from hra_cli.data.task_index import INDEX_NAME, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, load_config
 from hra_cli.experiment.folder import experiment_heads
+from hra_cli.experiment.metrics import read_metrics
 from hra_cli.io.tensors import read_safetensors
-from hra_cli.training.recorder import read_metrics
 
 
 @dataclass
@@ -86,7 +87,7 @@ def _describe_controller(path: Path) -> Description:
 def _describe_backbone(path: Path, pos_head_dim: int) -> Description:
     file = find_checkpoint(path)
     notes: list[str] = []
-    backbone = load_backbone(path, pos_head_dim=pos_head_dim, note=notes.append)
+    backbone = load_backbone(path, BackboneOptions(pos_head_dim=pos_head_dim, device="cpu"), notes.append)
     sizes = backbone.sizes
     facts = {
         "checkpoint": str(file),

@@ -8,7 +8,6 @@ from typing import Optional
 
 import yaml
 
-from hra_cli.commands.wer_tables import relative_change
 from hra_cli.report.content import (
     ABLATION,
     BASELINE,
@@ -35,7 +34,7 @@ from hra_cli.report.plots import (
 )
 from hra_cli.report.style import STYLE_SHEET
 from hra_cli.scoring.results import count_confusions, most_frequent_first
-from hra_cli.scoring.wer import GAP, Utterance, align_words, count_errors
+from hra_cli.scoring.wer import GAP, Utterance, align_words, count_errors, relative_change
 
 WORST = 20  # utterances shown
 MOST_FREQUENT = 15  # confusions shown, of each kind

@@ -66,6 +66,21 @@ class Scores:
         }
 
 
+@dataclass(frozen=True)
+class BeforeAfter:
+    """A task's errors with the frozen model alone and with its head of so many `parameters`."""
+
+    task: str
+    parameters: int
+    before: ErrorCounts
+    after: ErrorCounts
+
+
+def relative_change(before: float, after: float) -> str:
+    """The change from `before` to `after` in per cent of `before`, or a dash where `before` is zero."""
+    return f"{100.0 * (after - before) / before:+.1f}" if before else "–"
+
+
 def align_words(ref: list[str], hyp: list[str]) -> list[tuple[str, str]]:
     """Pairs of reference and recognised words with the fewest errors; `GAP` stands for no word."""
     return kaldialign.align(ref, hyp, GAP)

@@ -17,10 +17,9 @@ from lhotse.utils import compute_num_frames
 from rich.progress import Progress as ProgressBar
 from torch import Tensor
 
-from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.frontend_cache import FrontendCache
-from hra_cli.commands.progress import progress_bar
+from hra_cli.backbone.model import load_backbone
 from hra_cli.data.batches import Batch, decoding_batches, load_batches, training_batches
 from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
@@ -28,7 +27,7 @@ from hra_cli.data.task_index import TaskIndex, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig, save_config
-from hra_cli.recognition.recogniser import Recogniser
+from hra_cli.io.progress import no_progress
 from hra_cli.scoring.wer import ErrorCounts, Scores, Utterance, score
 from hra_cli.training.augment import Augment
 from hra_cli.training.interrupt import StopRequest
@@ -36,6 +35,7 @@ from hra_cli.training.optimizers import new_optimizers
 from hra_cli.training.recorder import RunLog
 from hra_cli.training.run_state import Checkpoint, Progress, load_checkpoint, restore, save_checkpoint
 from hra_cli.training.selection import KeptEpochs
+from hra_cli.transducer.adapted import AdaptedModel
 from hra_cli.transducer.loss import Loss, check_loss, check_rnnt_type, fits, pruned_loss
 from hra_cli.transducer.search import SearchOptions, greedy_search
 
@@ -65,16 +65,9 @@ class TrainingLoop:
         self.exp_dir = exp_dir
         index = load_tasks(Path(config.data))
         self.tasks = index.select(list(config.tasks) or None)
-        self.backbone = load_backbone(
-            config.backbone,
-            pos_head_dim=config.pos_head_dim,
-            chunk_size=config.chunk_size,
-            left_context_frames=config.left_context_frames,
-            precision=config.precision,
-        )
-        self.backbone.recompute = config.recompute
+        self.backbone = load_backbone(config.backbone, config.backbone_options)
         self.tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
-        self.frozen = Recogniser(self.backbone, self.tokenizer)
+        self.frozen = AdaptedModel(self.backbone, self.tokenizer)
         self.recogniser = self._new_recogniser()
         assert self.recogniser.adapter is not None
         self.adapter = self.recogniser.adapter
@@ -104,17 +97,17 @@ class TrainingLoop:
         if checkpoint is not None:
             self._go_on_from(checkpoint)
 
-    def run(self) -> None:
+    def run(self, progress: Optional[ProgressBar] = None) -> None:
         save_config(self.config, self.exp_dir)
         if self.skipped:
             write_skipped(self.exp_dir / SKIPPED_NAME, self.skipped)
         self.log = RunLog(self.exp_dir, self.progress.step if self.resumed else -1)
         try:
-            with StopRequest() as stop, progress_bar() as bar:
+            with StopRequest() as stop:
                 self._describe()
                 if not self.progress.frozen:
                     self._score_frozen()
-                self._train(stop, bar)
+                self._train(stop, progress or no_progress())
             shutil.rmtree(self.exp_dir / FRONTEND_NAME, ignore_errors=True)
         finally:
             self.log.close()
@@ -126,7 +119,7 @@ class TrainingLoop:
         self.progress = checkpoint.progress
         self.kept.by_task, self.kept.tensors = checkpoint.progress.kept, checkpoint.kept
 
-    def _new_recogniser(self) -> Recogniser:
+    def _new_recogniser(self) -> AdaptedModel:
         raise NotImplementedError
 
     def _write_files(self) -> None:
@@ -254,11 +247,11 @@ class TrainingLoop:
         self._write_files()
         self._save()
 
-    def _loss(self, recogniser: Recogniser, encoder_out: Tensor, lens: Tensor, tokens: list[list[int]]) -> Loss:
+    def _loss(self, recogniser: AdaptedModel, encoder_out: Tensor, lens: Tensor, tokens: list[list[int]]) -> Loss:
         return pruned_loss(recogniser.backbone, encoder_out, lens, tokens, self.config.rnnt_type, self.config.loss)
 
     @torch.no_grad()
-    def _validate(self, recogniser: Recogniser) -> tuple[Scores, dict[str, float]]:
+    def _validate(self, recogniser: AdaptedModel) -> tuple[Scores, dict[str, float]]:
         """Greedy WER on dev, and the loss summed by task."""
         utterances: list[Utterance] = []
         losses = dict.fromkeys(self.tasks, 0.0)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hra_cli.adapter.task_adapter import ByTask, joined
+from hra_cli.adapter.task_adapter import TaskAdapter, joined
 
 WEIGHT_DECAY = 0.01
 MOMENTUM = 0.95
@@ -24,7 +24,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)  # its coefficients, Jordan's: they bring si
 AS_LARGE_AS_ADAMW = 0.2
 
 
-def new_optimizers(method: ByTask, lr: float, seconds: Sequence[float]) -> list[torch.optim.Optimizer]:
+def new_optimizers(method: TaskAdapter, lr: float, seconds: Sequence[float]) -> list[torch.optim.Optimizer]:
     """For all of the method's parameters that require gradients.
 
     seconds: of speech to train on, for each of the method's tasks.

@@ -9,9 +9,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from hra_cli.experiment.metrics import METRICS_NAME, read_metrics
 from hra_cli.io.files import write_text
-
-METRICS_NAME = "metrics.jsonl"
 
 
 class RunLog:
@@ -41,15 +40,3 @@ class RunLog:
     def close(self) -> None:
         self.text.close()
         self.board.close()
-
-
-def read_metrics(exp_dir: Path) -> list[dict[str, Any]]:
-    """The records of metrics.jsonl, in order; a last line cut off by a crash is left out."""
-    file = exp_dir / METRICS_NAME
-    records = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records

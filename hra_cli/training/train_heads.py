@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from hra_cli.adapter import Adapter, new_adapter
+from rich.progress import Progress
+
+from hra_cli.adapter.adapter import Adapter, new_adapter
 from hra_cli.adapter.head_file import (
     Head,
     controller_fingerprint,
@@ -14,13 +16,12 @@ from hra_cli.adapter.head_file import (
     write_controller,
     write_head,
 )
-from hra_cli.commands.wer_tables import BeforeAfter
 from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, TrainConfig, differences, load_config
-from hra_cli.recognition.recogniser import Recogniser
-from hra_cli.scoring.wer import ErrorCounts
+from hra_cli.scoring.wer import BeforeAfter, ErrorCounts
 from hra_cli.training.loop import TrainingLoop
+from hra_cli.transducer.adapted import AdaptedModel
 
 
 @dataclass
@@ -34,16 +35,16 @@ class TrainResult:
     skipped: list[Skipped]
 
 
-def train(config: TrainConfig, exp_dir: Path, resume: bool = False) -> TrainResult:
+def train(config: TrainConfig, exp_dir: Path, resume: bool = False, progress: Optional[Progress] = None) -> TrainResult:
     """Trains the heads that `config` asks for into `exp_dir`.
 
     With `resume` an interrupted run goes on from its last checkpoint, to the result it would have had; a
     finished one is only reported. Raises HraError for what the user can mend, KeyboardInterrupt after having
-    saved a checkpoint when asked to stop.
+    saved a checkpoint when asked to stop. `progress` is told of every step.
     """
     _check_folder(exp_dir, config, resume)
     trainer = Trainer(config, exp_dir)
-    trainer.run()
+    trainer.run(progress)
     return trainer.result()
 
 
@@ -61,14 +62,14 @@ class Trainer(TrainingLoop):
 
     adapter: Adapter
 
-    def _new_recogniser(self) -> Recogniser:
+    def _new_recogniser(self) -> AdaptedModel:
         config, controller = self.config, None
         if config.controller is not None:
             controller = read_controller(Path(config.controller), self.backbone.fingerprint)
         adapter = new_adapter(
             self.tasks, self.backbone.width, config.hidden, config.head, config.inner, config.seed, controller
         )
-        return Recogniser(self.backbone, self.tokenizer, adapter)
+        return AdaptedModel(self.backbone, self.tokenizer, adapter)
 
     def _write_files(self) -> None:
         """controller.safetensors and heads/ as of the kept epochs; the same run always writes the same bytes."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hra_cli.backbone import Backbone
+from hra_cli.backbone.model import Backbone
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.transducer import k2_rnnt, pruned_rnnt
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hra_cli.backbone import Backbone
+from hra_cli.backbone.model import Backbone
 from hra_cli.transducer.joiner_scores import BLANK, JoinerScores
 from hra_cli.transducer.lattice import Alignments
 from hra_cli.transducer.pruning import prune_ranges

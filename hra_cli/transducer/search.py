@@ -13,7 +13,7 @@ from typing import Callable
 import torch
 from torch import Tensor
 
-from hra_cli.backbone import Backbone
+from hra_cli.backbone.model import Backbone
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.transducer.k2_library import import_k2
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from builders import random_adapter, random_features, relative_error, tiny_backbone
 
-from hra_cli.adapter import Controller, FfnHeads, LinearHeads
 from hra_cli.adapter.adapter import at_rate_of
+from hra_cli.adapter.controller import Controller
+from hra_cli.adapter.heads import FfnHeads, LinearHeads
 
 TASKS = ["ann", "bob", "cho"]
 

@@ -18,7 +18,7 @@ from builders import (
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from hra_cli.adapter import Controller
+from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import (
     Head,
     adapter_from_heads,

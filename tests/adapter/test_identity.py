@@ -4,7 +4,9 @@ import pytest
 import torch
 from builders import random_adapter, random_features, refused, relative_error, tiny_backbone
 
-from hra_cli.adapter import Controller, LinearHeads, new_adapter
+from hra_cli.adapter.adapter import new_adapter
+from hra_cli.adapter.controller import Controller
+from hra_cli.adapter.heads import LinearHeads
 
 TASKS = ["ann", "bob", "cho"]
 

@@ -7,8 +7,9 @@ import torch
 from builders import random_features, refused, save_pt, tiny_backbone
 from safetensors.torch import save_file
 
-from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
+from hra_cli.backbone.model import load_backbone
+from hra_cli.backbone.options import BackboneOptions
 
 
 class Optimizer:
@@ -182,23 +183,23 @@ def test_a_positional_head_dimension_that_does_not_fit_is_refused(backbone, tmp_
     save_pt(backbone, tmp_path / "pretrained.pt")
     # 2 heads · 4; 2 heads · 5; 2 heads · (2 · 6 + 4)
     with refused(r"dimension of 3 does not fit rows of linear_pos 8, self_attn1\.in_proj 10, .*in_proj 32;"):
-        load_backbone(tmp_path, pos_head_dim=3)
-    assert load_backbone(tmp_path, pos_head_dim=4).sizes == backbone.sizes
+        load_backbone(tmp_path, BackboneOptions(pos_head_dim=3))
+    assert load_backbone(tmp_path, BackboneOptions(pos_head_dim=4)).sizes == backbone.sizes
 
 
 def test_streaming_settings_that_do_not_fit_are_refused(backbone, tmp_path):
     save_pt(backbone, tmp_path / "plain.pt")
     save_pt(tiny_backbone(causal=True), tmp_path / "causal.pt")
     with refused("chunk_size is for causal"):
-        load_backbone(tmp_path / "plain.pt", chunk_size=16)
+        load_backbone(tmp_path / "plain.pt", BackboneOptions(chunk_size=16))
     for chunk_size in (6, 0, -1, 2):
         with refused(f"chunk_size {chunk_size} must be a positive multiple of 4"):
-            load_backbone(tmp_path / "causal.pt", chunk_size=chunk_size)
+            load_backbone(tmp_path / "causal.pt", BackboneOptions(chunk_size=chunk_size))
     with refused("left_context_frames needs a chunk_size"):
-        load_backbone(tmp_path / "causal.pt", left_context_frames=16)
+        load_backbone(tmp_path / "causal.pt", BackboneOptions(left_context_frames=16))
     with refused("left_context_frames -16 must not be negative"):
-        load_backbone(tmp_path / "causal.pt", chunk_size=16, left_context_frames=-16)
-    assert load_backbone(tmp_path / "causal.pt", chunk_size=12).streaming.chunk_size == 12
+        load_backbone(tmp_path / "causal.pt", BackboneOptions(chunk_size=16, left_context_frames=-16))
+    assert load_backbone(tmp_path / "causal.pt", BackboneOptions(chunk_size=12)).streaming.chunk_size == 12
 
 
 @pytest.mark.parametrize(

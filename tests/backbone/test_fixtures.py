@@ -7,8 +7,9 @@ import torch
 from builders import relative_error
 from safetensors.torch import load_file
 
-from hra_cli.backbone import load_backbone
 from hra_cli.backbone.frontend import embedded_lens
+from hra_cli.backbone.model import load_backbone
+from hra_cli.backbone.options import BackboneOptions
 
 TOLERANCE = 1e-5
 MODELS = {
@@ -22,7 +23,7 @@ MODELS = {
 def model(request, shared):
     """A backbone, and the tensors and settings that were recorded from it."""
     folder = shared / "fixtures" / request.param
-    backbone = load_backbone(folder, **MODELS[request.param])
+    backbone = load_backbone(folder, BackboneOptions(**MODELS[request.param]))
     return backbone, load_file(folder / "expected.safetensors"), json.loads((folder / "expected.json").read_text())
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from builders import random_adapter, random_features, relative_error, save_pt, tiny_backbone
 
-from hra_cli.backbone import load_backbone
 from hra_cli.backbone.frontend import MIN_FEATURE_FRAMES
+from hra_cli.backbone.model import load_backbone
 from hra_cli.errors import HraError
 
 # Shorter than any chunk, one frame, lengths that leave every remainder at the downsampling rates, a long one.

@@ -4,7 +4,8 @@ import pytest
 import torch
 from builders import random_adapter, random_features, refused, relative_error, save_pt, tiny_backbone
 
-from hra_cli.backbone import load_backbone
+from hra_cli.backbone.model import load_backbone
+from hra_cli.backbone.options import BackboneOptions
 
 LENS = [160, 150, 60]
 TASKS = ["a"] * len(LENS)
@@ -71,6 +72,6 @@ def test_an_untrained_head_changes_nothing_in_bfloat16():
 
 def test_an_unknown_precision(tmp_path):
     save_pt(tiny_backbone(), tmp_path / "pretrained.pt")
-    assert load_backbone(tmp_path, precision="bfloat16").precision == "bfloat16"
+    assert load_backbone(tmp_path, BackboneOptions(precision="bfloat16")).precision == "bfloat16"
     with refused("no such precision: 'bfloat'; did you mean 'bfloat16'"):
-        load_backbone(tmp_path, precision="bfloat")
+        load_backbone(tmp_path, BackboneOptions(precision="bfloat"))

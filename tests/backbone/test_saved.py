@@ -6,7 +6,7 @@ import pytest
 import torch
 from builders import random_adapter, random_features, tiny_backbone
 
-from hra_cli.adapter import new_adapter
+from hra_cli.adapter.adapter import new_adapter
 from hra_cli.backbone.convolution import depthwise
 
 LENS = [160, 150, 60]

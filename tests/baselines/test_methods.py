@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from builders import random_adapter, random_features, refused, relative_error, tiny_backbone
 from torch import nn
 
-from hra_cli.adapter import Controller, LinearHeads, new_adapter
+from hra_cli.adapter.adapter import new_adapter
+from hra_cli.adapter.controller import Controller
+from hra_cli.adapter.heads import LinearHeads
 from hra_cli.baselines.ablations import LayerwiseAdapter, controller_per_layer, without_recurrence
 from hra_cli.baselines.lora import LowRank
 from hra_cli.baselines.methods import KINDS, Method, between_layers, new_method, parse_method

@@ -2,8 +2,8 @@ import io
 
 from rich.console import Console
 
-from hra_cli.commands.wer_tables import BeforeAfter, before_after_table, relative_change, wer_table
-from hra_cli.scoring.wer import ErrorCounts, Scores
+from hra_cli.commands.wer_tables import before_after_table, wer_table
+from hra_cli.scoring.wer import BeforeAfter, ErrorCounts, Scores, relative_change
 
 
 def rendered(table):

@@ -17,8 +17,8 @@ import torch
 from builders import refused as refuses
 from speech import BACKBONE, TASKS, hra
 
-from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.backbone.model import load_backbone
 from hra_cli.baselines.methods import Method, new_method, parse_method
 from hra_cli.comparison import workers
 from hra_cli.comparison.cell import INTERRUPTED, CellTrainer, train_cell

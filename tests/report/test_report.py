@@ -12,10 +12,10 @@ from speech import TASKS, hra
 
 from hra_cli.baselines.methods import KINDS
 from hra_cli.errors import HraError
-from hra_cli.report import write_report
 from hra_cli.report.comparison_content import FAMILIES
 from hra_cli.report.content import ABLATION, BASELINE, HRA
 from hra_cli.report.facts import describe
+from hra_cli.report.write import write_report
 from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import Utterance
 

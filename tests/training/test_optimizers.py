@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hra_cli.adapter import new_adapter
+from hra_cli.adapter.adapter import new_adapter
 from hra_cli.adapter.task_adapter import joined
 from hra_cli.baselines.methods import between_layers, parse_method
 from hra_cli.training.optimizers import MOMENTUM, WEIGHT_DECAY, AdamW, Muon, new_optimizers, orthogonal

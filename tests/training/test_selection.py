@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from hra_cli.adapter import new_adapter
+from hra_cli.adapter.adapter import new_adapter
 from hra_cli.scoring.wer import ErrorCounts, Scores
 from hra_cli.training.selection import KeptEpochs
 

@@ -15,13 +15,13 @@ from speech import BACKBONE, TASKS, config, heads_of, hra
 
 from hra_cli.adapter.head_file import read_head
 from hra_cli.adapter.task_adapter import by_amount
-from hra_cli.backbone import load_backbone
+from hra_cli.backbone.model import load_backbone
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig, load_config
+from hra_cli.experiment.metrics import read_metrics
 from hra_cli.io.tensors import fingerprint, read_safetensors, write_safetensors
 from hra_cli.training.loop import learning_rate_factor
-from hra_cli.training.recorder import read_metrics
 from hra_cli.training.run_state import load_checkpoint
 from hra_cli.training.train_heads import Trainer, train
 

@@ -8,7 +8,8 @@ import torch
 from builders import random_features, refused, relative_error, tiny_backbone
 from safetensors.torch import load_file
 
-from hra_cli.backbone import load_backbone
+from hra_cli.backbone.model import load_backbone
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.transducer import joiner_scores
 from hra_cli.transducer.loss import LOSSES, RNNT_TYPES, check_loss, check_rnnt_type, fits, pruned_loss
 
@@ -45,7 +46,7 @@ def encoded(backbone):
 )
 def test_losses_and_gradient_equal_icefall(shared, name, streaming, library):
     folder = shared / "fixtures" / name
-    backbone = load_backbone(folder, **streaming)
+    backbone = load_backbone(folder, BackboneOptions(**streaming))
     expected = load_file(folder / "expected.safetensors")
     tokens = json.loads((folder / "expected.json").read_text())["y"]
     out, lens = backbone.encode(expected["features"], expected["feature_lens"], icefall_padding=True)

@@ -10,7 +10,7 @@ from builders import random_adapter, random_features, refused, tiny_backbone
 from safetensors.torch import load_file
 from searches import SEARCHES
 
-from hra_cli.backbone import load_backbone
+from hra_cli.backbone.model import load_backbone
 from hra_cli.transducer.search import METHODS, SearchOptions, check_method, search
 
 LENS = [150, 14, 61, 98, 33, 20, 75]

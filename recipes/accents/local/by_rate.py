@@ -13,8 +13,8 @@ from lhotse.utils import compute_num_frames
 from rich.console import Console
 from rich.table import Table
 
-from hra_cli.backbone import load_backbone
 from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.backbone.model import load_backbone
 from hra_cli.data.task_index import load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.scoring.wer import ErrorCounts, count_errors

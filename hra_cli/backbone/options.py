@@ -1,0 +1,25 @@
+"""How a recogniser is run: what a user chooses, beside its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """pos_head_dim: the positional head dimension, which shapes do not tell; 4 in every published model.
+    chunk_size, left_context_frames: frames of 20 ms that a causal model sees at a time, and before that; None: all.
+    precision: one of PRECISIONS, what the front end and the encoder's layers multiply in. device: "auto" (CUDA where
+    there is one, else the CPU), "cpu", "cuda" or "cuda:N". recompute: keep of every encoder layer its input alone, and
+    compute the rest again for the gradient: less memory, more time.
+    """
+
+    pos_head_dim: int = 4
+    chunk_size: Optional[int] = None
+    left_context_frames: Optional[int] = None
+    precision: str = "float32"
+    device: str = "auto"
+    recompute: bool = False

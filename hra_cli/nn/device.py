@@ -1,0 +1,29 @@
+"""Which device computes."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from hra_cli.errors import HraError
+
+
+def find_device(name: str) -> torch.device:
+    """The device called `name`: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" or "cuda:N".
+
+    Raises HraError for another name, and for a device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    match = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if match is None:
+        raise HraError(f"no such --device: '{name}'; there are auto, cpu, cuda and cuda:N")
+    if not torch.cuda.is_available():
+        raise HraError(f"--device {name}: torch {torch.__version__} finds no CUDA device here; use --device cpu")
+    number, there = int(match.group(1) or 0), torch.cuda.device_count()
+    if number >= there:
+        raise HraError(f"--device {name}: there are {there} CUDA devices, cuda:0 to cuda:{there - 1}")
+    return torch.device("cuda", number)

@@ -1,0 +1,70 @@
+"""A recogniser from files: backbone, tokenizer and the heads that it is to serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+from hra_cli.adapter.adapter import Adapter
+from hra_cli.adapter.controller import Controller
+from hra_cli.adapter.head_file import Head, adapter_from_heads, read_controller, read_head
+from hra_cli.adapter.head_folder import MAX_HEADS, head_folder
+from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.backbone.model import load_backbone
+from hra_cli.backbone.options import BackboneOptions
+from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.errors import HraError, did_you_mean
+from hra_cli.experiment.config import load_config
+from hra_cli.experiment.folder import experiment_controller
+from hra_cli.recognition.recogniser import Recogniser
+
+
+def load_recogniser(
+    backbone: Path,
+    options: BackboneOptions = BackboneOptions(),  # noqa: B008 - frozen
+    exp_dir: Optional[Path] = None,
+    heads_dir: Optional[Path] = None,
+    heads: Optional[list[Path]] = None,
+    tasks: Optional[list[str]] = None,
+    controller: Optional[Path] = None,
+    max_heads: int = MAX_HEADS,
+) -> Recogniser:
+    """The recogniser in `backbone` with the heads of an experiment, of a folder of head files, or of single head
+    files; with none of them, frozen.
+
+    tasks: which heads, None for all that are there. controller: for head files that bundle none. max_heads: of an
+    experiment or folder, how many are in memory at a time; they are read when a batch needs them.
+    Raises HraError for a head that cannot be applied.
+    """
+    if sum(map(bool, (exp_dir, heads_dir, heads))) > 1:
+        raise HraError("give one of --exp-dir, --heads and --head")
+    model = load_backbone(backbone, options)
+    tokenizer = Tokenizer(find_bpe_model(backbone))
+    if exp_dir is not None:
+        heads_dir = _experiment_folder(exp_dir)
+        shared: Optional[Controller] = experiment_controller(exp_dir, model.fingerprint)
+    else:
+        shared = None if controller is None else read_controller(controller, model.fingerprint)
+    belongs_to = (model.fingerprint, model.width, tokenizer.fingerprint)
+    adapter: Optional[Adapter] = None
+    if heads_dir is not None:
+        adapter = head_folder(heads_dir, *belongs_to, tasks, shared, max_heads)
+    elif heads:
+        adapter = adapter_from_heads(_named([read_head(file) for file in heads], tasks), *belongs_to, shared)
+    return Recogniser(model, tokenizer, adapter)
+
+
+def _experiment_folder(exp_dir: Path) -> Path:
+    load_config(exp_dir)
+    folder = exp_dir / "heads"
+    if not folder.is_dir():
+        raise HraError(f"{exp_dir} has no heads yet; they appear after the first epoch of `hra train`")
+    return folder
+
+
+def _named(heads: list[Head], tasks: Optional[list[str]]) -> list[Head]:
+    known = {head.task for head in heads}
+    for task in tasks or ():
+        if task not in known:
+            raise HraError(f"no head for task '{task}' among the head files{did_you_mean(task, known)}")
+    return [head for head in heads if tasks is None or head.task in tasks]

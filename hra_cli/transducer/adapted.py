@@ -1,0 +1,58 @@
+"""A frozen recogniser together with what adapts it to tasks: batches to encoder frames, and tokens to words."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from torch import Tensor
+
+from hra_cli.adapter.task_adapter import TaskAdapter
+from hra_cli.backbone.frontend_cache import FrontendCache
+from hra_cli.backbone.model import Backbone
+from hra_cli.data.batches import Batch
+from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.errors import HraError
+from hra_cli.scoring.wer import Utterance
+
+
+class AdaptedModel:
+    """A frozen backbone, its tokenizer, and the parameters that adapt it to tasks.
+
+    adapter None: the frozen model alone. frontend_cache: where features stay the same from epoch to epoch. Every
+    utterance is encoded with its own task's parameters, whatever else is in its batch.
+    Raises HraError for a tokenizer of another recogniser.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        tokenizer: Tokenizer,
+        adapter: Optional[TaskAdapter] = None,
+        frontend_cache: Optional[FrontendCache] = None,
+    ):
+        if tokenizer.vocab_size != backbone.sizes.vocab_size:
+            raise HraError(
+                f"bpe.model has {tokenizer.vocab_size} pieces, the recogniser {backbone.sizes.vocab_size}: "
+                "they do not belong together"
+            )
+        self.backbone = backbone
+        self.tokenizer = tokenizer
+        self.adapter = None if adapter is None else adapter.to(backbone.device)
+        self.frontend_cache = frontend_cache
+
+    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """encoder_out (N, T, C) on the backbone's device, and its lengths (N,). Raises HraError for a task without
+        a head."""
+        after_layer = None if self.adapter is None else self.adapter.for_tasks(batch.tasks)
+        device = self.backbone.device
+        features, lens = batch.features.to(device), batch.feature_lens.to(device)
+        if self.frontend_cache is None:
+            return self.backbone.encode(features, lens, after_layer)
+        return self.backbone.encode_rows(*self.frontend_cache.embed(features, lens, batch.ids), after_layer)
+
+    def utterances(self, batch: Batch, tokens: list[list[int]]) -> list[Utterance]:
+        """References and hypotheses of a batch, word by word."""
+        return [
+            Utterance(id_, task, text.split(), self.tokenizer.decode(hyp).split())
+            for id_, task, text, hyp in zip(batch.ids, batch.tasks, batch.texts, tokens)
+        ]
