@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -9,6 +11,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -26,9 +29,24 @@ class RateColumn(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
 
 
+class _FromFirstTask(Progress):
+    """Shows nothing before it has a task, so that a mistake found until then stays one line."""
+
+    def __enter__(self) -> _FromFirstTask:
+        return self
+
+    def add_task(self, *args: Any, **kwargs: Any) -> TaskID:
+        self.start()
+        return super().add_task(*args, **kwargs)
+
+    def __exit__(self, *error: Any) -> None:
+        if self.tasks:
+            self.stop()
+
+
 def progress_bar() -> Progress:
     """A rich progress bar on standard error, so that standard output stays a result."""
-    return Progress(
+    return _FromFirstTask(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
