@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from hra_cli.baselines.methods import KINDS, MAIN
+from hra_cli.baselines.method_kinds import KINDS, MAIN
 from hra_cli.comparison.comparison_file import COMPARISON_NAME, read_comparison_file
 from hra_cli.errors import HraError
 from hra_cli.experiment.metrics import METRICS_NAME, read_metrics

@@ -5,7 +5,8 @@ import torch
 
 from hra_cli.adapter.adapter import new_adapter
 from hra_cli.adapter.task_adapter import RELEVANCE, by_amount, joined
-from hra_cli.baselines.methods import between_layers, parse_method
+from hra_cli.baselines.method_kinds import parse_method
+from hra_cli.baselines.methods import between_layers
 from hra_cli.training.optimizers import new_optimizers
 
 TASKS = ["ann", "bob", "cy"]

@@ -13,7 +13,8 @@ from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.heads import LinearHeads
 from hra_cli.baselines.ablations import LayerwiseAdapter, controller_per_layer, without_recurrence
 from hra_cli.baselines.lora import LowRank
-from hra_cli.baselines.methods import KINDS, Method, between_layers, new_method, parse_method
+from hra_cli.baselines.method_kinds import KINDS, Method, parse_method
+from hra_cli.baselines.methods import between_layers, new_method
 from hra_cli.io.tensors import fingerprint
 
 TASKS = ["ann", "bob", "cho"]

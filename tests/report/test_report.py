@@ -10,7 +10,7 @@ import pytest
 from builders import refused
 from speech import TASKS, hra
 
-from hra_cli.baselines.methods import KINDS
+from hra_cli.baselines.method_kinds import KINDS
 from hra_cli.errors import HraError
 from hra_cli.report.comparison_content import FAMILIES
 from hra_cli.report.content import ABLATION, BASELINE, HRA

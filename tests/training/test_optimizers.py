@@ -6,7 +6,8 @@ from torch import nn
 
 from hra_cli.adapter.adapter import new_adapter
 from hra_cli.adapter.task_adapter import joined
-from hra_cli.baselines.methods import between_layers, parse_method
+from hra_cli.baselines.method_kinds import parse_method
+from hra_cli.baselines.methods import between_layers
 from hra_cli.training.optimizers import MOMENTUM, WEIGHT_DECAY, AdamW, Muon, new_optimizers, orthogonal
 
 TASKS = ["ann", "bob", "cy"]
