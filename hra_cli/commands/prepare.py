@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Optional
 
 import typer
-from lhotse import CutSet
-from rich.console import Console
-from rich.table import Table
 
-from hra_cli.backbone.checkpoint import find_bpe_model
-from hra_cli.commands.progress import progress_bar
-from hra_cli.data.assignment import cuts_by_task
-from hra_cli.data.corpora.fsdd import fsdd_cuts
-from hra_cli.data.perturb import with_perturbed_speed
-from hra_cli.data.preparation import prepare, prepared, read_cuts
-from hra_cli.data.skipped import SKIPPED_NAME, Skipped
-from hra_cli.data.task_index import TaskIndex
-from hra_cli.data.tokenizer import Tokenizer
-from hra_cli.io.files import sha256_of_file
+from hra_cli.data.prepare_options import PrepareOptions
+from hra_cli.data.splits import RandomSplit
+
+if TYPE_CHECKING:
+    from hra_cli.data.corpus import Corpus
+    from hra_cli.data.task_index import TaskIndex
 
 app = typer.Typer(
     name="prepare",
@@ -29,12 +21,16 @@ app = typer.Typer(
 )
 
 OUTPUT_DIR = typer.Option(..., "--output-dir", help="The data folder to write.")
-NUM_JOBS = typer.Option(2, "--num-jobs", help="Processes that read audio.")
+NUM_JOBS = typer.Option(PrepareOptions.num_jobs, "--num-jobs", help="Processes that read audio.")
 ON_THE_FLY = typer.Option(
-    False, "--on-the-fly", help="Store no features; compute them from the audio whenever they are needed."
+    PrepareOptions.on_the_fly,
+    "--on-the-fly",
+    help="Store no features; compute them from the audio whenever they are needed.",
 )
 PERTURB_SPEED = typer.Option(
-    False, "--perturb-speed", help="Triple the training data: as it is, 0.9 and 1.1 times as fast."
+    PrepareOptions.perturb_speed,
+    "--perturb-speed",
+    help="Triple the training data: as it is, 0.9 and 1.1 times as fast.",
 )
 BACKBONE = typer.Option(
     None, "--backbone", help="A recogniser's folder; skip transcripts that its tokenizer cannot write."
@@ -51,8 +47,9 @@ def fsdd(
     backbone: Optional[Path] = BACKBONE,
 ) -> None:
     """The Free Spoken Digit Dataset: one task per speaker, its official test split."""
-    arguments = {"corpus": "fsdd", "corpus-dir": os.path.abspath(corpus_dir)}
-    _prepare(lambda: fsdd_cuts(corpus_dir), arguments, output_dir, num_jobs, on_the_fly, perturb_speed, backbone)
+    from hra_cli.data.corpora.fsdd import fsdd_corpus
+
+    _prepare(fsdd_corpus(corpus_dir), output_dir, PrepareOptions(num_jobs, on_the_fly, perturb_speed), backbone)
 
 
 @app.command("cuts")
@@ -65,68 +62,45 @@ def cuts(
         "--split-by",
         help="custom.FIELD that says train, dev or test; without it tasks are split at random.",
     ),
-    test_fraction: float = typer.Option(0.1, "--test-fraction", help="Part of each task to test on."),
-    dev_fraction: float = typer.Option(0.1, "--dev-fraction", help="Part of each task to choose a model on."),
-    seed: int = typer.Option(42, "--seed", help="Another seed gives another random split."),
+    test_fraction: float = typer.Option(
+        RandomSplit.test_fraction, "--test-fraction", help="Part of each task to test on."
+    ),
+    dev_fraction: float = typer.Option(
+        RandomSplit.dev_fraction, "--dev-fraction", help="Part of each task to choose a model on."
+    ),
+    seed: int = typer.Option(RandomSplit.seed, "--seed", help="Another seed gives another random split."),
     num_jobs: int = NUM_JOBS,
     on_the_fly: bool = ON_THE_FLY,
     perturb_speed: bool = PERTURB_SPEED,
     backbone: Optional[Path] = BACKBONE,
 ) -> None:
     """Any corpus that lhotse can read: tasks and splits by what its cuts say."""
-    all_cuts = read_cuts(cuts_file)
-    arguments: dict[str, Any] = {
-        "cuts": os.path.abspath(cuts_file),
-        "cuts-sha256": sha256_of_file(cuts_file),
-        "task-by": task_by,
-    }
-    if split_by is None:
-        arguments.update({"test-fraction": test_fraction, "dev-fraction": dev_fraction, "seed": seed})
-    else:
-        arguments["split-by"] = split_by
+    from hra_cli.data.corpora.cuts import cuts_corpus
 
-    def split_cuts() -> tuple[CutSet, list[Skipped]]:
-        return cuts_by_task(all_cuts, task_by, split_by, test_fraction, dev_fraction, seed)
-
-    _prepare(split_cuts, arguments, output_dir, num_jobs, on_the_fly, perturb_speed, backbone)
+    corpus = cuts_corpus(cuts_file, task_by, split_by, RandomSplit(test_fraction, dev_fraction, seed))
+    _prepare(corpus, output_dir, PrepareOptions(num_jobs, on_the_fly, perturb_speed), backbone)
 
 
-def _prepare(
-    make_cuts: Callable[[], tuple[CutSet, list[Skipped]]],
-    arguments: dict[str, Any],
-    output_dir: Path,
-    num_jobs: int,
-    on_the_fly: bool,
-    perturb_speed: bool,
-    backbone: Optional[Path],
-) -> None:
-    tokenizer = None
-    if backbone is not None:
-        tokenizer = Tokenizer(find_bpe_model(backbone))
-    if perturb_speed:
-        arguments = {**arguments, "perturb-speed": True}
-    index = prepared(output_dir, arguments, on_the_fly=on_the_fly, tokenizer=tokenizer)
-    if index is not None:
+def _prepare(corpus: Corpus, output_dir: Path, options: PrepareOptions, backbone: Optional[Path]) -> None:
+    from hra_cli.backbone.checkpoint import find_bpe_model
+    from hra_cli.commands.progress import progress_bar
+    from hra_cli.data.corpus import prepare_corpus
+    from hra_cli.data.tokenizer import Tokenizer
+
+    tokenizer = None if backbone is None else Tokenizer(find_bpe_model(backbone))
+    with progress_bar() as progress:
+        prepared = prepare_corpus(corpus, output_dir, options, tokenizer, progress)
+    if prepared.was_there:
         typer.echo(f"{output_dir} is already prepared with these arguments")
-    else:
-        usable, skipped = make_cuts()
-        if perturb_speed:
-            usable = with_perturbed_speed(usable)
-        with progress_bar() as progress:
-            index = prepare(
-                usable,
-                output_dir,
-                arguments,
-                skipped=skipped,
-                num_jobs=num_jobs,
-                on_the_fly=on_the_fly,
-                tokenizer=tokenizer,
-                progress=progress,
-            )
-    _print_tables(index)
+    _print_tables(prepared.index)
 
 
 def _print_tables(index: TaskIndex) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from hra_cli.data.skipped import SKIPPED_NAME
+
     console = Console()
     table = Table("task", "split")
     for name in ("utterances", "minutes", "words"):

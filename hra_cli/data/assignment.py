@@ -12,7 +12,7 @@ from lhotse.cut import Cut, MonoCut, MultiCut
 from lhotse.utils import fastcopy
 
 from hra_cli.data.skipped import Skipped
-from hra_cli.data.task_index import SPLITS
+from hra_cli.data.splits import SPLITS, RandomSplit
 from hra_cli.errors import HraError
 
 
@@ -20,9 +20,9 @@ def cuts_by_task(
     cuts: CutSet,
     task_by: str,
     split_by: Optional[str] = None,
-    test_fraction: float = 0.1,
-    dev_fraction: float = 0.1,
-    seed: int = 42,
+    test_fraction: float = RandomSplit.test_fraction,
+    dev_fraction: float = RandomSplit.dev_fraction,
+    seed: int = RandomSplit.seed,
 ) -> tuple[CutSet, list[Skipped]]:
     """One cut per supervision, with its task and split in `cut.custom`, and what could not be used.
 

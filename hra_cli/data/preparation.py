@@ -31,8 +31,10 @@ from hra_cli.data.features import (
     mono_audio,
     one_line,
 )
+from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
-from hra_cli.data.task_index import INDEX_NAME, SPLITS, Split, TaskIndex, check_task_name, load_tasks
+from hra_cli.data.splits import SPLITS
+from hra_cli.data.task_index import INDEX_NAME, Split, TaskIndex, check_task_name, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 
@@ -60,7 +62,7 @@ def prepared(
     output_dir: Path,
     arguments: Mapping[str, Any],
     *,
-    on_the_fly: bool = False,
+    on_the_fly: bool = PrepareOptions.on_the_fly,
     tokenizer: Optional[Tokenizer] = None,
 ) -> Optional[TaskIndex]:
     """The index of `output_dir` if `prepare` finished there with the same arguments; None if unfinished.
@@ -91,8 +93,8 @@ def prepare(
     arguments: Mapping[str, Any],
     *,
     skipped: Sequence[Skipped] = (),
-    num_jobs: int = 2,
-    on_the_fly: bool = False,
+    num_jobs: int = PrepareOptions.num_jobs,
+    on_the_fly: bool = PrepareOptions.on_the_fly,
     tokenizer: Optional[Tokenizer] = None,
     progress: Optional[Progress] = None,
 ) -> TaskIndex:

@@ -10,13 +10,13 @@ from typing import Any
 from lhotse import CutSet
 
 from hra_cli.data.features import SAMPLING_RATE
+from hra_cli.data.splits import SPLITS
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.io.files import write_text
 
 INDEX_NAME = "tasks.json"
 FORMAT = "hra-tasks"
 FORMAT_VERSION = 1
-SPLITS = ("train", "dev", "test")
 # A task's name becomes the name of a folder and, with a suffix, of a head file; file systems allow 255 bytes.
 LONGEST_NAME = 200
 

@@ -1,7 +1,12 @@
+from builders import refused
 from recordings import write_wav
 from typer.testing import CliRunner
 
 from hra_cli.commands.prepare import app
+from hra_cli.data.corpora.cuts import cuts_corpus
+from hra_cli.data.corpus import prepare_corpus
+from hra_cli.data.prepare_options import PrepareOptions
+from hra_cli.data.splits import RandomSplit
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
 
@@ -65,3 +70,25 @@ def test_perturbed_speed_triples_the_training_data_and_nothing_else(tmp_path, co
             assert faster.supervisions[0].text == cut.supervisions[0].text
     refused = run(*command, tmp_path / "perturbed")
     assert "perturb-speed was true" in str(refused.exception)
+
+
+def test_python_prepares_as_the_command_does(tmp_path, corpus):
+    corpus.to_file(tmp_path / "cuts.jsonl.gz")
+    source = cuts_corpus(tmp_path / "cuts.jsonl.gz", "speaker", random_split=RandomSplit(test_fraction=0.5))
+    options = PrepareOptions(num_jobs=1)
+    first = prepare_corpus(source, tmp_path / "data", options)
+    assert not first.was_there
+    again = prepare_corpus(source, tmp_path / "data", options)
+    assert again.was_there
+    assert again.index.tasks == first.index.tasks == load_tasks(tmp_path / "data").tasks
+    command = ("cuts", tmp_path / "cuts.jsonl.gz", "--task-by", "speaker", "--num-jobs", 1, "--test-fraction", 0.5)
+    assert "already prepared" in run(*command, "--output-dir", tmp_path / "data").stdout
+
+
+def test_other_cuts_in_the_same_file_are_another_corpus(tmp_path, corpus):
+    corpus.to_file(tmp_path / "cuts.jsonl.gz")
+    options = PrepareOptions(num_jobs=1)
+    prepare_corpus(cuts_corpus(tmp_path / "cuts.jsonl.gz", "speaker"), tmp_path / "data", options)
+    corpus.subset(first=8).to_file(tmp_path / "cuts.jsonl.gz")
+    with refused("cuts-sha256 was"):
+        prepare_corpus(cuts_corpus(tmp_path / "cuts.jsonl.gz", "speaker"), tmp_path / "data", options)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from lhotse import CutSet, SupervisionSegment
 
+from hra_cli.data.corpus import Corpus
 from hra_cli.data.features import open_recording
 from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError
 
 DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 _FILE_NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_(?P<index>[0-9]+)\.wav")
+
+
+def fsdd_corpus(corpus_dir: Path) -> Corpus:
+    """FSDD in the folder of a clone, see `fsdd_cuts`."""
+    arguments = {"corpus": "fsdd", "corpus-dir": os.path.abspath(corpus_dir)}
+    return Corpus(arguments, lambda: fsdd_cuts(corpus_dir))
 
 
 def fsdd_cuts(corpus_dir: Path) -> tuple[CutSet, list[Skipped]]:

@@ -1,0 +1,39 @@
+"""Any corpus that lhotse can read: its cuts, with tasks and splits by what they say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+from hra_cli.data.assignment import cuts_by_task
+from hra_cli.data.corpus import Corpus
+from hra_cli.data.preparation import read_cuts
+from hra_cli.data.splits import RandomSplit
+from hra_cli.io.files import sha256_of_file
+
+
+def cuts_corpus(
+    cuts_file: Path,
+    task_by: str,
+    split_by: Optional[str] = None,
+    random_split: RandomSplit = RandomSplit(),  # noqa: B008 - frozen
+) -> Corpus:
+    """The cuts in a lhotse manifest. task_by, split_by: as in `cuts_by_task`; random_split: where there is no split_by.
+
+    Raises HraError where the manifest is missing or something else; another one in its place is another corpus.
+    """
+    cuts = read_cuts(cuts_file)
+    arguments: dict[str, Any] = {
+        "cuts": os.path.abspath(cuts_file),
+        "cuts-sha256": sha256_of_file(cuts_file),
+        "task-by": task_by,
+    }
+    if split_by is None:
+        arguments["test-fraction"] = random_split.test_fraction
+        arguments["dev-fraction"] = random_split.dev_fraction
+        arguments["seed"] = random_split.seed
+    else:
+        arguments["split-by"] = split_by
+    fractions = (random_split.test_fraction, random_split.dev_fraction, random_split.seed)
+    return Corpus(arguments, lambda: cuts_by_task(cuts, task_by, split_by, *fractions))

@@ -1,0 +1,69 @@
+"""From a corpus to a data folder: what every `hra prepare` does, whatever the corpus is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from lhotse import CutSet
+from rich.progress import Progress
+
+from hra_cli.data.perturb import with_perturbed_speed
+from hra_cli.data.preparation import prepare, prepared
+from hra_cli.data.prepare_options import PrepareOptions
+from hra_cli.data.skipped import Skipped
+from hra_cli.data.task_index import TaskIndex
+from hra_cli.data.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Something that can be prepared; the modules of data/corpora make one each.
+
+    arguments: what decides its cuts, as JSON; a data folder made from equal ones need not be made again.
+    cuts:      makes the cuts, each with one supervision and "task" and "split" in its `custom`, and lists what cannot
+               be used.
+    """
+
+    arguments: Mapping[str, Any]
+    cuts: Callable[[], tuple[CutSet, list[Skipped]]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data folder's index, and whether it was there before."""
+
+    index: TaskIndex
+    was_there: bool
+
+
+def prepare_corpus(
+    corpus: Corpus,
+    output_dir: Path,
+    options: PrepareOptions = PrepareOptions(),  # noqa: B008 - frozen
+    tokenizer: Optional[Tokenizer] = None,
+    progress: Optional[Progress] = None,
+) -> Prepared:
+    """Makes the data folder `output_dir`, or finds that it was made from the same corpus with the same options.
+
+    tokenizer: utterances whose text it cannot write are left out. progress: told of every utterance.
+    Raises HraError as `prepare` does.
+    """
+    arguments = {**corpus.arguments, **({"perturb-speed": True} if options.perturb_speed else {})}
+    before = prepared(output_dir, arguments, on_the_fly=options.on_the_fly, tokenizer=tokenizer)
+    if before is not None:
+        return Prepared(before, was_there=True)
+    cuts, skipped = corpus.cuts()
+    index = prepare(
+        with_perturbed_speed(cuts) if options.perturb_speed else cuts,
+        output_dir,
+        arguments,
+        skipped=skipped,
+        num_jobs=options.num_jobs,
+        on_the_fly=options.on_the_fly,
+        tokenizer=tokenizer,
+        progress=progress,
+    )
+    return Prepared(index, was_there=False)
