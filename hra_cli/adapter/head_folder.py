@@ -13,8 +13,6 @@ from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, check_backbone, check_together, controller_of, read_head
 from hra_cli.errors import HraError, did_you_mean
 
-MAX_HEADS = 1024
-
 
 class HeadFolder(Adapter):
     """An adapter that reads a task's head when a batch needs it, and forgets the one least recently used for it.
@@ -74,20 +72,21 @@ def head_folder(
     tokenizer_fingerprint: Optional[str] = None,
     tasks: Optional[Sequence[str]] = None,
     controller: Optional[Controller] = None,
-    max_heads: int = MAX_HEADS,
+    max_heads: Optional[int] = None,
 ) -> HeadFolder:
     """An adapter that serves `tasks` (None: all that are there) from the head files of `folder`.
 
     Reads one head, to know their sizes; the others are read when they are needed. controller: for heads that bundle
-    none. Raises HraError for a task without a file, and for a head that cannot be applied.
+    none. max_heads: how many are in memory at a time, None: all. Raises HraError for a task without a file, and for a
+    head that cannot be applied.
     """
-    if max_heads < 1:
+    if max_heads is not None and max_heads < 1:
         raise HraError(f"--max-heads {max_heads} must be 1 or more")
     files = head_files(folder, tasks)
     task, file = next(iter(files.items()))
     first = read_named(file, task)
     check_backbone(first, backbone_fingerprint, width, tokenizer_fingerprint)
-    return HeadFolder(files, first, controller_of([first], controller), max_heads)
+    return HeadFolder(files, first, controller_of([first], controller), max_heads or len(files))
 
 
 def head_files(folder: Path, tasks: Optional[Sequence[str]] = None) -> dict[str, Path]:

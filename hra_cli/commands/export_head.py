@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
-from hra_cli.experiment.folder import export_head as write_exported_head
+from hra_cli.backbone.options import PRECISIONS
+from hra_cli.commands import options
+
+DTYPE = options.choice("float32", dict.fromkeys(PRECISIONS, ""), "What the parameters are stored in")
 
 
 def export_head(
@@ -15,9 +17,13 @@ def export_head(
     task: str = typer.Option(..., help="Task whose head to export."),
     output: Path = typer.Option(..., help="The .safetensors file to write."),
     controller: bool = typer.Option(True, help="Bundle the controller, so that the file works alone."),
-    dtype: str = typer.Option("float32", help="float32, float16 or bfloat16."),
+    dtype: str = DTYPE,
 ) -> None:
     """Package a task's head as one safetensors file."""
+    from rich.console import Console
+
+    from hra_cli.experiment.folder import export_head as write_exported_head
+
     head = write_exported_head(exp_dir, task, output, controller, dtype)
     contents = f"{head.kind} head, {head.num_parameters:,} parameters"
     if head.controller is not None:

@@ -1,14 +1,69 @@
-"""Options that several subcommands share."""
+"""Options that several subcommands share, and those that are a choice. Defaults are those of the configurations."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import typer
 
+from hra_cli.adapter.head_kinds import KINDS
+from hra_cli.backbone.options import PRECISIONS, BackboneOptions
+from hra_cli.data.splits import SPLITS
+from hra_cli.errors import HraError, did_you_mean
+from hra_cli.experiment.config import TrainConfig
+from hra_cli.recognition.decode_config import DecodeConfig
+from hra_cli.transducer.names import LOSSES, RNNT_TYPES, SEARCHES
+
+
+def choice(default: str, names: Mapping[str, Any], help: str) -> Any:
+    """An option that takes one of `names`. Help lists them; the shell completes them, and shows what is said about
+    each where that is text; any other value is a mistake."""
+
+    def complete(incomplete: str) -> list[tuple[str, str]]:
+        found = [name for name in names if name.startswith(incomplete)]
+        return [(name, names[name] if isinstance(names[name], str) else "") for name in found]
+
+    def check(context: typer.Context, option: typer.CallbackParam, value: str) -> str:
+        if value not in names:
+            raise HraError(f"no such {option.opts[0]}: '{value}'{did_you_mean(value, names)}")
+        return value
+
+    return typer.Option(default, help=f"{help}: {', '.join(names)}.", autocompletion=complete, callback=check)
+
+
+def _devices(incomplete: str) -> list[str]:
+    return [name for name in ("auto", "cpu", "cuda", "cuda:0") if name.startswith(incomplete)]
+
+
 BACKBONE = typer.Option(..., help="Folder or checkpoint of the icefall recogniser.")
-POS_HEAD_DIM = typer.Option(4, help="The recogniser's pos_head_dim; 4 in every published model.")
-CHUNK_SIZE = typer.Option(None, help="Causal models: frames of 20 ms in a chunk. Default: full context.")
-LEFT_CONTEXT_FRAMES = typer.Option(None, help="Causal models: frames of 20 ms seen before a chunk. Default: all.")
-PRECISION = typer.Option(
-    "float32", help="float32, or bfloat16: faster where the processor has the instructions, less exact."
+DATA = typer.Option(..., help="Folder that `hra prepare` has made.")
+POS_HEAD_DIM = typer.Option(
+    BackboneOptions.pos_head_dim, help="The recogniser's pos_head_dim; 4 in every published model."
 )
-DEVICE = typer.Option("auto", help="auto (CUDA where there is one, else cpu), cpu, cuda or cuda:N.")
+CHUNK_SIZE = typer.Option(
+    BackboneOptions.chunk_size, help="Causal models: frames of 20 ms in a chunk. Default: full context."
+)
+LEFT_CONTEXT_FRAMES = typer.Option(
+    BackboneOptions.left_context_frames, help="Causal models: frames of 20 ms seen before a chunk. Default: all."
+)
+DEVICE = typer.Option(
+    BackboneOptions.device,
+    help="What computes: auto (CUDA where there is one, else cpu), cpu, cuda, cuda:N.",
+    autocompletion=_devices,
+)
+NUM_EPOCHS = typer.Option(TrainConfig.num_epochs, help="Passes over the training data.")
+MAX_DURATION = typer.Option(TrainConfig.max_duration, help="Seconds of audio in a batch.")
+NUM_WORKERS = typer.Option(TrainConfig.num_workers, help="Processes that read data ahead. 0: a thread does.")
+SPEC_AUGMENT = typer.Option(TrainConfig.spec_augment, help="Mask and warp features while training.")
+
+PRECISION = choice(
+    BackboneOptions.precision,
+    dict.fromkeys(PRECISIONS, ""),
+    "What the encoder multiplies in; 16 bits are faster where the device has the instructions, and less exact",
+)
+DECODING_METHOD = choice(DecodeConfig.decoding_method, SEARCHES, "How tokens are searched for")
+SPLIT = choice(DecodeConfig.split, dict.fromkeys(SPLITS, ""), "Which part of the data to decode")
+HEAD = choice(TrainConfig.head, KINDS, "The kind of head")
+RNNT_TYPE = choice(TrainConfig.rnnt_type, RNNT_TYPES, "k2's kind of transducer")
+LOSS = choice(TrainConfig.loss, LOSSES, "What computes the loss; the value is the same, hra is faster")

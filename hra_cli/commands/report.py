@@ -6,12 +6,12 @@ from pathlib import Path
 
 import typer
 
-from hra_cli.report.write import write_report
-
 
 def report(
     exp_dir: Path = typer.Argument(..., help="Folder of `hra train` or `hra compare`."),
     output: Path = typer.Option(..., help="The HTML file to write."),
 ) -> None:
     """Show an experiment or a comparison as one HTML page: figures, tables, worst utterances."""
+    from hra_cli.report.write import write_report
+
     typer.echo(str(write_report(exp_dir, output)))

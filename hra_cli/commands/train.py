@@ -6,48 +6,53 @@ from pathlib import Path
 from typing import Optional
 
 import typer
-from rich.console import Console
 
 from hra_cli.commands import options
-from hra_cli.commands.progress import progress_bar
-from hra_cli.commands.wer_tables import before_after_table
-from hra_cli.data.skipped import SKIPPED_NAME
 from hra_cli.experiment.config import TrainConfig
-from hra_cli.training.train_heads import train as run_training
 
 
 def train(
     backbone: Path = options.BACKBONE,
-    data: Path = typer.Option(..., help="Folder that `hra prepare` has made."),
+    data: Path = options.DATA,
     exp_dir: Path = typer.Option(..., help="Experiment folder to write."),
     task: Optional[list[str]] = typer.Option(None, help="Task to train; repeatable. Default: all."),
     controller: Optional[Path] = typer.Option(
-        None,
+        TrainConfig.controller,
         help="Onboarding: train only heads, on this frozen controller (or a head file that bundles one).",
     ),
-    head: str = typer.Option("linear", help="linear or ffn."),
-    hidden: int = typer.Option(64, help="H, the controller's size."),
-    inner: int = typer.Option(64, help="F, the inner size of an ffn head."),
-    rnnt_type: str = typer.Option("regular", help="k2's transducer: regular, modified or constrained."),
-    loss: str = typer.Option("hra", help="What computes the loss: hra, or k2; the same value, hra is faster."),
-    max_duration: float = typer.Option(100.0, help="Seconds of audio in a batch."),
-    num_epochs: int = typer.Option(20, help="Passes over the training data."),
-    lr: float = typer.Option(0.008, help="Peak learning rate."),
-    spec_augment: bool = typer.Option(True, help="Mask and warp features while training."),
-    recompute: bool = typer.Option(False, help="Less memory for more time: compute layers again for the gradient."),
-    cache_frontend: bool = typer.Option(
-        False, help="Keep the front end's output on disk between epochs; needs --no-spec-augment."
+    head: str = options.HEAD,
+    hidden: int = typer.Option(TrainConfig.hidden, help="H, the controller's size."),
+    inner: int = typer.Option(TrainConfig.inner, help="F, the inner size of heads that have one."),
+    rnnt_type: str = options.RNNT_TYPE,
+    loss: str = options.LOSS,
+    max_duration: float = options.MAX_DURATION,
+    num_epochs: int = options.NUM_EPOCHS,
+    lr: float = typer.Option(TrainConfig.lr, help="Peak learning rate."),
+    spec_augment: bool = options.SPEC_AUGMENT,
+    recompute: bool = typer.Option(
+        TrainConfig.recompute, help="Less memory for more time: compute layers again for the gradient."
     ),
-    seed: int = typer.Option(42, help="Same seed, same machine: same heads."),
+    cache_frontend: bool = typer.Option(
+        TrainConfig.cache_frontend,
+        help="Keep the front end's output on disk between epochs; needs --no-spec-augment.",
+    ),
+    seed: int = typer.Option(TrainConfig.seed, help="Same seed, same machine: same heads."),
     pos_head_dim: int = options.POS_HEAD_DIM,
     chunk_size: Optional[int] = options.CHUNK_SIZE,
     left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
     precision: str = options.PRECISION,
     device: str = options.DEVICE,
-    num_workers: int = typer.Option(0, help="Processes that read data ahead."),
+    num_workers: int = options.NUM_WORKERS,
     resume: bool = typer.Option(False, help="Go on from the last checkpoint in --exp-dir."),
 ) -> None:
     """Train one small head per task on a frozen recogniser."""
+    from rich.console import Console
+
+    from hra_cli.commands.progress import progress_bar
+    from hra_cli.commands.wer_tables import before_after_table
+    from hra_cli.data.skipped import SKIPPED_NAME
+    from hra_cli.training.train_heads import train as run_training
+
     config = TrainConfig(
         backbone=str(backbone.resolve()),
         data=str(data.resolve()),

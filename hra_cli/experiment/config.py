@@ -1,4 +1,7 @@
-"""Everything that decides a training run, kept in the experiment's config.yaml."""
+"""Everything that decides a training run, kept in the experiment's config.yaml.
+
+Imports nothing heavy, since the command line shows the defaults.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, TypeVar
-
-import yaml
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.errors import HraError
@@ -41,14 +42,14 @@ class TrainConfig:
     num_epochs: int = 20
     lr: float = 0.008
     spec_augment: bool = True
-    recompute: bool = False
+    recompute: bool = BackboneOptions.recompute
     cache_frontend: bool = False
     seed: int = 42
-    pos_head_dim: int = 4
-    chunk_size: Optional[int] = None
-    left_context_frames: Optional[int] = None
-    precision: str = "float32"
-    device: str = "auto"
+    pos_head_dim: int = BackboneOptions.pos_head_dim
+    chunk_size: Optional[int] = BackboneOptions.chunk_size
+    left_context_frames: Optional[int] = BackboneOptions.left_context_frames
+    precision: str = BackboneOptions.precision
+    device: str = BackboneOptions.device
     num_workers: int = 0
 
     def __post_init__(self) -> None:
@@ -67,6 +68,9 @@ class TrainConfig:
 
 
 def save_config(config: TrainConfig, exp_dir: Path) -> None:
+    """Writes config.yaml, whole or not at all."""
+    import yaml
+
     content = {**dataclasses.asdict(config), "tasks": list(config.tasks)}
     write_text(exp_dir / CONFIG_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
@@ -81,6 +85,8 @@ def load_config(exp_dir: Path) -> TrainConfig:
 
 def load_config_as(kind: type[Config], exp_dir: Path) -> Config:
     """The same for a run that has more options than `hra train`."""
+    import yaml
+
     file = exp_dir / CONFIG_NAME
     if not file.is_file():
         raise HraError(f"{exp_dir} is not an experiment folder: it has no {CONFIG_NAME}; train with `hra train` first")

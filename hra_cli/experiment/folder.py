@@ -30,8 +30,8 @@ def experiment_controller(exp_dir: Path, backbone_fingerprint: str) -> Controlle
     return read_controller(exp_dir / "controller.safetensors", backbone_fingerprint)
 
 
-def export_head(exp_dir: Path, task: str, output: Path, bundle: bool = True, dtype: str = "float32") -> Head:
-    """Writes one task's head to `output`, by default with its controller, and returns it.
+def export_head(exp_dir: Path, task: str, output: Path, bundle: bool, dtype: str) -> Head:
+    """Writes one task's head to `output`, with its controller if `bundle`, and returns it.
 
     Raises HraError for a task without a head, an unknown dtype, or an output that is no .safetensors.
     """

@@ -11,9 +11,10 @@ from rich.progress import Progress
 
 from hra_cli.errors import HraError
 from hra_cli.io.progress import no_progress
+from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.wer import Utterance
-from hra_cli.transducer.search import SearchOptions
+from hra_cli.transducer.search_options import SearchOptions
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def decode_cuts(
     method: str,
     options: SearchOptions,
     max_duration: float,
-    num_workers: int = 0,
+    num_workers: int = DecodeConfig.num_workers,
     progress: Optional[Progress] = None,
 ) -> Decoded:
     """All utterances, longest first, in batches of `max_duration` seconds; `progress` counts them. Raises HraError as

@@ -8,7 +8,7 @@ from typing import Optional
 from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, adapter_from_heads, read_controller, read_head
-from hra_cli.adapter.head_folder import MAX_HEADS, head_folder
+from hra_cli.adapter.head_folder import head_folder
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
@@ -16,6 +16,7 @@ from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.experiment.config import load_config
 from hra_cli.experiment.folder import experiment_controller
+from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.recogniser import Recogniser
 
 
@@ -27,7 +28,7 @@ def load_recogniser(
     heads: Optional[list[Path]] = None,
     tasks: Optional[list[str]] = None,
     controller: Optional[Path] = None,
-    max_heads: int = MAX_HEADS,
+    max_heads: int = DecodeConfig.max_heads,
 ) -> Recogniser:
     """The recogniser in `backbone` with the heads of an experiment, of a folder of head files, or of single head
     files; with none of them, frozen.

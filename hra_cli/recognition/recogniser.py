@@ -8,9 +8,11 @@ import torch
 from lhotse import CutSet
 
 from hra_cli.data.batches import decoding_batches, load_batches, task_of
+from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.scoring.wer import Utterance
 from hra_cli.transducer.adapted import AdaptedModel
-from hra_cli.transducer.search import SearchOptions, search
+from hra_cli.transducer.search import search
+from hra_cli.transducer.search_options import SearchOptions
 
 
 class Recogniser(AdaptedModel):
@@ -20,10 +22,10 @@ class Recogniser(AdaptedModel):
     def decode(
         self,
         cuts: CutSet,
-        method: str = "greedy_search",
+        method: str = DecodeConfig.decoding_method,
         options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
-        max_duration: float = 200.0,
-        num_workers: int = 0,
+        max_duration: float = DecodeConfig.max_duration,
+        num_workers: int = DecodeConfig.num_workers,
     ) -> Iterator[list[Utterance]]:
         """Decodes cuts, longest first, batch by batch of `max_duration` seconds. Raises HraError for a cut that is too
         short, cannot be read, or whose task has no head that can be applied."""

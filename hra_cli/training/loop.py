@@ -37,7 +37,8 @@ from hra_cli.training.run_state import Checkpoint, Progress, load_checkpoint, re
 from hra_cli.training.selection import KeptEpochs
 from hra_cli.transducer.adapted import AdaptedModel
 from hra_cli.transducer.loss import Loss, check_loss, check_rnnt_type, fits, pruned_loss
-from hra_cli.transducer.search import SearchOptions, greedy_search
+from hra_cli.transducer.search import greedy_search
+from hra_cli.transducer.search_options import SearchOptions
 
 SAVE_EVERY = 50  # steps between checkpoints
 LOG_EVERY = 10  # steps between records of the training loss

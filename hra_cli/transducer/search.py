@@ -7,7 +7,6 @@ would have alone.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Callable
 
 import torch
@@ -16,23 +15,9 @@ from torch import Tensor
 from hra_cli.backbone.model import Backbone
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.transducer.k2_library import import_k2
+from hra_cli.transducer.search_options import SearchOptions
 
 BLANK = 0
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """beam_size: hypotheses kept by modified_beam_search. The others are of fast_beam_search, as in icefall."""
-
-    beam_size: int = 4
-    beam: float = 20.0
-    max_contexts: int = 8
-    max_states: int = 64
-
-    def __post_init__(self) -> None:
-        for name in ("beam_size", "beam", "max_contexts", "max_states"):
-            if getattr(self, name) <= 0:
-                raise HraError(f"--{name.replace('_', '-')} must be positive, not {getattr(self, name)}")
 
 
 def search(
@@ -40,7 +25,7 @@ def search(
     backbone: Backbone,
     encoder_out: Tensor,
     encoder_out_lens: Tensor,
-    options: SearchOptions = SearchOptions(),
+    options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
 ) -> list[list[int]]:
     """Tokens of every utterance by `method`; encoder_out (N, T, C), encoder_out_lens (N,).
 

@@ -1,0 +1,53 @@
+"""Everything that decides a decoding. Imports nothing heavy, since the command line shows the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from hra_cli.backbone.options import BackboneOptions
+from hra_cli.errors import HraError
+from hra_cli.transducer.search_options import SearchOptions
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """Options of `hra decode`.
+
+    data: a prepared folder, of which `split` is decoded; or audio: files. tasks: () for all that have the split.
+    exp_dir, heads_dir, heads: where heads come from, one of them, or no_heads for the frozen model. controller: for
+    head files that bundle none. max_heads: of a folder or experiment, how many are in memory at a time.
+    max_duration: seconds of audio in a batch. num_workers: processes that read data ahead; 0: a thread does.
+    output_dir: for icefall's result files; None: below exp_dir, by method, and nowhere without one.
+
+    Raises HraError where data and audio, or heads and no_heads, contradict each other.
+    """
+
+    backbone: Path
+    data: Optional[Path] = None
+    audio: tuple[Path, ...] = ()
+    split: str = "test"
+    tasks: tuple[str, ...] = ()
+    exp_dir: Optional[Path] = None
+    heads_dir: Optional[Path] = None
+    heads: tuple[Path, ...] = ()
+    controller: Optional[Path] = None
+    max_heads: int = 1024
+    no_heads: bool = False
+    decoding_method: str = "greedy_search"
+    search_options: SearchOptions = SearchOptions()  # noqa: RUF009 - frozen
+    max_duration: float = 200.0
+    backbone_options: BackboneOptions = BackboneOptions()  # noqa: RUF009 - frozen
+    output_dir: Optional[Path] = None
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        if bool(self.audio) == (self.data is not None):
+            raise HraError("give audio files or --data, one of them")
+        if not (self.no_heads or self.exp_dir or self.heads_dir or self.heads):
+            raise HraError("give heads with --exp-dir, --heads or --head, or decode the frozen model with --no-heads")
+        if self.no_heads and (self.heads_dir or self.heads):
+            raise HraError(f"give {'--heads' if self.heads_dir else '--head'} or --no-heads, not both")
+        if self.audio and len(self.tasks) > 1:
+            raise HraError("audio files are decoded with one task's head; give one --task")
