@@ -9,46 +9,52 @@ from pathlib import Path
 from typing import Optional, TypeVar
 
 import typer
-from rich.console import Console
 
-from hra_cli.baselines.methods import MAIN
+from hra_cli.baselines.method_kinds import KINDS
 from hra_cli.commands import options
-from hra_cli.commands.progress import progress_bar
-from hra_cli.commands.tables import print_whole
-from hra_cli.comparison.plan import MODES, CompareConfig
-from hra_cli.comparison.run import TABLE_NAME
-from hra_cli.comparison.run import compare as run_comparison
-from hra_cli.comparison.table import comparison_tables
+from hra_cli.comparison.plan import MODES, NUM_JOBS, CompareConfig
 from hra_cli.errors import HraError
-from hra_cli.report.write import write_report
 
 Number = TypeVar("Number", int, float)
+METHODS_HELP = f"Methods, each with its size if you like, as in lora:8. There are: {', '.join(KINDS)}."
+MODES_HELP = "; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()) + "."
 
 
 def compare(
     backbone: Path = options.BACKBONE,
-    data: Path = typer.Option(..., help="Folder that `hra prepare` has made."),
+    data: Path = options.DATA,
     exp_dir: Path = typer.Option(..., help="Folder for the comparison; one that was interrupted goes on."),
     task: Optional[list[str]] = typer.Option(None, help="Task to compare on; repeatable. Default: all."),
-    methods: str = typer.Option(",".join(MAIN), help="Methods, each with its size if you like: lora:8,hra-linear:64."),
-    modes: str = typer.Option(",".join(MODES), help="single: a model per task; multi: one for all tasks."),
+    methods: str = typer.Option(",".join(CompareConfig.methods), help=METHODS_HELP),
+    modes: str = typer.Option(",".join(CompareConfig.modes), help=MODES_HELP),
     lrs: str = typer.Option("", help="Learning rates to choose from on dev. Default: each method's own two."),
-    num_epochs: int = typer.Option(20, help="Passes over the training data."),
-    budget_seconds: Optional[float] = typer.Option(None, help="Seconds of training per model, instead of epochs."),
-    seeds: str = typer.Option("42", help="A cell for each; the first chooses the learning rate."),
-    rnnt_type: str = typer.Option("regular", help="k2's transducer: regular, modified or constrained."),
-    max_duration: float = typer.Option(100.0, help="Seconds of audio in a batch."),
-    spec_augment: bool = typer.Option(True, help="Mask and warp features while training."),
-    decoding_method: str = typer.Option(
-        "greedy_search", help="greedy_search, modified_beam_search or fast_beam_search."
+    num_epochs: int = options.NUM_EPOCHS,
+    budget_seconds: Optional[float] = typer.Option(
+        CompareConfig.budget_seconds, help="Seconds of training per model, instead of epochs."
     ),
-    num_jobs: int = typer.Option(1, help="Cells to train at a time; they share the cores."),
+    seeds: str = typer.Option(
+        ",".join(map(str, CompareConfig.seeds)), help="A cell for each; the first chooses the learning rate."
+    ),
+    rnnt_type: str = options.RNNT_TYPE,
+    max_duration: float = options.MAX_DURATION,
+    spec_augment: bool = options.SPEC_AUGMENT,
+    decoding_method: str = options.DECODING_METHOD,
+    num_jobs: int = typer.Option(NUM_JOBS, help="Cells to train at a time; they share the cores."),
     pos_head_dim: int = options.POS_HEAD_DIM,
     chunk_size: Optional[int] = options.CHUNK_SIZE,
     left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
     device: str = options.DEVICE,
 ) -> None:
     """Train HRA and the methods it competes with on the same data, and put them side by side."""
+    from rich.console import Console
+
+    from hra_cli.commands.comparison_tables import comparison_tables
+    from hra_cli.commands.progress import progress_bar
+    from hra_cli.commands.tables import print_whole
+    from hra_cli.comparison.run import TABLE_NAME
+    from hra_cli.comparison.run import compare as run_comparison
+    from hra_cli.report.write import write_report
+
     config = CompareConfig(
         backbone=str(backbone.resolve()),
         data=str(data.resolve()),

@@ -1,24 +1,17 @@
-"""`hra info`: the facts about a path."""
+"""`hra info`: the facts about a path, or about what is installed."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from hra_cli.backbone.model import load_backbone
-from hra_cli.backbone.options import BackboneOptions
-from hra_cli.baselines.methods import MAIN, parse_method
+from hra_cli.baselines.method_kinds import parse_method
 from hra_cli.commands import options
-from hra_cli.commands.tables import print_whole
-from hra_cli.comparison.growth import Growth, growth, growth_of_sizes
-from hra_cli.errors import HraError
-from hra_cli.report.facts import describe
 
-BETWEEN_LAYERS = "residual-adapters,hra-linear,hra-ffn"
+if TYPE_CHECKING:
+    from hra_cli.report.facts import Description
 
 
 def info(
@@ -31,15 +24,28 @@ def info(
     width: int = typer.Option(1536, help="With --growth and no PATH: channels of the encoder."),
     layers: int = typer.Option(32, help="With --growth and no PATH: layers of the encoder."),
 ) -> None:
-    """Show what a path is: sizes, fingerprints, scores. With --growth: what each method costs over tasks."""
+    """Show what a path is: sizes, fingerprints, scores; without one, what is installed and the devices that there are.
+
+    With --growth: what each method costs over tasks.
+    """
+    from hra_cli.report.facts import describe
+    from hra_cli.report.installation import describe_installation
+
     if show_growth:
         _print_growth(path, pos_head_dim, methods, width, layers)
-        return
-    if path is None:
-        raise HraError("give a path, or --growth for how methods grow with tasks")
-    description = describe(path, pos_head_dim)
+    elif path is None:
+        _print_description(describe_installation(), "this installation")
+    else:
+        description = describe(path, pos_head_dim)
+        _print_description(description, f"{path}: {description.kind}")
+
+
+def _print_description(description: Description, title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console()
-    facts = Table(title=f"{path}: {description.kind}", show_header=False, title_justify="left")
+    facts = Table(title=title, show_header=False, title_justify="left")
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
     for name, value in description.facts.items():
@@ -53,14 +59,18 @@ def info(
 
 
 def _print_growth(path: Optional[Path], pos_head_dim: int, methods: Optional[str], width: int, layers: int) -> None:
-    chosen = [parse_method(text) for text in (methods or (",".join(MAIN) if path else BETWEEN_LAYERS)).split(",")]
-    found: Growth
+    from rich.table import Table
+
+    from hra_cli.commands.tables import print_whole
+    from hra_cli.comparison.growth import growth_of_path, growth_of_sizes
+
+    chosen = None if methods is None else [parse_method(text) for text in methods.split(",")]
     if path is None:
         title = f"width {width}, {layers} layers"
         found = growth_of_sizes(width, layers, chosen)
     else:
         title = str(path)
-        found = growth(load_backbone(path, BackboneOptions(pos_head_dim=pos_head_dim, device="cpu")), chosen)
+        found = growth_of_path(path, chosen, pos_head_dim)
     table = Table(title=f"{title}: parameters in all, beside the frozen model, for so many tasks")
     table.add_column("method")
     for tasks in found.tasks:

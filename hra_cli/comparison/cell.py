@@ -1,32 +1,24 @@
-"""Training the models of one cell, in a process of its own: its peak memory is then the method's.
-
-python -m hra_cli.comparison.cell CELL_FOLDER PARENT
-
-It ends when PARENT, the id of the process that started it, does.
-"""
+"""Training the models of one cell; in a process of its own, so that its peak memory is the method's."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import resource
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from hra_cli.baselines.methods import new_method, parse_method
+from hra_cli.baselines.method_kinds import parse_method
+from hra_cli.baselines.methods import new_method
 from hra_cli.comparison.plan import CellConfig
 from hra_cli.data.batches import load_batches, training_batches
-from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, load_config_as
 from hra_cli.io.files import write_text
 from hra_cli.io.tensors import write_safetensors
-from hra_cli.nn.memory import keep_freed_memory
 from hra_cli.scoring.wer import ErrorCounts
 from hra_cli.training.loop import Diverged, TrainingLoop
 from hra_cli.training.recorder import RunLog
@@ -122,31 +114,3 @@ def _peak_memory() -> float:
     """Resident MiB of this process at its most."""
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
-
-
-def _end_with(parent: int) -> None:
-    """So that nothing goes on training in a folder that a second `hra compare` may be using."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def main() -> None:
-    # As the parent gave it: it may have ended while all this was imported.
-    _end_with(int(sys.argv[2]))
-    keep_freed_memory()
-    try:
-        train_cell(Path(sys.argv[1]))
-    except HraError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
 
 from hra_cli.adapter.task_adapter import TaskAdapter
-from hra_cli.backbone.model import Backbone
-from hra_cli.baselines.methods import Method, between_layers, new_method
+from hra_cli.backbone.model import Backbone, load_backbone
+from hra_cli.backbone.options import BackboneOptions
+from hra_cli.baselines.method_kinds import MAIN, Method, parse_method
+from hra_cli.baselines.methods import between_layers, new_method
 from hra_cli.errors import HraError
 
+BETWEEN_LAYERS = ("residual-adapters", "hra-linear", "hra-ffn")  # what sizes alone are enough for
 TASKS = (1, 10, 100, 128, 1000, 10_000)  # 128: the speakers of arXiv 2403.19709's atypical speech
 
 
@@ -26,13 +31,30 @@ def growth(backbone: Backbone, methods: Sequence[Method], tasks: Sequence[int] =
     return _grown({method.label: new_method(method, backbone, ["task"], seed=0)[1] for method in methods}, tasks)
 
 
-def growth_of_sizes(width: int, num_layers: int, methods: Sequence[Method], tasks: Sequence[int] = TASKS) -> Growth:
-    """For an encoder of `num_layers` layers of `width` channels. Raises HraError for a method that needs more than
-    that."""
+def growth_of_path(
+    path: Path, methods: Optional[Sequence[Method]] = None, pos_head_dim: int = BackboneOptions.pos_head_dim
+) -> Growth:
+    """For the recogniser in a folder or checkpoint. methods: None for the main ones."""
+    backbone = load_backbone(path, BackboneOptions(pos_head_dim=pos_head_dim, device="cpu"))
+    return growth(backbone, _named(MAIN) if methods is None else methods)
+
+
+def growth_of_sizes(
+    width: int, num_layers: int, methods: Optional[Sequence[Method]] = None, tasks: Sequence[int] = TASKS
+) -> Growth:
+    """For an encoder of `num_layers` layers of `width` channels. methods: None for those that sit between layers.
+
+    Raises HraError for a method that needs more than sizes.
+    """
     if width <= 0 or num_layers <= 0:
         raise HraError(f"--width and --layers must be positive, not {width} and {num_layers}")
     widths = {f"layers.{number}": width for number in range(num_layers)}
-    return _grown({method.label: between_layers(method, widths, ["task"], seed=0) for method in methods}, tasks)
+    chosen = _named(BETWEEN_LAYERS) if methods is None else methods
+    return _grown({method.label: between_layers(method, widths, ["task"], seed=0) for method in chosen}, tasks)
+
+
+def _named(names: Sequence[str]) -> list[Method]:
+    return [parse_method(name) for name in names]
 
 
 def _grown(adapters: dict[str, TaskAdapter], tasks: Sequence[int]) -> Growth:

@@ -1,4 +1,4 @@
-"""What is compared, and the cells that this makes."""
+"""What is compared, and the cells that this makes. Imports nothing heavy, since the command line shows the defaults."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Optional
 
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.baselines.methods import MAIN, Method, parse_method
+from hra_cli.baselines.method_kinds import MAIN, Method, parse_method
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.experiment.config import TrainConfig
+from hra_cli.recognition.decode_config import DecodeConfig
 
-MODES = ("single", "multi")
+MODES = {"single": "a model per task", "multi": "one for all tasks"}
+NUM_JOBS = 1  # cells trained at a time
 
 
 @dataclass(frozen=True)
@@ -29,19 +31,19 @@ class CompareConfig:
     data: str
     tasks: tuple[str, ...] = ()
     methods: tuple[str, ...] = MAIN
-    modes: tuple[str, ...] = MODES
+    modes: tuple[str, ...] = tuple(MODES)
     lrs: tuple[float, ...] = ()
-    num_epochs: int = 20
+    num_epochs: int = TrainConfig.num_epochs
     budget_seconds: Optional[float] = None
-    seeds: tuple[int, ...] = (42,)
-    rnnt_type: str = "regular"
-    max_duration: float = 100.0
-    spec_augment: bool = True
-    decoding_method: str = "greedy_search"
-    pos_head_dim: int = 4
-    chunk_size: Optional[int] = None
-    left_context_frames: Optional[int] = None
-    device: str = "auto"
+    seeds: tuple[int, ...] = (TrainConfig.seed,)
+    rnnt_type: str = TrainConfig.rnnt_type
+    max_duration: float = TrainConfig.max_duration
+    spec_augment: bool = TrainConfig.spec_augment
+    decoding_method: str = DecodeConfig.decoding_method
+    pos_head_dim: int = TrainConfig.pos_head_dim
+    chunk_size: Optional[int] = TrainConfig.chunk_size
+    left_context_frames: Optional[int] = TrainConfig.left_context_frames
+    device: str = TrainConfig.device
 
     def __post_init__(self) -> None:
         for mode in self.modes:
@@ -95,7 +97,7 @@ class CellConfig(TrainConfig):
     """What decides one model of a cell; `tasks` is one task's name in single-task cells."""
 
     method: str = "hra-linear"
-    budget_seconds: Optional[float] = None
+    budget_seconds: Optional[float] = CompareConfig.budget_seconds
 
 
 def model_configs(config: CompareConfig, cell: Cell, tasks: list[str]) -> Iterator[tuple[Path, CellConfig]]:

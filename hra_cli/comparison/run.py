@@ -22,16 +22,18 @@ from hra_cli.comparison.cell import MODEL_NAME, MODELS_NAME, RESULT_NAME
 from hra_cli.comparison.comparison_file import write_comparison_file
 from hra_cli.comparison.growth import growth
 from hra_cli.comparison.over_seeds import over_seeds
-from hra_cli.comparison.plan import Cell, CompareConfig, model_configs
+from hra_cli.comparison.plan import NUM_JOBS, Cell, CompareConfig, model_configs
 from hra_cli.comparison.table import markdown
 from hra_cli.comparison.workers import train_cells
-from hra_cli.data.task_index import SPLITS, load_tasks
+from hra_cli.data.splits import SPLITS
+from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import changed_options
 from hra_cli.io.files import write_text
 from hra_cli.io.progress import no_progress
 from hra_cli.io.tensors import read_safetensors
 from hra_cli.recognition.batch import decode_cuts
+from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.load import load_recogniser
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.bootstrap import wer_interval
@@ -40,7 +42,8 @@ from hra_cli.scoring.wer import ErrorCounts, Utterance, score
 from hra_cli.training.loop import Diverged
 from hra_cli.training.selection import as_good_as
 from hra_cli.transducer.loss import check_rnnt_type
-from hra_cli.transducer.search import SearchOptions, check_method
+from hra_cli.transducer.search import check_method
+from hra_cli.transducer.search_options import SearchOptions
 
 CONFIG_NAME = "compare.yaml"
 TABLE_NAME = "comparison.md"
@@ -53,7 +56,7 @@ def compare(
     config: CompareConfig,
     exp_dir: Path,
     command: str = "",
-    num_jobs: int = 1,
+    num_jobs: int = NUM_JOBS,
     progress: Optional[Progress] = None,
 ) -> dict[str, Any]:
     """Trains and tests every method, and returns what `comparison.json` holds.
@@ -217,7 +220,9 @@ class _Comparison:
 
     def _decoded(self, recogniser: Recogniser, cuts: list) -> list[Utterance]:
         method = self.config.decoding_method
-        return decode_cuts(recogniser, CutSet.from_cuts(cuts), method, SearchOptions(), 200.0).utterances
+        return decode_cuts(
+            recogniser, CutSet.from_cuts(cuts), method, SearchOptions(), DecodeConfig.max_duration
+        ).utterances
 
     def _scores(self, folder: Path, decode: Callable[[], list[Utterance]]) -> dict[str, Any]:
         """Test scores, from the folder where they were made before."""

@@ -1,16 +1,13 @@
-"""A comparison as a table, for Markdown and for the terminal."""
+"""A comparison as rows of text, and as the Markdown file that they make."""
 
 from __future__ import annotations
 
-from typing import Any, Optional
-
-from rich.table import Table
+from typing import Any
 
 COLUMNS = (
     "method", "mode", "seed", "lr", "per task", "shared", "in all", "WER %", "95 % interval", "errors", "dev WER %",
     "steps", "seconds", "peak MiB",
 )  # fmt: skip
-IN_TERMINAL = ("method", "mode", "seed", "lr", "per task", "in all", "WER %", "95 % interval", "seconds")
 OVER_SEEDS = (
     "method", "mode", "seeds", "per task", "mean WER %", "lowest – highest", "mean dev WER %", "difference",
     "95 % interval",
@@ -18,8 +15,8 @@ OVER_SEEDS = (
 DIFFERENCE = "The difference is to the first method of the same mode; its interval is paired, over test utterances"
 
 
-def _rows(found: dict[str, Any]) -> list[dict[str, str]]:
-    """Parameters per task, shared and in all; the rest as the columns say. What is missing is not shown."""
+def cell_rows(found: dict[str, Any]) -> list[dict[str, str]]:
+    """The frozen model and every cell of `comparison.json`, by the names in COLUMNS; what one has not is missing."""
     return [
         {"method": "frozen", "per task": "0", "shared": "0", "in all": "0", **_scores(found["frozen"])},
         *(
@@ -58,7 +55,7 @@ def markdown(found: dict[str, Any]) -> str:
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|---|---|" + "---:|" * (len(COLUMNS) - 2),
-        *("| " + " | ".join(row.get(column, "") for column in COLUMNS) + " |" for row in _rows(found)),
+        *("| " + " | ".join(row.get(column, "") for column in COLUMNS) + " |" for row in cell_rows(found)),
         "",
     ]
     lines += [
@@ -66,13 +63,14 @@ def markdown(found: dict[str, Any]) -> str:
         "",
         "| " + " | ".join(OVER_SEEDS) + " |",
         "|---|---|" + "---:|" * (len(OVER_SEEDS) - 2),
-        *("| " + " | ".join(row) + " |" for row in _over_seeds(found)),
+        *("| " + " | ".join(row) + " |" for row in over_seeds_rows(found)),
         "",
     ]
     return "\n".join(lines)
 
 
-def _over_seeds(found: dict[str, Any]) -> list[list[str]]:
+def over_seeds_rows(found: dict[str, Any]) -> list[list[str]]:
+    """The methods over their seeds, each in the order of OVER_SEEDS."""
     return [
         [
             record["label"],
@@ -87,21 +85,3 @@ def _over_seeds(found: dict[str, Any]) -> list[list[str]]:
         ]
         for record in found["over_seeds"]
     ]
-
-
-def comparison_tables(found: dict[str, Any]) -> tuple[Table, Table]:
-    """Every cell, and the means over the seeds."""
-    cells = [[row.get(column, "") for column in IN_TERMINAL] for row in _rows(found)]
-    return (
-        _table(f"test, {found['test']['decoding_method']}", IN_TERMINAL, cells),
-        _table("over the seeds", OVER_SEEDS, _over_seeds(found), DIFFERENCE),
-    )
-
-
-def _table(title: str, columns: tuple[str, ...], rows: list[list[str]], caption: Optional[str] = None) -> Table:
-    table = Table(title=title, caption=caption)
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("method", "mode") else "right")
-    for row in rows:
-        table.add_row(*row)
-    return table

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from hra_cli.comparison.cell import INTERRUPTED, RESULT_NAME
 from hra_cli.errors import HraError
 
+PROGRAM = "hra_cli.commands.train_cell"
 LOG_NAME = "cell.log"
 POLL_SECONDS = 0.2
 
@@ -50,7 +51,7 @@ def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, descriptio
 def _start(folder: Path, threads: int) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with open(folder / LOG_NAME, "ab") as log:
-        command = [sys.executable, "-m", "hra_cli.comparison.cell", str(folder), str(os.getpid())]
+        command = [sys.executable, "-m", PROGRAM, str(folder), str(os.getpid())]
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import torch
@@ -27,3 +28,13 @@ def find_device(name: str) -> torch.device:
     if number >= there:
         raise HraError(f"--device {name}: there are {there} CUDA devices, cuda:0 to cuda:{there - 1}")
     return torch.device("cuda", number)
+
+
+def available_devices() -> list[tuple[str, str]]:
+    """The devices that are there: the name that --device takes, and what it is."""
+    cpu = ("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    cards = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    return [
+        cpu,
+        *((f"cuda:{number}", f"{card.name}, {card.total_memory / 2**30:.0f} GiB") for number, card in enumerate(cards)),
+    ]

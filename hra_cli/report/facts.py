@@ -30,7 +30,7 @@ class Description:
     rows: list[list[str]] = field(default_factory=list)
 
 
-def describe(path: Path, pos_head_dim: int = 4) -> Description:
+def describe(path: Path, pos_head_dim: int = BackboneOptions.pos_head_dim) -> Description:
     """The facts about what is at `path`. Raises HraError where it is nothing that hra knows."""
     if not path.exists():
         raise HraError(f"no such file or folder: {path}")

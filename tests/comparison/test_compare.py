@@ -19,7 +19,8 @@ from speech import BACKBONE, TASKS, hra
 
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.model import load_backbone
-from hra_cli.baselines.methods import Method, new_method, parse_method
+from hra_cli.baselines.method_kinds import Method, parse_method
+from hra_cli.baselines.methods import new_method
 from hra_cli.comparison import workers
 from hra_cli.comparison.cell import INTERRUPTED, CellTrainer, train_cell
 from hra_cli.comparison.plan import Cell, CellConfig, CompareConfig
@@ -242,7 +243,7 @@ def cell_processes(parent: int) -> list[int]:
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             is_child = folder.name.isdigit() and status(int(folder.name))[1] == parent
-            if is_child and b"hra_cli.comparison.cell" in (folder / "cmdline").read_bytes():
+            if is_child and b"hra_cli.commands.train_cell" in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
     return found
 

@@ -8,7 +8,8 @@ from builders import tiny_backbone
 from speech import BACKBONE, hra
 
 from hra_cli.app import main
-from hra_cli.baselines.methods import KINDS, between_layers, new_method, parse_method
+from hra_cli.baselines.method_kinds import KINDS, parse_method
+from hra_cli.baselines.methods import between_layers, new_method
 from hra_cli.comparison.growth import TASKS, growth, growth_of_sizes
 
 
@@ -80,10 +81,6 @@ def test_growth_of_a_recogniser_on_disk(shown):
     assert row(table, "HRA linear, H=64")[1000] == 10_368 + 1000 * 10_400
     lora = row(table, "LoRA, r=8")
     assert lora == {tasks: tasks * lora[1] for tasks in TASKS}
-
-
-def test_info_of_nothing_is_refused(refused):
-    assert "give a path, or --growth" in refused("info")
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "bitfit"])

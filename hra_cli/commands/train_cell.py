@@ -1,0 +1,47 @@
+"""The program that trains one cell of `hra compare`.
+
+python -m hra_cli.commands.train_cell CELL_FOLDER PARENT
+
+It ends when PARENT, the id of the process that started it, does. What went wrong is its last line on standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from hra_cli.errors import HraError
+from hra_cli.nn.memory import keep_freed_memory
+
+
+def main() -> None:
+    # Before the long imports, during which the parent may end.
+    _end_with(int(sys.argv[2]))
+    keep_freed_memory()
+    from hra_cli.comparison.cell import INTERRUPTED, train_cell
+
+    try:
+        train_cell(Path(sys.argv[1]))
+    except HraError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _end_with(parent: int) -> None:
+    """So that nothing goes on training in a folder that a second `hra compare` may be using."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
