@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Optional
+from typing import Any, Optional
 
 import typer
 
@@ -12,12 +12,18 @@ from hra_cli.commands import compare, decode, export_head, info, prepare, report
 from hra_cli.errors import HraError
 from hra_cli.nn.memory import keep_freed_memory
 
+INTERRUPTED = 130
+# To find out that an option has no value, typer imports pydantic, and help would take half as long again.
+NOT_ASKED_FOR = {"help": False, "install_completion": False, "show_completion": False, "prepare": {"help": False}}
+# By version, typer has this class from click or from a click of its own.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
 app = typer.Typer(
     name="hra",
     help="Adapt one frozen k2 speech recogniser to thousands of tasks with Hierarchical Recurrent Adapters.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"default_map": NOT_ASKED_FOR},
 )
 app.add_typer(prepare.app, name="prepare")
 app.command("train")(train.train)
@@ -44,14 +50,30 @@ def _options(
 def main(arguments: Optional[list[str]] = None) -> None:
     """Runs the command line. A user's mistake is one line on standard error and exit code 2."""
     keep_freed_memory()
+    mistake = ""
     try:
-        app(args=arguments)
+        status = app(args=arguments, prog_name="hra", standalone_mode=False)
     except HraError as error:
-        typer.echo(f"hra: error: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        status, mistake = 2, str(error)
+    except UsageError as error:
+        status, mistake = 2, _one_line(error)
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    if mistake:
+        typer.echo(f"hra: error: {mistake}", err=True)
+    elif status == INTERRUPTED:
         typer.echo("hra: interrupted", err=True)
-        sys.exit(130)
+    sys.exit(status or 0)
+
+
+def _one_line(error: Any) -> str:
+    """What is wrong with the options, and where to look; nothing for no options at all, which have shown the help."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    if not message:
+        return ""
+    command = error.ctx.command_path if error.ctx else "hra"
+    stop = "" if message.endswith("?") else ";"
+    return f"{message[0].lower()}{message[1:]}{stop} see '{command} --help'"
 
 
 if __name__ == "__main__":
