@@ -54,6 +54,5 @@ class ResidualAdapters(TaskAdapter):
 
         return after_layer
 
-    @property
-    def parameters_per_task(self) -> int:
-        return sum(p[0].numel() for p in self.parameters())
+    def per_task_parameters(self) -> dict[str, nn.Parameter]:
+        return dict(self.named_parameters())

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from hra_cli.adapter.task_adapter import TaskAdapter
 from hra_cli.backbone.model import Backbone
-from hra_cli.baselines.methods import Method, between_layers, new_method
+from hra_cli.baselines.build import between_layers, new_method
+from hra_cli.baselines.methods import Method
 from hra_cli.errors import HraError
 
 TASKS = (1, 10, 100, 128, 1000, 10_000)  # 128: the speakers of arXiv 2403.19709's atypical speech

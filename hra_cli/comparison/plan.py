@@ -73,7 +73,7 @@ class CompareConfig:
 
     def grid(self, method: Method, mode: str) -> list[Cell]:
         """The cells among which a row's learning rate is chosen."""
-        return [Cell(method, mode, lr, self.seeds[0]) for lr in dict.fromkeys(self.lrs or method.lrs)]
+        return [Cell(method, mode, lr, self.seeds[0]) for lr in dict.fromkeys(self.lrs or method.kind.lrs)]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from lhotse import CutSet
 from rich.progress import Progress
 
 from hra_cli import __version__
-from hra_cli.baselines.methods import new_method
+from hra_cli.baselines.build import new_method
 from hra_cli.comparison.cell import MODEL_NAME, MODELS_NAME, RESULT_NAME
 from hra_cli.comparison.comparison_file import write_comparison_file
 from hra_cli.comparison.growth import growth
@@ -37,8 +37,8 @@ from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.bootstrap import wer_interval
 from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import ErrorCounts, Utterance, score
-from hra_cli.training.loop import Diverged
 from hra_cli.training.selection import as_good_as
+from hra_cli.training.step import Diverged
 from hra_cli.transducer.loss import check_rnnt_type
 from hra_cli.transducer.search import SearchOptions, check_method
 

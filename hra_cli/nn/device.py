@@ -27,3 +27,8 @@ def find_device(name: str) -> torch.device:
     if number >= there:
         raise HraError(f"--device {name}: there are {there} CUDA devices, cuda:0 to cuda:{there - 1}")
     return torch.device("cuda", number)
+
+
+def gradient_scaler(precision: str) -> torch.cuda.amp.GradScaler:
+    """What keeps small gradients from vanishing in float16; for other precisions one that does nothing."""
+    return torch.cuda.amp.GradScaler(enabled=precision == "float16")
