@@ -182,7 +182,7 @@ def write_controller(file: Path, controller: Controller, backbone_fingerprint: s
 
 
 def controller_fingerprint(tensors: dict[str, Tensor]) -> str:
-    """Of a controller's numbers in float32, which is how they are used, whatever precision the file has."""
+    """Of a controller's parameters in float32, which is how they are used, whatever precision the file has."""
     return fingerprint({name: tensor.float() for name, tensor in tensors.items()})
 
 

@@ -16,7 +16,7 @@ TASKS = (1, 10, 100, 128, 1000, 10_000)  # 128: the speakers of arXiv 2403.19709
 
 @dataclass(frozen=True)
 class Growth:
-    """Numbers to store beside the frozen recogniser for so many tasks, by method."""
+    """Parameters to store beside the frozen recogniser for so many tasks, by method."""
 
     tasks: tuple[int, ...]
     methods: dict[str, list[int]]

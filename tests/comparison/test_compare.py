@@ -31,6 +31,7 @@ from hra_cli.data.task_index import load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.experiment.config import load_config_as
 from hra_cli.io.files import write_text
+from hra_cli.io.progress import no_progress
 from hra_cli.io.tensors import read_safetensors
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.results import read_recogs
@@ -337,7 +338,7 @@ def test_a_cell_that_was_interrupted_interrupts_the_comparison(tmp_path, monkeyp
     command = [sys.executable, "-c", f"raise SystemExit({INTERRUPTED})"]
     monkeypatch.setattr(workers, "_start", lambda folder, threads: subprocess.Popen(command))
     with pytest.raises(KeyboardInterrupt):
-        workers.train_cells([tmp_path], 1, 1, "cells")
+        workers.train_cells([tmp_path], 1, 1, "cells", no_progress())
 
 
 def test_killed_while_a_cell_only_starts_leaves_nothing_running(copied, little):
