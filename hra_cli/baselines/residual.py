@@ -50,7 +50,8 @@ class ResidualAdapters(TaskAdapter):
         index = self.index(tasks)
 
         def after_layer(x: Tensor, layer: LayerInfo) -> Tensor:
-            return self.layers[layer.name.replace(".", "-")](x, index)
+            adapted: Tensor = self.layers[layer.name.replace(".", "-")](x, index)
+            return adapted
 
         return after_layer
 

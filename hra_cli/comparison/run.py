@@ -14,6 +14,7 @@ from typing import Any, Callable, Optional
 import torch
 import yaml
 from lhotse import CutSet
+from lhotse.cut import Cut
 from rich.progress import Progress
 
 from hra_cli import __version__
@@ -125,7 +126,8 @@ class _Comparison:
         return self.folder(cell)
 
     def result(self, cell: Cell) -> dict[str, Any]:
-        return json.loads((self.folder(cell) / RESULT_NAME).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((self.folder(cell) / RESULT_NAME).read_text(encoding="utf-8"))
+        return found
 
     def best(self, grid: Sequence[Cell]) -> Cell:
         """Of those as good as the fewest errors on dev, the lowest dev loss."""
@@ -170,7 +172,7 @@ class _Comparison:
             "growth": dataclasses.asdict(growth(backbone, config.parsed_methods())),
         }
 
-    def _scored_cell(self, cell: Cell, cuts: dict[str, list]) -> dict[str, Any]:
+    def _scored_cell(self, cell: Cell, cuts: dict[str, list[Cut]]) -> dict[str, Any]:
         result = self.result(cell)
         if "diverged" in result:
             raise Diverged(f"{cell.name}: {result['diverged']}")
@@ -205,7 +207,7 @@ class _Comparison:
             "folder": f"cells/{cell.name}",
         }
 
-    def _decoded_by_task(self, cell: Cell, cuts: dict[str, list]) -> list[Utterance]:
+    def _decoded_by_task(self, cell: Cell, cuts: dict[str, list[Cut]]) -> list[Utterance]:
         """Each task's test cuts, by the cell's model that is for it."""
         utterances: list[Utterance] = []
         for part, model in model_configs(self.config, cell, self.tasks):
@@ -215,7 +217,7 @@ class _Comparison:
             utterances += self._decoded(recogniser, [cut for task in model.tasks for cut in cuts[task]])
         return utterances
 
-    def _decoded(self, recogniser: Recogniser, cuts: list) -> list[Utterance]:
+    def _decoded(self, recogniser: Recogniser, cuts: list[Cut]) -> list[Utterance]:
         method = self.config.decoding_method
         return decode_cuts(recogniser, CutSet.from_cuts(cuts), method, SearchOptions(), 200.0).utterances
 
@@ -229,7 +231,8 @@ class _Comparison:
             counts = scores.as_json()
             content = {**counts["total"], "low": round(low, 2), "high": round(high, 2), "tasks": counts["tasks"]}
             write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-        return json.loads(file.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
 
 
 def _dev(result: dict[str, Any]) -> tuple[int, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lhotse import Fbank, FbankConfig, Recording
@@ -27,12 +28,13 @@ def fbank() -> Fbank:
     return Fbank(FbankConfig(sampling_rate=SAMPLING_RATE, num_mel_bins=NUM_MEL_BINS))
 
 
-def mono_audio(cut: Cut) -> np.ndarray:
+def mono_audio(cut: Cut) -> np.ndarray[Any, Any]:
     """The cut's samples, (1, samples) float32, the mean of its channels.
 
     The mean, since lhotse's own mono_downmix adds the channels up and so makes stereo louder.
     """
-    return cut.load_audio().mean(axis=0, keepdims=True)
+    samples: np.ndarray[Any, Any] = cut.load_audio().mean(axis=0, keepdims=True)
+    return samples
 
 
 def open_recording(path: Path) -> Recording:

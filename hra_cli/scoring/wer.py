@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import kaldialign
 
@@ -58,7 +59,7 @@ class Scores:
     total: ErrorCounts
     tasks: dict[str, ErrorCounts]
 
-    def as_json(self) -> dict[str, dict]:
+    def as_json(self) -> dict[str, dict[str, Any]]:
         """`{"total": {"wer", "errors", "words"}, "tasks": {name: the same}}`, WER in per cent, rounded."""
         return {
             "total": _as_json(self.total),
@@ -83,7 +84,8 @@ def relative_change(before: float, after: float) -> str:
 
 def align_words(ref: list[str], hyp: list[str]) -> list[tuple[str, str]]:
     """Pairs of reference and recognised words with the fewest errors; `GAP` stands for no word."""
-    return kaldialign.align(ref, hyp, GAP)
+    pairs: list[tuple[str, str]] = kaldialign.align(ref, hyp, GAP)
+    return pairs
 
 
 def count_errors(ref: list[str], hyp: list[str]) -> ErrorCounts:

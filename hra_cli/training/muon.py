@@ -98,7 +98,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
     """(N, R, C): each matrix with its singular values brought close to one, by Newton and Schulz's iteration."""
     a, b, c = QUINTIC
     tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.transpose(1, 2) if tall else matrices
+    x: Tensor = matrices.transpose(1, 2) if tall else matrices
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
     for _ in range(STEPS):
         gram = x @ x.transpose(1, 2)

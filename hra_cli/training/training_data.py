@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lhotse import CutSet
+from lhotse.cut import Cut
 from lhotse.utils import compute_num_frames
 
 from hra_cli.backbone.model import Backbone
@@ -56,11 +57,11 @@ def load_training_data(config: TrainConfig, backbone: Backbone, tokenizer: Token
     return TrainingData(tasks, train, dev_batches, skipped, dict(utterances), seconds, _digest(train))
 
 
-def _cuts_of(index: TaskIndex, tasks: list[str], split: str) -> list:
+def _cuts_of(index: TaskIndex, tasks: list[str], split: str) -> list[Cut]:
     return [cut for task in tasks if split in index.splits(task) for cut in index.cuts(task, split)]
 
 
-def _usable(cuts: list, backbone: Backbone, tokenizer: Tokenizer, skipped: list[Skipped]) -> CutSet:
+def _usable(cuts: list[Cut], backbone: Backbone, tokenizer: Tokenizer, skipped: list[Skipped]) -> CutSet:
     usable = []
     for cut in cuts:
         text = cut.supervisions[0].text
