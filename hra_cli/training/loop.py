@@ -37,7 +37,7 @@ from hra_cli.training.run_state import Checkpoint, Progress, load_checkpoint, re
 from hra_cli.training.selection import KeptEpochs
 from hra_cli.transducer.adapted import AdaptedModel
 from hra_cli.transducer.loss import Loss, check_loss, check_rnnt_type, fits, pruned_loss
-from hra_cli.transducer.search import SearchOptions, greedy_search
+from hra_cli.transducer.search import search
 
 SAVE_EVERY = 50  # steps between checkpoints
 LOG_EVERY = 10  # steps between records of the training loss
@@ -257,7 +257,7 @@ class TrainingLoop:
         losses = dict.fromkeys(self.tasks, 0.0)
         for batch in load_batches(self.dev_plan, self.config.num_workers):
             encoder_out, lens = recogniser.encode(batch)
-            hyps = greedy_search(recogniser.backbone, encoder_out, lens, SearchOptions())
+            hyps = search("greedy_search", recogniser.backbone, encoder_out, lens)
             utterances += recogniser.utterances(batch, hyps)
             tokens = [self.tokenizer.encode(text) for text in batch.texts]
             loss = self._loss(recogniser, encoder_out, lens, tokens)
