@@ -24,7 +24,8 @@ from hra_cli.recognition.load import load_recogniser
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import score
-from hra_cli.transducer.search import SearchOptions, check_method
+from hra_cli.transducer.search import check_method
+from hra_cli.transducer.search_options import SearchOptions
 
 
 def decode(
@@ -55,7 +56,9 @@ def decode(
     output_dir: Optional[Path] = typer.Option(
         None, help="Where recogs-, errs- and wer-summary- go. Default: below --exp-dir, by method."
     ),
-    json_file: Optional[Path] = typer.Option(None, "--json", help="Write the scores (or the texts) here too."),
+    json_file: Optional[Path] = typer.Option(
+        None, "--json", help="Write the scores (or the texts) here too, with tokens and times."
+    ),
     num_workers: int = typer.Option(0, help="Processes that read data ahead. 0: a thread does."),
 ) -> None:
     """Decode prepared data, or audio files, every utterance with its own task's head."""
@@ -106,7 +109,7 @@ def decode(
             console.print(f"to look at them: hra report {exp_dir} --output report.html", soft_wrap=True)
     console.print(_speed(decoded), soft_wrap=True)
     if json_file is not None:
-        content = {**scores.as_json(), "speed": decoded.speed_as_json()}
+        content = {**scores.as_json(), "speed": decoded.speed_as_json(), "utterances": decoded.utterances_as_json()}
         write_text(json_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -132,9 +135,12 @@ def _transcribe(
     cuts = for_task(cuts, recogniser, tasks[0] if tasks else None)
     with progress_bar() as progress:
         decoded = decode_cuts(recogniser, cuts, method, search_options, max_duration, num_workers, progress)
-    texts = {utterance.id: " ".join(utterance.hyp) for utterance in decoded.utterances}
+    found = {
+        utterance.id: {"text": " ".join(utterance.hyp), "tokens": utterance.tokens, "times": utterance.times}
+        for utterance in decoded.utterances
+    }
     for cut in cuts:
-        typer.echo(f"{cut.id}\t{texts[cut.id]}")
+        typer.echo(f"{cut.id}\t{found[cut.id]['text']}")
     typer.echo(_speed(decoded), err=True)  # so that standard output is the texts alone
     if json_file is not None:
-        write_text(json_file, json.dumps({cut.id: texts[cut.id] for cut in cuts}, ensure_ascii=False, indent=2) + "\n")
+        write_text(json_file, json.dumps({cut.id: found[cut.id] for cut in cuts}, ensure_ascii=False, indent=2) + "\n")

@@ -41,7 +41,8 @@ from hra_cli.scoring.wer import ErrorCounts, Utterance, score
 from hra_cli.training.selection import as_good_as
 from hra_cli.training.step import Diverged
 from hra_cli.transducer.loss import check_rnnt_type
-from hra_cli.transducer.search import SearchOptions, check_method
+from hra_cli.transducer.search import check_method
+from hra_cli.transducer.search_options import SearchOptions
 
 CONFIG_NAME = "compare.yaml"
 TABLE_NAME = "comparison.md"

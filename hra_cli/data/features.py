@@ -15,6 +15,7 @@ from hra_cli.errors import HraError
 
 SAMPLING_RATE = 16000
 NUM_MEL_BINS = 80
+FRAME_SHIFT = 0.01  # seconds
 # The encoder's subsampling needs 9 frames of 10 ms.
 SHORTEST_SECONDS = 0.1
 
@@ -25,7 +26,7 @@ _SMALLEST_WAV_HEADER = 44
 
 def fbank() -> Fbank:
     """The features that icefall's recipes train with."""
-    return Fbank(FbankConfig(sampling_rate=SAMPLING_RATE, num_mel_bins=NUM_MEL_BINS))
+    return Fbank(FbankConfig(sampling_rate=SAMPLING_RATE, num_mel_bins=NUM_MEL_BINS, frame_shift=FRAME_SHIFT))
 
 
 def mono_audio(cut: Cut) -> np.ndarray[Any, Any]:

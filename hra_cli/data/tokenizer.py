@@ -44,6 +44,10 @@ class Tokenizer:
         text: str = self._processor.decode(ids)
         return text
 
+    def pieces(self, ids: list[int]) -> list[str]:
+        """The sentencepiece piece of each token id; one that starts a word begins with "▁"."""
+        return [self._processor.id_to_piece(id_) for id_ in ids]
+
     def unknown_characters(self, text: str) -> str:
         """The characters of `text` that the model can only map to <unk>, sorted; '' if there are none."""
         unknown = self._processor.unk_id()

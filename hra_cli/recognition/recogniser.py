@@ -10,7 +10,8 @@ from lhotse import CutSet
 from hra_cli.data.batches import decoding_batches, load_batches, task_of
 from hra_cli.scoring.wer import Utterance
 from hra_cli.transducer.adapted import AdaptedModel
-from hra_cli.transducer.search import SearchOptions, search
+from hra_cli.transducer.search import search
+from hra_cli.transducer.search_options import SearchOptions
 
 
 class Recogniser(AdaptedModel):
@@ -25,8 +26,12 @@ class Recogniser(AdaptedModel):
         max_duration: float = 200.0,
         num_workers: int = 0,
     ) -> Iterator[list[Utterance]]:
-        """Decodes cuts, longest first, batch by batch of `max_duration` seconds. Raises HraError for a cut that is too
-        short, cannot be read, or whose task has no head that can be applied."""
+        """Decodes cuts, longest first, batch by batch of `max_duration` seconds.
+
+        method: a name of transducer/names.py. Cuts of prepared data know their task; loose audio is given one by
+        `batch.for_task`. Raises HraError for a cut that is too short, cannot be read, or whose task has no head that
+        can be applied.
+        """
         plan = decoding_batches(cuts, max_duration)
         if self.adapter is not None:
             # Of all batches before the first is decoded, so that no mistake ends a long decoding.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import kaldialign
@@ -14,12 +14,18 @@ GAP = ""
 
 @dataclass
 class Utterance:
-    """One decoded utterance: what was said (`ref`) and what was recognised (`hyp`), word by word."""
+    """One decoded utterance: what was said (`ref`) and what was recognised (`hyp`), word by word.
+
+    tokens: the pieces that `hyp` is made of. times: when each of them was emitted, in seconds from the utterance's
+    start. Both are empty where an utterance is read from a file of results.
+    """
 
     id: str
     task: str
     ref: list[str]
     hyp: list[str]
+    tokens: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

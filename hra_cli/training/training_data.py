@@ -13,15 +13,13 @@ from lhotse.utils import compute_num_frames
 
 from hra_cli.backbone.model import Backbone
 from hra_cli.data.batches import decoding_batches
-from hra_cli.data.features import SAMPLING_RATE
+from hra_cli.data.features import FRAME_SHIFT, SAMPLING_RATE
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.task_index import TaskIndex, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.transducer.loss import fits
-
-FRAME_SHIFT = 0.01  # seconds
 
 
 @dataclass(frozen=True)

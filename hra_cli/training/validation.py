@@ -12,7 +12,7 @@ from hra_cli.scoring.wer import Scores, Utterance, score
 from hra_cli.training.step import batch_loss
 from hra_cli.training.training_data import TrainingData
 from hra_cli.transducer.adapted import AdaptedModel
-from hra_cli.transducer.search import SearchOptions, search
+from hra_cli.transducer.search import search
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class Validator:
         losses = dict.fromkeys(self.data.tasks, 0.0)
         for batch in load_batches(self.data.dev, self.config.num_workers):
             encoder_out, lens = model.encode(batch)
-            utterances += model.utterances(
-                batch, search("greedy_search", model.backbone, encoder_out, lens, SearchOptions())
-            )
+            utterances += model.utterances(batch, search("greedy_search", model.backbone, encoder_out, lens))
             loss = batch_loss(model, batch, encoder_out, lens, self.config)
             for task, value in zip(batch.tasks, loss.total.tolist()):
                 losses[task] += value

@@ -18,7 +18,7 @@ from hra_cli.recognition.load import load_recogniser
 from hra_cli.report.facts import describe
 from hra_cli.training.optimizers import new_optimizers
 from hra_cli.training.train_heads import train
-from hra_cli.transducer.search import SearchOptions
+from hra_cli.transducer.search_options import SearchOptions
 
 WIDTH, HIDDEN = 160, 16
 ONE_HEAD = WIDTH * HIDDEN + WIDTH + WIDTH

@@ -1,0 +1,26 @@
+"""Options of the searches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hra_cli.errors import HraError
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """beam_size: hypotheses kept by modified_beam_search. The others are of fast_beam_search, as in icefall: beam in
+    log-probability, contexts and states kept a frame.
+
+    Raises HraError for what is not positive.
+    """
+
+    beam_size: int = 4
+    beam: float = 20.0
+    max_contexts: int = 8
+    max_states: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("beam_size", "beam", "max_contexts", "max_states"):
+            if getattr(self, name) <= 0:
+                raise HraError(f"--{name.replace('_', '-')} must be positive, not {getattr(self, name)}")
