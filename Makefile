@@ -1,20 +1,24 @@
 # make demo   adapt the shipped recogniser to six accents and see what it gains
 # make test   run the tests
-# Each installs what it needs, from lock files with hashes, into .venv-$(LANE). LANE=k2 has k2 and the old torch that
-# its wheel fits, LANE=torch2 current torch and no k2.
+# make docs   build the documentation into site/
+# Each installs what it needs, from lock files with hashes, into .venv-$(LANE) or .venv-docs. LANE=k2 has k2 and the old
+# torch that its wheel fits, LANE=torch2 current torch and no k2.
 
 LANE ?= k2
 PYTHON ?= python3.11
 VENV := .venv-$(LANE)
 INSTALLED := $(VENV)/.installed
+DOCS := .venv-docs
 # What must be installed without looking at its dependencies: lane k2 has such a file, lane torch2 none.
 WHEEL := $(wildcard requirements/$(LANE)-wheel.txt)
 # The loss is measured against k2's, so where k2 is; the encoder against the zipformer package, which needs newer torch.
 BENCHMARKS := train_step growth mixed_tasks decoding $(if $(filter k2,$(LANE)),loss,encoder)
 BENCHMARK_WHEELS := $(wildcard requirements/$(LANE)-bench.txt)
-PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+PIP := -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := $(VENV)/bin/python $(PIP)
+COMPILE := uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 
-.PHONY: setup demo test lint bench lock clean
+.PHONY: setup setup-docs demo test lint docs bench lock clean
 
 setup: $(INSTALLED)
 
@@ -37,6 +41,17 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+setup-docs: $(DOCS)/.installed
+
+$(DOCS)/.installed: requirements/docs.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python $(PIP) --require-hashes -r $<
+	touch $@
+
+# Needs no network once .venv-docs is there. (The theme announces its successor, unless told not to.)
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
 # Decoding is measured on what the demo has made.
 bench: demo
 	$(if $(BENCHMARK_WHEELS),$(PIP_INSTALL) --no-deps --require-hashes -r $(BENCHMARK_WHEELS))
@@ -45,12 +60,12 @@ bench: demo
 
 # Needs uv. Writes no index address, so that the lock works with any mirror.
 lock:
-	uv pip compile pyproject.toml requirements/$(LANE).in --extra dev --extra accents --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements/$(LANE).txt
-	$(if $(BENCHMARK_WHEELS),uv pip compile requirements/$(LANE)-bench.in --no-deps -c requirements/$(LANE).txt \
-		--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
+	$(COMPILE) pyproject.toml requirements/$(LANE).in --extra dev --extra accents --output-file requirements/$(LANE).txt
+	$(if $(BENCHMARK_WHEELS),$(COMPILE) requirements/$(LANE)-bench.in --no-deps -c requirements/$(LANE).txt \
 		--output-file $(BENCHMARK_WHEELS))
+	$(COMPILE) requirements/docs.in --output-file requirements/docs.txt
 
 clean:
-	rm -rf .venv-* .pytest_cache .mypy_cache .ruff_cache recipes/*/data recipes/*/data-* recipes/*/exp recipes/*/log
+	rm -rf .venv-* .pytest_cache .mypy_cache .ruff_cache recipes/*/data recipes/*/data-* recipes/*/exp recipes/*/log \
+		site dist build benchmarks/out
 	find . -name __pycache__ -prune -exec rm -rf {} +

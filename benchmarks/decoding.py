@@ -22,11 +22,12 @@ from hra_cli.data.task_index import load_tasks
 from hra_cli.io.files import write_text
 from hra_cli.nn.memory import keep_freed_memory
 from hra_cli.recognition.load import load_recogniser
-from hra_cli.transducer.search import METHODS, SearchOptions
+from hra_cli.transducer.names import SEARCHES
+from hra_cli.transducer.search_options import SearchOptions
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "accents"
 # fast_beam_search is k2's.
-SEARCHES = [method for method in METHODS if method != "fast_beam_search" or importlib.util.find_spec("k2")]
+METHODS = [method for method in SEARCHES if method != "fast_beam_search" or importlib.util.find_spec("k2")]
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
     seconds = sum(cut.duration for cut in cuts)
 
     def decoding(frozen: bool, method: str) -> Callable[[], None]:
-        recogniser = load_recogniser(RECIPE / "backbone", None if frozen else heads)
+        recogniser = load_recogniser(RECIPE / "backbone", exp_dir=None if frozen else heads)
 
         def decode() -> None:
             for _ in recogniser.decode(cuts, method, SearchOptions(), arguments.max_duration):
@@ -55,12 +56,12 @@ def main() -> None:
 
         return decode
 
-    greedy = decoding(False, SEARCHES[0])
+    greedy = decoding(False, METHODS[0])
     table = Table(title=f"{len(cuts)} utterances, {seconds:.0f} s: seconds of decoding per second of speech")
     for column in ("heads", "search", "real-time factor", "times as long as greedy"):
         table.add_column(column, justify="right")
     found = []
-    for frozen, method in [(True, SEARCHES[0]), *((False, method) for method in SEARCHES)]:
+    for frozen, method in [(True, METHODS[0]), *((False, method) for method in METHODS)]:
         pairs = timed_pairs(greedy, decoding(frozen, method), arguments.pairs, warm_up=1)
         factors = [taken / seconds for taken in pairs.b]
         found.append({"frozen": frozen, "search": method, "rtf": quartiles(factors)[1], **pairs.as_json()})

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from zipformer_package import Package, package_is_installed
 
 from hra_cli.backbone.model import Backbone
-from hra_cli.baselines.method_kinds import parse_method
-from hra_cli.baselines.methods import new_method
+from hra_cli.baselines.build import new_method
+from hra_cli.baselines.methods import parse_method
 from hra_cli.io.files import write_text
 from hra_cli.nn.memory import keep_freed_memory
 from hra_cli.training.optimizers import new_optimizers

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Optional
 
 import torch
 from torch import Tensor, nn
 
 from hra_cli.adapter.controller import Controller
-from hra_cli.adapter.heads import ApplyHeads, FfnHeads, HeadBank, LinearHeads
-from hra_cli.adapter.task_adapter import AfterLayer, LayerInfo, TaskAdapter, by_amount
-from hra_cli.errors import HraError, did_you_mean
+from hra_cli.adapter.head_kinds import HeadSizes, head_kind
+from hra_cli.adapter.heads import ApplyHeads, HeadBank, new_bank
+from hra_cli.adapter.task_adapter import AfterLayer, LayerInfo, TaskAdapter
+from hra_cli.errors import HraError
 from hra_cli.nn.frames import in_groups, repeat_last_frame, upsample
 
 
 class Adapter(TaskAdapter):
-    """A controller and a bank of heads, for one backbone."""
+    """A controller that all tasks share, and a bank with a head for each."""
 
     def __init__(self, controller: Controller, bank: HeadBank, tasks: Sequence[str]):
         super().__init__(tasks)
         self.controller = controller
         self.bank = bank
-        self.joined = True
 
     def for_tasks(self, tasks: Sequence[str]) -> AfterLayer:
         """The callable to give to one `encode` of a batch whose n-th utterance is of task tasks[n].
@@ -33,26 +33,11 @@ class Adapter(TaskAdapter):
         """
         return _Pass(self.controller, self.bank.gather(self.index(tasks)))
 
-    def own_weights(self, seconds: Sequence[float]) -> Optional[Tensor]:
-        """On a frozen controller heads are independent of each other, and stay so."""
-        return by_amount(seconds) if self.joined and self.controller.weight.requires_grad else None
+    def per_task_parameters(self) -> dict[str, nn.Parameter]:
+        return {f"bank.{name}": parameter for name, parameter in self.bank.named_parameters()}
 
     def matrices(self) -> list[nn.Parameter]:
-        return matrices_of([self.controller], [self.bank])
-
-    @property
-    def parameters_per_task(self) -> int:
-        return self.bank.parameters_per_task
-
-    @property
-    def parameters_shared(self) -> int:
-        return sum(p.numel() for p in self.controller.parameters())
-
-
-def matrices_of(controllers: Iterable[Controller], banks: Iterable[HeadBank]) -> list[nn.Parameter]:
-    """W of the controllers, and what heads multiply by."""
-    weights = [controller.weight for controller in controllers]
-    return weights + [parameter for bank in banks for parameter in bank.parameters() if parameter.dim() == 3]
+        return [self.controller.weight, *self.bank.matrices()]
 
 
 class _Pass:
@@ -97,8 +82,9 @@ def new_adapter(
 ) -> Adapter:
     """An untrained adapter, which changes nothing until it is trained.
 
-    width: channels of the widest layer. inner: for head="ffn". controller: an existing one, which is then frozen
-    (onboarding), and whose sizes count.
+    width: channels of the widest layer. head: the kind of the heads. inner: for kinds that have an inner layer.
+    controller: an existing one, which is then frozen (onboarding), and whose sizes count.
+    Raises HraError for a kind that is not known, and for a controller of another width.
     """
     generator = torch.Generator().manual_seed(seed)
     if controller is None:
@@ -106,17 +92,6 @@ def new_adapter(
     else:
         if controller.width != width:
             raise HraError(f"the controller is for width {controller.width}, the backbone has {width}")
-        hidden = controller.hidden
         controller.requires_grad_(False)
-    return Adapter(controller, new_bank(head, len(tasks), width, hidden, inner, generator), tasks)
-
-
-def new_bank(
-    head: str, tasks: int, width: int, hidden: int, inner: int, generator: Optional[torch.Generator] = None
-) -> HeadBank:
-    """Untrained heads of the kind `head`, "linear" or "ffn". Raises HraError for another."""
-    if head == "linear":
-        return LinearHeads(tasks, width, hidden)
-    if head == "ffn":
-        return FfnHeads(tasks, width, hidden, inner, generator)
-    raise HraError(f"no such head: '{head}'{did_you_mean(head, ['linear', 'ffn'])}")
+    sizes = HeadSizes(width, controller.hidden, inner if head_kind(head).has_inner else 0)
+    return Adapter(controller, new_bank(head, len(tasks), sizes, generator), tasks)

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from hra_cli import __version__
-from hra_cli.adapter.adapter import Adapter, new_bank
+from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
+from hra_cli.adapter.head_kinds import KINDS, HeadSizes
+from hra_cli.adapter.heads import new_bank
 from hra_cli.errors import HraError
 from hra_cli.io.tensors import fingerprint, read_safetensors, write_safetensors
 
@@ -21,21 +23,6 @@ HEAD_FORMAT = "hra-head"
 CONTROLLER_FORMAT = "hra-controller"
 FORMAT_VERSION = "1"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
-_SHAPES = {
-    "linear": {"head.weight": ("width", "hidden"), "head.bias": ("width",)},
-    "ffn": {
-        "head.in.weight": ("inner", "hidden"),
-        "head.in.bias": ("inner",),
-        "head.out.weight": ("width", "inner"),
-        "head.out.bias": ("width",),
-    },
-}
-_CONTROLLER_SHAPES = {
-    "controller.weight": ("hidden", "width"),
-    "controller.recurrent": ("hidden",),
-    "controller.bias": ("hidden",),
-}
 
 
 @dataclass
@@ -55,6 +42,10 @@ class Head:
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     other: dict[str, str] = field(default_factory=dict)  # metadata of other programs, kept
+
+    @property
+    def sizes(self) -> HeadSizes:
+        return HeadSizes(self.width, self.hidden, self.inner)
 
     @property
     def num_parameters(self) -> int:
@@ -85,13 +76,14 @@ def read_head(file: Path) -> Head:
     except ValueError as error:
         raise HraError(f"{file}: the head's metadata are damaged ({error}); export it again") from error
     kind = metadata["head"]
-    if kind not in _SHAPES:
-        raise HraError(f"{file}: unknown kind of head '{kind}'; this version of hra knows linear and ffn")
+    if kind not in KINDS:
+        raise HraError(f"{file}: unknown kind of head '{kind}'; this version of hra knows {' and '.join(KINDS)}")
+    shapes = KINDS[kind].shapes(HeadSizes(**sizes))
     own = {name: tensor for name, tensor in tensors.items() if name.startswith("head.")}
     controller = {name: tensor for name, tensor in tensors.items() if name.startswith("controller.")}
-    _check_shapes(file, own, _SHAPES[kind], sizes)
+    _check_shapes(file, own, {f"head.{name}": shape for name, shape in shapes.items()})
     if controller:
-        _check_shapes(file, controller, _CONTROLLER_SHAPES, sizes)
+        _check_shapes(file, controller, _controller_shapes(sizes["hidden"], sizes["width"]))
         if controller_fingerprint(controller) != metadata["controller_fingerprint"]:
             raise HraError(f"{file}: the bundled controller is not the one the head names; export it again")
     return Head(
@@ -168,7 +160,7 @@ def read_controller(file: Path, backbone_fingerprint: str) -> Controller:
         if "controller.weight" not in own or own["controller.weight"].dim() != 2:
             raise HraError(f"{file}: controller.weight is missing or no matrix; export it again")
         hidden, width = own["controller.weight"].shape
-        _check_shapes(file, own, _CONTROLLER_SHAPES, {"hidden": hidden, "width": width})
+        _check_shapes(file, own, _controller_shapes(hidden, width))
     if metadata.get("backbone_fingerprint") != backbone_fingerprint:
         raise HraError(f"the controller in {file} belongs to another backbone; use the recogniser it was trained on")
     return controller_from(own)
@@ -190,7 +182,7 @@ def write_controller(file: Path, controller: Controller, backbone_fingerprint: s
 
 
 def controller_fingerprint(tensors: dict[str, Tensor]) -> str:
-    """Of a controller's numbers in float32, which is how they are used, whatever precision the file has."""
+    """Of a controller's parameters in float32, which is how they are used, whatever precision the file has."""
     return fingerprint({name: tensor.float() for name, tensor in tensors.items()})
 
 
@@ -227,7 +219,7 @@ def adapter_from_heads(
     first = heads[0]
     for head in heads:
         check_together(first, head)
-    bank = new_bank(first.kind, len(heads), first.width, first.hidden, first.inner)
+    bank = new_bank(first.kind, len(heads), first.sizes)
     for row, head in enumerate(heads):
         bank.load(row, head.tensors)
     adapter = Adapter(controller_of(heads, controller), bank, tasks)
@@ -298,13 +290,18 @@ def _check_format(file: Path, metadata: dict[str, str], wanted: str) -> None:
         )
 
 
-def _check_shapes(
-    file: Path, tensors: dict[str, Tensor], shapes: dict[str, tuple[str, ...]], sizes: dict[str, int]
-) -> None:
+def _controller_shapes(hidden: int, width: int) -> dict[str, tuple[int, ...]]:
+    return {
+        "controller.weight": (hidden, width),
+        "controller.recurrent": (hidden,),
+        "controller.bias": (hidden,),
+    }
+
+
+def _check_shapes(file: Path, tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> None:
     names: list[str] = sorted(set(shapes) ^ set(tensors))
     if names:
         raise HraError(f"{file}: the tensor {names[0]} is {'missing' if names[0] in shapes else 'not expected'}")
-    for name, axes in shapes.items():
-        expected = tuple(sizes[axis] for axis in axes)
+    for name, expected in shapes.items():
         if tuple(tensors[name].shape) != expected:
             raise HraError(f"{file}: {name} has shape {tuple(tensors[name].shape)}, expected {expected}")

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
-from torch import Tensor
-
-from hra_cli.adapter.adapter import Adapter, new_bank
+from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, check_backbone, check_together, controller_of, read_head
+from hra_cli.adapter.heads import new_bank
 from hra_cli.errors import HraError, did_you_mean
 
 
@@ -22,13 +21,11 @@ class HeadFolder(Adapter):
 
     def __init__(self, files: Mapping[str, Path], first: Head, controller: Controller, max_heads: int):
         """files: by task. first: one of their heads, which all others must go together with."""
-        size = min(max_heads, len(files))
-        bank = new_bank(first.kind, size, first.width, first.hidden, first.inner)
-        super().__init__(controller, bank, list(files))
-        self._size = size
+        self._size = min(max_heads, len(files))
+        super().__init__(controller, new_bank(first.kind, self._size, first.sizes), list(files))
         self._files = files
         self._first = first
-        self._rows = {}  # of the heads in memory, the least recently used first
+        self._in_memory: dict[str, int] = {}  # the rows of tasks, the least recently used first
         self.requires_grad_(False)
 
     def check(self, tasks: Sequence[str]) -> None:
@@ -40,29 +37,29 @@ class HeadFolder(Adapter):
                 f"raise it to {different} or more, or lower --max-duration"
             )
 
-    def index(self, tasks: Sequence[str]) -> Tensor:
-        """(N,): the rows of the heads, read where they are not in memory. Raises HraError for one that cannot be
-        applied."""
+    def rows(self, tasks: Sequence[str]) -> list[int]:
+        """Where the tasks' heads are in the bank, read where they are not in memory. Raises HraError for one that
+        cannot be applied."""
         self.check(tasks)
         needed = dict.fromkeys(tasks)
         # First those that are here, so that reading the others does not push them out.
         for task in needed:
-            if task in self._rows:
-                self._rows[task] = self._rows.pop(task)
+            if task in self._in_memory:
+                self._in_memory[task] = self._in_memory.pop(task)
         for task in needed:
-            if task not in self._rows:
+            if task not in self._in_memory:
                 self._read(task)
-        return super().index(tasks)
+        return [self._in_memory[task] for task in tasks]
 
     def _read(self, task: str) -> None:
         head = read_named(self._files[task], task)
         check_backbone(head, self._first.backbone_fingerprint, self._first.width, self._first.tokenizer_fingerprint)
         check_together(self._first, head)
-        row = len(self._rows)
+        row = len(self._in_memory)
         if row == self._size:
-            row = self._rows.pop(next(iter(self._rows)))
+            row = self._in_memory.pop(next(iter(self._in_memory)))
         self.bank.load(row, head.tensors)
-        self._rows[task] = row
+        self._in_memory[task] = row
 
 
 def head_folder(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Optional
 
 from hra_cli.errors import HraError, did_you_mean
 
@@ -69,9 +68,8 @@ KINDS: dict[str, HeadKind] = {
 }
 
 
-def head_kind(name: str, where: Optional[object] = None) -> HeadKind:
-    """The kind of that name. Raises HraError, naming the file `where` it stands, for one that is not known."""
+def head_kind(name: str) -> HeadKind:
+    """The kind of that name. Raises HraError for one that is not known."""
     if name not in KINDS:
-        place = "" if where is None else f"{where}: "
-        raise HraError(f"{place}no such kind of head: '{name}'{did_you_mean(name, KINDS)}")
+        raise HraError(f"no such head: '{name}'{did_you_mean(name, KINDS)}")
     return KINDS[name]

@@ -6,85 +6,97 @@ parameters have the width D of the widest layer; a layer of width d is written w
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Callable, Optional
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hra_cli.adapter.head_kinds import HeadSizes, head_kind
+
 # (h (T, N, H), d) -> o (T, N, d), for the utterances of one batch
 ApplyHeads = Callable[[Tensor, int], Tensor]
 
 
 class HeadBank(nn.Module):
-    """Parameters stacked over tasks, (tasks, …). The last projection starts at zero, and so the head at nothing."""
+    """The heads of `tasks` tasks: parameters stacked over tasks, (tasks, …), with the names and shapes of their kind.
 
-    kind: str
-    inner: int = 0
+    All start at zero but what `start` sets. The last projection must be left at zero: an untrained head does nothing.
+    """
+
+    def __init__(self, kind: str, tasks: int, sizes: HeadSizes, generator: Optional[torch.Generator] = None):
+        super().__init__()
+        self.kind = kind
+        self.sizes = sizes
+        self._kind = head_kind(kind)
+        self._attributes = {name: name.replace(".", "_") for name in self._kind.tensors}
+        for name, shape in self._kind.shapes(sizes).items():
+            self.register_parameter(self._attributes[name], nn.Parameter(torch.zeros(tasks, *shape)))
+        with torch.no_grad():
+            self.start(generator)
+
+    def start(self, generator: Optional[torch.Generator]) -> None:
+        """Sets what does not start at zero: the same for all tasks, since heads learn from each other."""
 
     def gather(self, index: Tensor) -> ApplyHeads:
         """index (N,): which head each utterance of a batch has."""
         raise NotImplementedError
 
-    @staticmethod
-    def _of(index: Tensor, *parameters: Tensor) -> list[Tensor]:
-        """Each parameter's rows for the utterances; by index_select, since the gradient of parameter[index] adds up in
-        the order in which threads happen to run."""
-        return [parameter.index_select(0, index) for parameter in parameters]
-
-    def tensors(self, index: int) -> dict[str, Tensor]:
-        """One head's parameters under the names that head files use."""
-        return {
-            f"head.{name.replace('_', '.')}": parameter.detach()[index] for name, parameter in self.named_parameters()
-        }
-
-    def load(self, index: int, tensors: dict[str, Tensor]) -> None:
-        """Sets one head's parameters from `tensors`, named as in head files."""
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                parameter[index] = tensors[f"head.{name.replace('_', '.')}"]
+    def select(self, index: Tensor) -> list[Tensor]:
+        """Each parameter's rows for the utterances, in the order of their kind; by index_select, since the gradient of
+        parameter[index] adds up in the order in which threads happen to run."""
+        return [parameter.index_select(0, index) for parameter in self.parameters()]
 
     @property
     def parameters_per_task(self) -> int:
-        return sum(parameter[0].numel() for parameter in self.parameters())
+        """Of one head."""
+        return self._kind.num_parameters(self.sizes)
+
+    def matrices(self) -> list[nn.Parameter]:
+        """The parameters that hold a matrix per task, (tasks, R, C)."""
+        return [getattr(self, self._attributes[name]) for name, axes in self._kind.tensors.items() if len(axes) == 2]
+
+    def tensors(self, row: int) -> dict[str, Tensor]:
+        """One head's parameters under the names that head files use."""
+        return {f"head.{name}": getattr(self, attribute).detach()[row] for name, attribute in self._attributes.items()}
+
+    def load(self, row: int, tensors: dict[str, Tensor]) -> None:
+        """Sets one head's parameters from `tensors`, named as in head files."""
+        with torch.no_grad():
+            for name, attribute in self._attributes.items():
+                getattr(self, attribute)[row] = tensors[f"head.{name}"]
 
 
 class LinearHeads(HeadBank):
     """o_l = M_n h_l + c_n."""
 
-    kind = "linear"
-
-    def __init__(self, tasks: int, width: int, hidden: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(tasks, width, hidden))
-        self.bias = nn.Parameter(torch.zeros(tasks, width))
-
     def gather(self, index: Tensor) -> ApplyHeads:
-        weight, bias = self._of(index, self.weight, self.bias)
+        weight, bias = self.select(index)
         return lambda h, width: project(h, weight[:, :width], bias[:, :width])
 
 
 class FfnHeads(HeadBank):
     """o_l = M2_n ReLU(M1_n h_l + c1_n) + c2_n."""
 
-    kind = "ffn"
+    in_weight: nn.Parameter
 
-    def __init__(self, tasks: int, width: int, hidden: int, inner: int, generator: Optional[torch.Generator] = None):
-        super().__init__()
-        self.inner = inner
-        # The same for all, since heads learn from each other.
-        in_weight = torch.randn(1, inner, hidden, generator=generator) * hidden**-0.5
-        self.in_weight = nn.Parameter(in_weight.repeat(tasks, 1, 1))
-        self.in_bias = nn.Parameter(torch.zeros(tasks, inner))
-        self.out_weight = nn.Parameter(torch.zeros(tasks, width, inner))
-        self.out_bias = nn.Parameter(torch.zeros(tasks, width))
+    def start(self, generator: Optional[torch.Generator]) -> None:
+        shape = self.in_weight.shape[1:]
+        self.in_weight.copy_(torch.randn(1, *shape, generator=generator) * shape[1] ** -0.5)
 
     def gather(self, index: Tensor) -> ApplyHeads:
-        parameters = self.in_weight, self.in_bias, self.out_weight, self.out_bias
-        in_weight, in_bias, out_weight, out_bias = self._of(index, *parameters)
+        in_weight, in_bias, out_weight, out_bias = self.select(index)
         return lambda h, width: project(
             F.relu(project(h, in_weight, in_bias)), out_weight[:, :width], out_bias[:, :width]
         )
+
+
+def new_bank(kind: str, tasks: int, sizes: HeadSizes, generator: Optional[torch.Generator] = None) -> HeadBank:
+    """Untrained heads of the kind `kind`. Raises HraError for one that is not known."""
+    module, _, name = head_kind(kind).bank.partition(":")
+    bank: type[HeadBank] = getattr(import_module(module), name)
+    return bank(kind, tasks, sizes, generator)
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -26,16 +26,14 @@ class LayerInfo(Protocol):
 
 AfterLayer = Callable[[Tensor, LayerInfo], Tensor]
 
-RELEVANCE = 750.0  # seconds of a task's own speech that count as much as what all tasks say
-
 
 class TaskAdapter(nn.Module):
-    """Parameters that adapt one backbone to tasks; some of them per task, (tasks, …), the others shared."""
+    """Parameters that adapt one backbone to tasks; some of them per task, the others shared by all tasks."""
 
     def __init__(self, tasks: Sequence[str]):
         super().__init__()
         self.tasks: list[str] = list(tasks)
-        self._rows = {task: row for row, task in enumerate(self.tasks)}
+        self._row_of = {task: row for row, task in enumerate(self.tasks)}
 
     def for_tasks(self, tasks: Sequence[str]) -> Optional[AfterLayer]:
         """What to give to one `encode` of a batch whose n-th utterance is of task tasks[n].
@@ -44,25 +42,28 @@ class TaskAdapter(nn.Module):
         """
         raise NotImplementedError
 
+    def per_task_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that every task has its own of, (tasks, …), under their names in `state_dict`.
+
+        What is not among them is shared by all tasks.
+        """
+        raise NotImplementedError
+
+    def matrices(self) -> list[nn.Parameter]:
+        """The parameters that are matrices, (R, C), or a matrix per task, (tasks, R, C), and trained as such, by Muon.
+        By default none."""
+        return []
+
     @property
     def parameters_per_task(self) -> int:
-        """Numbers that one more task adds."""
-        raise NotImplementedError
+        """Parameters that one more task adds."""
+        return sum(parameter[0].numel() for parameter in self.per_task_parameters().values())
 
     @property
     def parameters_shared(self) -> int:
-        return sum(p.numel() for p in self.parameters()) - len(self.tasks) * self.parameters_per_task
-
-    def own_weights(self, seconds: Sequence[float]) -> Optional[Tensor]:
-        """(tasks,): by how much each task's parameters follow their own gradient, where the rest is that of all tasks.
-
-        seconds: of speech to train on, for each of `tasks`. By default None: they follow their own alone.
-        """
-        return None
-
-    def matrices(self) -> list[nn.Parameter]:
-        """The parameters that are trained as matrices, by Muon: (R, C), or (tasks, R, C). By default none."""
-        return []
+        """Parameters that all tasks share."""
+        own = {id(parameter) for parameter in self.per_task_parameters().values()}
+        return sum(parameter.numel() for parameter in self.parameters() if id(parameter) not in own)
 
     def check(self, tasks: Sequence[str]) -> None:
         """Raises HraError where a batch of these tasks cannot be served: a task has no head here."""
@@ -71,25 +72,11 @@ class TaskAdapter(nn.Module):
             if task not in known:
                 raise HraError(f"no head for task '{task}'{did_you_mean(task, known)}")
 
-    def index(self, tasks: Sequence[str]) -> Tensor:
-        """(N,): at which row of the parameters per task each utterance has its own."""
+    def rows(self, tasks: Sequence[str]) -> list[int]:
+        """At which row of the parameters per task each of `tasks` has its own. Raises HraError as `check` does."""
         self.check(tasks)
-        device = next(self.parameters()).device
-        return torch.tensor([self._rows[task] for task in tasks], device=device)
+        return [self._row_of[task] for task in tasks]
 
-
-def by_amount(seconds: Sequence[float]) -> Optional[Tensor]:
-    """As in MAP adaptation (Gauvain and Lee 1994), a task of n seconds follows its own gradient by n / (n + RELEVANCE).
-
-    What all tasks need is learned from the data of all; a task's own only has to teach what sets it apart. None for one
-    task, which has nobody to learn from.
-    """
-    return torch.tensor([n / (n + RELEVANCE) for n in seconds]) if len(seconds) > 1 else None
-
-
-def joined(gradients: Tensor, own: Tensor) -> Tensor:
-    """gradients (tasks, …), of tasks that the batch lacks 0, and own (tasks,): what each task follows, as large as the
-    sum of all would be if those in the batch were like this one."""
-    weight = own.to(gradients).view(-1, *[1] * (gradients.dim() - 1))
-    there = gradients.flatten(1).any(dim=1).sum()
-    return torch.lerp(gradients.sum(0, keepdim=True), there * gradients, weight)
+    def index(self, tasks: Sequence[str]) -> Tensor:
+        """`rows` as a tensor (N,) on the parameters' device."""
+        return torch.tensor(self.rows(tasks), device=next(self.parameters()).device)

@@ -44,6 +44,11 @@ class BackboneSizes:
         """Channels of encoder_out: those of the widest stack."""
         return max(stack.width for stack in self.stacks)
 
+    @property
+    def subsampling(self) -> int:
+        """Feature frames (100 Hz) for each encoder frame: two in the front end, times the last downsampling."""
+        return 2 * self.output_downsampling
+
 
 def read_sizes(tensors: dict[str, Tensor], pos_head_dim: int = 4) -> BackboneSizes:
     """Sizes of an icefall Zipformer transducer.

@@ -1,4 +1,4 @@
-"""HRA with a part taken away or multiplied: no recurrence, heads apart, a controller per layer, a head per layer."""
+"""HRA with a part taken away or multiplied: no recurrence, a controller per layer, a head per layer."""
 
 from __future__ import annotations
 
@@ -8,23 +8,17 @@ from typing import Optional, cast
 import torch
 from torch import Tensor, nn
 
-from hra_cli.adapter.adapter import Adapter, at_rate_of, matrices_of, new_adapter
+from hra_cli.adapter.adapter import Adapter, at_rate_of, new_adapter
 from hra_cli.adapter.controller import Controller
-from hra_cli.adapter.heads import ApplyHeads, HeadBank, LinearHeads
-from hra_cli.adapter.task_adapter import AfterLayer, LayerInfo, TaskAdapter, by_amount
+from hra_cli.adapter.head_kinds import HeadSizes
+from hra_cli.adapter.heads import ApplyHeads, HeadBank, new_bank
+from hra_cli.adapter.task_adapter import AfterLayer, LayerInfo, TaskAdapter
 
 
 def without_recurrence(tasks: Sequence[str], width: int, hidden: int, seed: int) -> Adapter:
     """u = 0: every layer's h is of that layer alone."""
     adapter = new_adapter(tasks, width, hidden, seed=seed)
     adapter.controller.recurrent.requires_grad_(False).zero_()
-    return adapter
-
-
-def apart(tasks: Sequence[str], width: int, hidden: int, seed: int) -> Adapter:
-    """Heads that follow their own gradients alone."""
-    adapter = new_adapter(tasks, width, hidden, seed=seed)
-    adapter.joined = False
     return adapter
 
 
@@ -40,15 +34,12 @@ class LayerwiseAdapter(TaskAdapter):
         index = self.index(tasks)
         return _Pass(list(self.controllers), [cast(HeadBank, bank).gather(index) for bank in self.banks])
 
-    def own_weights(self, seconds: Sequence[float]) -> Optional[Tensor]:
-        return by_amount(seconds)
+    def per_task_parameters(self) -> dict[str, nn.Parameter]:
+        return {f"banks.{name}": parameter for name, parameter in self.banks.named_parameters()}
 
     def matrices(self) -> list[nn.Parameter]:
-        return matrices_of(cast(list[Controller], self.controllers), cast(list[HeadBank], self.banks))
-
-    @property
-    def parameters_per_task(self) -> int:
-        return sum(cast(HeadBank, bank).parameters_per_task for bank in self.banks)
+        weights = [cast(Controller, controller).weight for controller in self.controllers]
+        return weights + [matrix for bank in self.banks for matrix in cast(HeadBank, bank).matrices()]
 
 
 class _Pass:
@@ -72,12 +63,12 @@ def controller_per_layer(
 ) -> LayerwiseAdapter:
     """Each layer has W, u and b of its own; the state still goes from layer to layer."""
     controllers = [Controller(width, hidden, generator) for width in widths]
-    return LayerwiseAdapter(tasks, controllers, [LinearHeads(len(tasks), max(widths), hidden)])
+    return LayerwiseAdapter(tasks, controllers, [new_bank("linear", len(tasks), HeadSizes(max(widths), hidden))])
 
 
 def head_per_layer(
     tasks: Sequence[str], widths: Sequence[int], hidden: int, generator: torch.Generator
 ) -> LayerwiseAdapter:
     """Each task has a head of its own for every layer."""
-    banks = [LinearHeads(len(tasks), width, hidden) for width in widths]
+    banks = [new_bank("linear", len(tasks), HeadSizes(width, hidden)) for width in widths]
     return LayerwiseAdapter(tasks, [Controller(max(widths), hidden, generator)], banks)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
+from torch import nn
+
 from hra_cli.adapter.task_adapter import TaskAdapter
 from hra_cli.backbone.model import Backbone
 
@@ -19,6 +21,5 @@ class FullFineTuning(TaskAdapter):
     def for_tasks(self, tasks: Sequence[str]) -> None:
         self.index(tasks)
 
-    @property
-    def parameters_per_task(self) -> int:
-        return 0
+    def per_task_parameters(self) -> dict[str, nn.Parameter]:
+        return {}

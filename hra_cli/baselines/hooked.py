@@ -54,6 +54,5 @@ class Hooked(TaskAdapter):
         """The next `encode` of `backbone` is for these."""
         self._index = self.index(tasks)
 
-    @property
-    def parameters_per_task(self) -> int:
-        return sum(p[0].numel() for p in self.parameters())
+    def per_task_parameters(self) -> dict[str, nn.Parameter]:
+        return dict(self.named_parameters())

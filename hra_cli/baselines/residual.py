@@ -50,10 +50,10 @@ class ResidualAdapters(TaskAdapter):
         index = self.index(tasks)
 
         def after_layer(x: Tensor, layer: LayerInfo) -> Tensor:
-            return self.layers[layer.name.replace(".", "-")](x, index)
+            adapted: Tensor = self.layers[layer.name.replace(".", "-")](x, index)
+            return adapted
 
         return after_layer
 
-    @property
-    def parameters_per_task(self) -> int:
-        return sum(p[0].numel() for p in self.parameters())
+    def per_task_parameters(self) -> dict[str, nn.Parameter]:
+        return dict(self.named_parameters())

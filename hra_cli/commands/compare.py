@@ -10,13 +10,13 @@ from typing import Optional, TypeVar
 
 import typer
 
-from hra_cli.baselines.method_kinds import KINDS
+from hra_cli.baselines.methods import kinds
 from hra_cli.commands import options
 from hra_cli.comparison.plan import MODES, NUM_JOBS, CompareConfig
 from hra_cli.errors import HraError
 
 Number = TypeVar("Number", int, float)
-METHODS_HELP = f"Methods, each with its size if you like, as in lora:8. There are: {', '.join(KINDS)}."
+METHODS_HELP = f"Methods, each with its size if you like, as in lora:8. There are: {', '.join(kinds())}."
 MODES_HELP = "; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()) + "."
 
 

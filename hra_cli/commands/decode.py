@@ -47,7 +47,9 @@ def decode(
         DecodeConfig.output_dir,
         help="Where recogs-, errs- and wer-summary- go. Default: below --exp-dir, by method.",
     ),
-    json_file: Optional[Path] = typer.Option(None, "--json", help="Write the scores (or the texts) here too."),
+    json_file: Optional[Path] = typer.Option(
+        None, "--json", help="Write the scores (or the texts) here too, with tokens and times."
+    ),
     num_workers: int = typer.Option(DecodeConfig.num_workers, help=options.NUM_WORKERS.help),
 ) -> None:
     """Decode prepared data, or audio files, every utterance with its own task's head."""
@@ -104,7 +106,7 @@ def _decode_audio(config: DecodeConfig, json_file: Optional[Path]) -> None:
     with progress_bar() as progress:
         found = decode_audio(config, progress)
     for file in config.audio:
-        typer.echo(f"{file}\t{found.texts[str(file)]}")
+        typer.echo(f"{file}\t{' '.join(found.files[str(file)].hyp)}")
     typer.echo(_speed(found.decoded), err=True)  # so that standard output is the texts alone
     _write_json(json_file, found.as_json())
 

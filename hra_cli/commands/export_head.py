@@ -8,15 +8,16 @@ import typer
 
 from hra_cli.backbone.options import PRECISIONS
 from hra_cli.commands import options
+from hra_cli.experiment.export_options import ExportOptions
 
-DTYPE = options.choice("float32", dict.fromkeys(PRECISIONS, ""), "What the parameters are stored in")
+DTYPE = options.choice(ExportOptions.dtype, dict.fromkeys(PRECISIONS, ""), "What the parameters are stored in")
 
 
 def export_head(
     exp_dir: Path = typer.Option(..., help="Experiment folder of `hra train`."),
     task: str = typer.Option(..., help="Task whose head to export."),
     output: Path = typer.Option(..., help="The .safetensors file to write."),
-    controller: bool = typer.Option(True, help="Bundle the controller, so that the file works alone."),
+    controller: bool = typer.Option(ExportOptions.bundle, help="Bundle the controller, so that the file works alone."),
     dtype: str = DTYPE,
 ) -> None:
     """Package a task's head as one safetensors file."""

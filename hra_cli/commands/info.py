@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional
 
 import typer
 
-from hra_cli.baselines.method_kinds import parse_method
+from hra_cli.baselines.methods import parse_method
 from hra_cli.commands import options
 
 if TYPE_CHECKING:

@@ -81,10 +81,10 @@ def train(
         result = run_training(config, exp_dir, resume, progress)
     console = Console()
     console.print(before_after_table(result.rows, "dev"))
-    kept = sorted(set(result.kept_epochs.values()))
+    epochs = sorted(set(result.selected_epochs.values()))
     console.print(
         f"controller: {result.controller_parameters:,} parameters, shared; "
-        f"kept epoch {', '.join(map(str, kept))} of {result.num_epochs}"
+        f"selected epoch {', '.join(map(str, epochs))} of {result.num_epochs}"
     )
     if result.skipped:
         console.print(f"{len(result.skipped)} utterances left out: {exp_dir / SKIPPED_NAME}")

@@ -10,8 +10,8 @@ from typing import Optional
 from hra_cli.adapter.task_adapter import TaskAdapter
 from hra_cli.backbone.model import Backbone, load_backbone
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.baselines.method_kinds import MAIN, Method, parse_method
-from hra_cli.baselines.methods import between_layers, new_method
+from hra_cli.baselines.build import between_layers, new_method
+from hra_cli.baselines.methods import MAIN, Method, parse_method
 from hra_cli.errors import HraError
 
 BETWEEN_LAYERS = ("residual-adapters", "hra-linear", "hra-ffn")  # what sizes alone are enough for
@@ -20,7 +20,7 @@ TASKS = (1, 10, 100, 128, 1000, 10_000)  # 128: the speakers of arXiv 2403.19709
 
 @dataclass(frozen=True)
 class Growth:
-    """Numbers to store beside the frozen recogniser for so many tasks, by method."""
+    """Parameters to store beside the frozen recogniser for so many tasks, by method."""
 
     tasks: tuple[int, ...]
     methods: dict[str, list[int]]

@@ -9,6 +9,7 @@ from typing import Any
 
 from hra_cli.scoring.bootstrap import wer_difference
 from hra_cli.scoring.results import read_recogs, result_files
+from hra_cli.scoring.wer import Utterance
 
 
 def over_seeds(exp_dir: Path, cells: Sequence[dict[str, Any]], decoding_method: str) -> list[dict[str, Any]]:
@@ -26,7 +27,7 @@ def over_seeds(exp_dir: Path, cells: Sequence[dict[str, Any]], decoding_method: 
         for row, seeds in rows.items()
     }
     records = []
-    first: dict[str, list] = {}
+    first: dict[str, list[list[Utterance]]] = {}
     for (label, mode), seeds in rows.items():
         wers = [cell["wer"] for cell in seeds]
         record = {

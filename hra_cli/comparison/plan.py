@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.baselines.method_kinds import MAIN, Method, parse_method
+from hra_cli.baselines.methods import MAIN, Method, parse_method
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.recognition.decode_config import DecodeConfig
@@ -75,7 +75,7 @@ class CompareConfig:
 
     def grid(self, method: Method, mode: str) -> list[Cell]:
         """The cells among which a row's learning rate is chosen."""
-        return [Cell(method, mode, lr, self.seeds[0]) for lr in dict.fromkeys(self.lrs or method.lrs)]
+        return [Cell(method, mode, lr, self.seeds[0]) for lr in dict.fromkeys(self.lrs or method.kind.lrs)]
 
 
 @dataclass(frozen=True)

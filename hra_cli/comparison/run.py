@@ -14,10 +14,11 @@ from typing import Any, Callable, Optional
 import torch
 import yaml
 from lhotse import CutSet
+from lhotse.cut import Cut
 from rich.progress import Progress
 
 from hra_cli import __version__
-from hra_cli.baselines.methods import new_method
+from hra_cli.baselines.build import new_method
 from hra_cli.comparison.cell import MODEL_NAME, MODELS_NAME, RESULT_NAME
 from hra_cli.comparison.comparison_file import write_comparison_file
 from hra_cli.comparison.growth import growth
@@ -39,8 +40,8 @@ from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.bootstrap import wer_interval
 from hra_cli.scoring.results import write_results
 from hra_cli.scoring.wer import ErrorCounts, Utterance, score
-from hra_cli.training.loop import Diverged
 from hra_cli.training.selection import as_good_as
+from hra_cli.training.step import Diverged
 from hra_cli.transducer.loss import check_rnnt_type
 from hra_cli.transducer.search import check_method
 from hra_cli.transducer.search_options import SearchOptions
@@ -128,7 +129,8 @@ class _Comparison:
         return self.folder(cell)
 
     def result(self, cell: Cell) -> dict[str, Any]:
-        return json.loads((self.folder(cell) / RESULT_NAME).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((self.folder(cell) / RESULT_NAME).read_text(encoding="utf-8"))
+        return found
 
     def best(self, grid: Sequence[Cell]) -> Cell:
         """Of those as good as the fewest errors on dev, the lowest dev loss."""
@@ -173,7 +175,7 @@ class _Comparison:
             "growth": dataclasses.asdict(growth(backbone, config.parsed_methods())),
         }
 
-    def _scored_cell(self, cell: Cell, cuts: dict[str, list]) -> dict[str, Any]:
+    def _scored_cell(self, cell: Cell, cuts: dict[str, list[Cut]]) -> dict[str, Any]:
         result = self.result(cell)
         if "diverged" in result:
             raise Diverged(f"{cell.name}: {result['diverged']}")
@@ -208,7 +210,7 @@ class _Comparison:
             "folder": f"cells/{cell.name}",
         }
 
-    def _decoded_by_task(self, cell: Cell, cuts: dict[str, list]) -> list[Utterance]:
+    def _decoded_by_task(self, cell: Cell, cuts: dict[str, list[Cut]]) -> list[Utterance]:
         """Each task's test cuts, by the cell's model that is for it."""
         utterances: list[Utterance] = []
         for part, model in model_configs(self.config, cell, self.tasks):
@@ -218,7 +220,7 @@ class _Comparison:
             utterances += self._decoded(recogniser, [cut for task in model.tasks for cut in cuts[task]])
         return utterances
 
-    def _decoded(self, recogniser: Recogniser, cuts: list) -> list[Utterance]:
+    def _decoded(self, recogniser: Recogniser, cuts: list[Cut]) -> list[Utterance]:
         method = self.config.decoding_method
         return decode_cuts(
             recogniser, CutSet.from_cuts(cuts), method, SearchOptions(), DecodeConfig.max_duration
@@ -234,7 +236,8 @@ class _Comparison:
             counts = scores.as_json()
             content = {**counts["total"], "low": round(low, 2), "high": round(high, 2), "tasks": counts["tasks"]}
             write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-        return json.loads(file.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
 
 
 def _dev(result: dict[str, Any]) -> tuple[int, float]:

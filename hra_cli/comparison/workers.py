@@ -23,7 +23,7 @@ def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, descriptio
     """Trains those that have no result yet. Raises HraError with the message of one that failed, and KeyboardInterrupt
     where one was interrupted; the others are then stopped, and go on from their checkpoints next time."""
     waiting = [folder for folder in folders if not (folder / RESULT_NAME).is_file()]
-    running: dict[Path, subprocess.Popen] = {}
+    running: dict[Path, subprocess.Popen[bytes]] = {}
     task = progress.add_task(description, total=len(folders), completed=len(folders) - len(waiting), note="")
     try:
         while waiting or running:
@@ -48,7 +48,7 @@ def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, descriptio
             process.wait()
 
 
-def _start(folder: Path, threads: int) -> subprocess.Popen:
+def _start(folder: Path, threads: int) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with open(folder / LOG_NAME, "ab") as log:
         command = [sys.executable, "-m", PROGRAM, str(folder), str(os.getpid())]

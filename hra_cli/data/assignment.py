@@ -45,7 +45,7 @@ def cuts_by_task(
         )
 
     skipped: list[Skipped] = []
-    kept: list[Cut] = []
+    usable: list[Cut] = []
     for cut in _one_supervision_each(cuts, skipped):
         task = _look_up(cut, task_spec)
         if task is None:
@@ -61,16 +61,16 @@ def cuts_by_task(
                 skipped.append(Skipped(cut.id, f"{split_by} is not train, dev or test", split))
                 continue
             custom["split"] = split
-        kept.append(fastcopy(cut, custom=custom))
-    refuse_duplicates(kept)
+        usable.append(fastcopy(cut, custom=custom))
+    refuse_duplicates(usable)
 
     if split_spec is None:
         tasks = collections.defaultdict(list)
-        for cut in kept:
+        for cut in usable:
             tasks[cut.custom["task"]].append(cut)
         for members in tasks.values():
             _split_by_fraction(members, test_fraction, dev_fraction, seed)
-    return CutSet.from_cuts(kept), skipped
+    return CutSet.from_cuts(usable), skipped
 
 
 def _parse_spec(spec: str, option: str, allowed: tuple[str, ...]) -> tuple[str, str]:

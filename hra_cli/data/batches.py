@@ -51,10 +51,10 @@ class Batch:
 
 def task_of(cut: Cut) -> str:
     """'' for a cut that has none."""
-    return (cut.custom or {}).get("task", "")
+    return str((cut.custom or {}).get("task", ""))
 
 
-class SpeechDataset(Dataset):
+class SpeechDataset(Dataset[Batch]):
     """Turns a CutSet into a `Batch`: reads the features that cuts have, computes them for the others."""
 
     def __init__(self) -> None:
@@ -77,7 +77,8 @@ class SpeechDataset(Dataset):
         try:
             if cut.has_features:
                 return torch.from_numpy(cut.load_features())
-            return self._fbank.extract(torch.from_numpy(mono_audio(cut)), SAMPLING_RATE)
+            features: torch.Tensor = self._fbank.extract(torch.from_numpy(mono_audio(cut)), SAMPLING_RATE)
+            return features
         except Exception as error:  # decoders and lilcom raise errors of many kinds
             raise HraError(_unreadable(cut, error)) from error
 
@@ -140,7 +141,7 @@ def decoding_batches(cuts: CutSet, max_duration: float) -> list[CutSet]:
     return list(DynamicCutSampler(longest_first, max_duration=max_duration, world_size=1, rank=0))
 
 
-class _Plan(Dataset):
+class _Plan(Dataset["Batch | HraError"]):
     """A list of CutSets as a map-style dataset of batches.
 
     An error is handed over as a value, since torch turns one that a worker process raises into a traceback.

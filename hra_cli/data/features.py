@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lhotse import Fbank, FbankConfig, Recording
@@ -14,6 +15,7 @@ from hra_cli.errors import HraError
 
 SAMPLING_RATE = 16000
 NUM_MEL_BINS = 80
+FRAME_SHIFT = 0.01  # seconds
 # The encoder's subsampling needs 9 frames of 10 ms.
 SHORTEST_SECONDS = 0.1
 
@@ -24,15 +26,16 @@ _SMALLEST_WAV_HEADER = 44
 
 def fbank() -> Fbank:
     """The features that icefall's recipes train with."""
-    return Fbank(FbankConfig(sampling_rate=SAMPLING_RATE, num_mel_bins=NUM_MEL_BINS))
+    return Fbank(FbankConfig(sampling_rate=SAMPLING_RATE, num_mel_bins=NUM_MEL_BINS, frame_shift=FRAME_SHIFT))
 
 
-def mono_audio(cut: Cut) -> np.ndarray:
+def mono_audio(cut: Cut) -> np.ndarray[Any, Any]:
     """The cut's samples, (1, samples) float32, the mean of its channels.
 
     The mean, since lhotse's own mono_downmix adds the channels up and so makes stereo louder.
     """
-    return cut.load_audio().mean(axis=0, keepdims=True)
+    samples: np.ndarray[Any, Any] = cut.load_audio().mean(axis=0, keepdims=True)
+    return samples
 
 
 def open_recording(path: Path) -> Recording:

@@ -266,7 +266,7 @@ def _at_16_khz(cut: Cut) -> Cut:
     return fastcopy(cut, recording=fastcopy(cut.recording, sources=sources))
 
 
-def _checked_audio(cut: Cut) -> np.ndarray:
+def _checked_audio(cut: Cut) -> np.ndarray[Any, Any]:
     for file in audio_files(cut):
         if is_truncated_wav(file):
             raise ValueError(f"{file} is cut off, it is shorter than its header says")

@@ -37,10 +37,16 @@ class Tokenizer:
         return self._processor.get_piece_size()
 
     def encode(self, text: str) -> list[int]:
-        return self._processor.encode(text)
+        ids: list[int] = self._processor.encode(text)
+        return ids
 
     def decode(self, ids: list[int]) -> str:
-        return self._processor.decode(ids)
+        text: str = self._processor.decode(ids)
+        return text
+
+    def pieces(self, ids: list[int]) -> list[str]:
+        """The sentencepiece piece of each token id; one that starts a word begins with "▁"."""
+        return [self._processor.id_to_piece(id_) for id_ in ids]
 
     def unknown_characters(self, text: str) -> str:
         """The characters of `text` that the model can only map to <unk>, sorted; '' if there are none."""

@@ -11,6 +11,7 @@ from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, as_dtype, read_controller, read_head, write_head
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.experiment.config import load_config
+from hra_cli.experiment.export_options import ExportOptions
 
 
 def experiment_heads(exp_dir: Path, tasks: Optional[list[str]] = None) -> list[Head]:
@@ -30,7 +31,9 @@ def experiment_controller(exp_dir: Path, backbone_fingerprint: str) -> Controlle
     return read_controller(exp_dir / "controller.safetensors", backbone_fingerprint)
 
 
-def export_head(exp_dir: Path, task: str, output: Path, bundle: bool, dtype: str) -> Head:
+def export_head(
+    exp_dir: Path, task: str, output: Path, bundle: bool = ExportOptions.bundle, dtype: str = ExportOptions.dtype
+) -> Head:
     """Writes one task's head to `output`, with its controller if `bundle`, and returns it.
 
     Raises HraError for a task without a head, an unknown dtype, or an output that is no .safetensors.

@@ -38,3 +38,8 @@ def available_devices() -> list[tuple[str, str]]:
         cpu,
         *((f"cuda:{number}", f"{card.name}, {card.total_memory / 2**30:.0f} GiB") for number, card in enumerate(cards)),
     ]
+
+
+def gradient_scaler(precision: str) -> torch.cuda.amp.GradScaler:
+    """What keeps small gradients from vanishing in float16; for other precisions one that does nothing."""
+    return torch.cuda.amp.GradScaler(enabled=precision == "float16")

@@ -20,7 +20,8 @@ def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
         return F.linear(x, weight, bias)
     if torch.is_autocast_cpu_enabled():  # in bfloat16 F.linear is oneDNN's in every torch
         return F.linear(x, weight, bias)
-    return _OneDnnLinear.apply(x, weight, bias)
+    product: Tensor = _OneDnnLinear.apply(x, weight, bias)
+    return product
 
 
 class Linear(nn.Linear):

@@ -1,9 +1,11 @@
-"""Keeping freed memory in the process."""
+"""The memory of the process: keeping what is freed, and how much it was at its most."""
 
 from __future__ import annotations
 
 import ctypes
+import resource
 import sys
+from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _ONE_GIBIBYTE = 1 << 30
@@ -23,3 +25,13 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, _ONE_GIBIBYTE)
     mallopt(_M_TRIM_THRESHOLD, _ONE_GIBIBYTE)
+
+
+def peak_memory(device: Any) -> float:
+    """MiB that this process has held at its most: of the CUDA device, else resident on the host."""
+    if device.type == "cuda":
+        import torch
+
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)

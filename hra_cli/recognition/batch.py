@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 from lhotse import CutSet
+from lhotse.utils import fastcopy
 from rich.progress import Progress
 
 from hra_cli.errors import HraError
@@ -31,6 +32,19 @@ class Decoded:
         """Seconds for a second of audio."""
         return self.seconds / self.audio_seconds if self.audio_seconds else 0.0
 
+    def utterances_as_json(self) -> dict[str, dict[str, Any]]:
+        """`{id: {"task", "ref", "hyp", "tokens", "times"}}`, sorted by id; times in seconds from the cut's start."""
+        return {
+            utterance.id: {
+                "task": utterance.task,
+                "ref": " ".join(utterance.ref),
+                "hyp": " ".join(utterance.hyp),
+                "tokens": utterance.tokens,
+                "times": utterance.times,
+            }
+            for utterance in sorted(self.utterances, key=lambda utterance: utterance.id)
+        }
+
     def speed_as_json(self) -> dict[str, float]:
         """`{"audio_seconds", "seconds", "real_time_factor"}`, rounded."""
         return {
@@ -43,9 +57,9 @@ class Decoded:
 def decode_cuts(
     recogniser: Recogniser,
     cuts: CutSet,
-    method: str,
-    options: SearchOptions,
-    max_duration: float,
+    method: str = DecodeConfig.decoding_method,
+    options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
+    max_duration: float = DecodeConfig.max_duration,
     num_workers: int = DecodeConfig.num_workers,
     progress: Optional[Progress] = None,
 ) -> Decoded:
@@ -62,14 +76,13 @@ def decode_cuts(
     return Decoded(utterances, audio_seconds, time.monotonic() - started)
 
 
-def for_task(cuts: CutSet, recogniser: Recogniser, task: Optional[str]) -> CutSet:
-    """Loose audio given to one task's head: the named one, or the only one there is."""
+def for_task(cuts: CutSet, recogniser: Recogniser, task: Optional[str] = None) -> CutSet:
+    """Loose audio given to one task's head: the named one, or the only one there is. Raises HraError where there are
+    several and none is named."""
     if recogniser.adapter is None:
         return cuts
     known = recogniser.adapter.tasks
     if task is None and len(known) > 1:
         shown = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
         raise HraError(f"several heads are there ({shown}); say with --task which one the audio is for")
-    for cut in cuts:
-        cut.custom = {**(cut.custom or {}), "task": task or known[0]}
-    return cuts
+    return CutSet.from_cuts(fastcopy(cut, custom={**(cut.custom or {}), "task": task or known[0]}) for cut in cuts)

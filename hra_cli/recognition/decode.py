@@ -17,7 +17,7 @@ from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.load import load_recogniser
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.results import ResultFiles, write_results
-from hra_cli.scoring.wer import Scores, score
+from hra_cli.scoring.wer import Scores, Utterance, score
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,27 @@ class DecodedData:
     files: Optional[ResultFiles]
 
     def as_json(self) -> dict[str, Any]:
-        """What `hra decode --json` writes."""
-        return {**self.scores.as_json(), "speed": self.decoded.speed_as_json()}
+        """What `hra decode --json` writes: scores, speed, and every utterance with its tokens and their times."""
+        return {
+            **self.scores.as_json(),
+            "speed": self.decoded.speed_as_json(),
+            "utterances": self.decoded.utterances_as_json(),
+        }
 
 
 @dataclass(frozen=True)
 class DecodedAudio:
-    """What was recognised in audio files: the text of each, in the order in which they were given."""
+    """What was recognised in audio files, by file, in the order in which they were given."""
 
     decoded: Decoded
-    texts: dict[str, str]
+    files: dict[str, Utterance]
 
     def as_json(self) -> dict[str, Any]:
-        """What `hra decode --json` writes."""
-        return self.texts
+        """What `hra decode --json` writes: `{file: {"text", "tokens", "times"}}`, times in seconds from its start."""
+        return {
+            file: {"text": " ".join(found.hyp), "tokens": found.tokens, "times": found.times}
+            for file, found in self.files.items()
+        }
 
 
 def decode_data(
@@ -80,8 +87,8 @@ def decode_audio(config: DecodeConfig, progress: Optional[Progress] = None) -> D
     recogniser = _load(config, list(config.tasks) or None)
     cuts = for_task(files, recogniser, config.tasks[0] if config.tasks else None)
     decoded = _decode(config, recogniser, cuts, progress)
-    texts = {utterance.id: " ".join(utterance.hyp) for utterance in decoded.utterances}
-    return DecodedAudio(decoded, {cut.id: texts[cut.id] for cut in files})
+    found = {utterance.id: utterance for utterance in decoded.utterances}
+    return DecodedAudio(decoded, {cut.id: found[cut.id] for cut in files})
 
 
 def _load(config: DecodeConfig, tasks: Optional[list[str]]) -> Recogniser:

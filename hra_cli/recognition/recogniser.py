@@ -27,8 +27,12 @@ class Recogniser(AdaptedModel):
         max_duration: float = DecodeConfig.max_duration,
         num_workers: int = DecodeConfig.num_workers,
     ) -> Iterator[list[Utterance]]:
-        """Decodes cuts, longest first, batch by batch of `max_duration` seconds. Raises HraError for a cut that is too
-        short, cannot be read, or whose task has no head that can be applied."""
+        """Decodes cuts, longest first, batch by batch of `max_duration` seconds.
+
+        method: a name of transducer/names.py. Cuts of prepared data know their task; loose audio is given one by
+        `batch.for_task`. Raises HraError for a cut that is too short, cannot be read, or whose task has no head that
+        can be applied.
+        """
         plan = decoding_batches(cuts, max_duration)
         if self.adapter is not None:
             # Of all batches before the first is decoded, so that no mistake ends a long decoding.

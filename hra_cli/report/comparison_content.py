@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from hra_cli.baselines.method_kinds import KINDS, MAIN
+from hra_cli.baselines.methods import hra_kinds, kinds
 from hra_cli.comparison.comparison_file import COMPARISON_NAME, read_comparison_file
 from hra_cli.errors import HraError
 from hra_cli.experiment.metrics import METRICS_NAME, read_metrics
@@ -34,14 +34,16 @@ from hra_cli.report.content import (
 from hra_cli.scoring.results import read_recogs, result_files
 
 
-def _family(method: str) -> str:
-    if not method.startswith("hra-"):
-        return BASELINE
-    return HRA if method in MAIN else ABLATION
+def family_of(method: str) -> str:
+    """What a method's lines and bars are coloured as; one that is not known here is a baseline."""
+    if method in hra_kinds():
+        return HRA
+    return ABLATION if method.startswith("hra-") and method in kinds() else BASELINE
 
 
-# In the order in which methods are shown; one that is not known here comes last, as a baseline.
-FAMILIES = {name: family for family in (HRA, ABLATION, BASELINE) for name in KINDS if _family(name) == family}
+def _in_order() -> list[str]:
+    """The methods in the order in which they are shown."""
+    return [name for family in (HRA, ABLATION, BASELINE) for name in kinds() if family_of(name) == family]
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Cell:
 
     @property
     def family(self) -> str:
-        return FAMILIES.get(self.method, BASELINE)
+        return family_of(self.method)
 
 
 def read_comparison(exp_dir: Path) -> Content:
@@ -93,7 +95,7 @@ def _content(exp_dir: Path, found: dict[str, Any]) -> Content:
     cells = [Cell(**{name: record[name] for name in names}) for record in found["cells"]]
     if not cells:
         raise HraError(f"{exp_dir / COMPARISON_NAME} has no results yet; let `hra compare` finish")
-    order = [*FAMILIES, *(cell.method for cell in cells)]
+    order = [*_in_order(), *(cell.method for cell in cells)]
     cells.sort(key=lambda cell: (order.index(cell.method), cell.size or 0, cell.label, cell.mode, cell.seed))
     groups = _by_method_and_mode(cells)
     multi = {label: same for (label, mode), same in groups.items() if mode == "multi"}

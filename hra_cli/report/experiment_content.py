@@ -32,7 +32,7 @@ from hra_cli.report.content import (
     train_loss,
 )
 from hra_cli.scoring.results import read_recogs, read_wer_summary, result_files
-from hra_cli.transducer.search import METHODS
+from hra_cli.transducer.names import SEARCHES
 
 GROWTH_TASKS = [1, 10, 100, 1000, 10000]
 # Fields of the configuration that decoding shares with training.
@@ -111,7 +111,7 @@ def _test_table(exp_dir: Path) -> Optional[WerTable]:
     """The frozen model and the heads, by every method the test set was decoded with."""
     found = []
     for label, family, ending in (("frozen", FROZEN, "-no-heads"), ("with head", HRA, "")):
-        for method in METHODS:
+        for method in SEARCHES:
             suffix = method + ending
             files = result_files(exp_dir / method, "test", suffix)
             if files.recogs.is_file():
@@ -131,7 +131,7 @@ def _wer_missing(test: Optional[WerTable], decode: str) -> Optional[Missing]:
 
 
 def _decoding(exp_dir: Path) -> Optional[Decoding]:
-    for method in METHODS:
+    for method in SEARCHES:
         file = result_files(exp_dir / method, "test", method).recogs
         if file.is_file():
             return Decoding(f"Test set, with the heads, {method}", read_recogs(file))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hra_cli.adapter.head_file import CONTROLLER_FORMAT, HEAD_FORMAT, read_controller, read_head
+from hra_cli.adapter.head_kinds import head_kind
 from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
@@ -158,7 +159,8 @@ def _describe_experiment(path: Path) -> Description:
         "backbone": config.backbone,
         "data": config.data,
         "method": "onboarding on " + config.controller if config.controller else "joint training",
-        "head": f"{config.head}, hidden {config.hidden}" + (f", inner {config.inner}" if config.head == "ffn" else ""),
+        "head": f"{config.head}, hidden {config.hidden}"
+        + (f", inner {config.inner}" if head_kind(config.head).has_inner else ""),
         "epochs": f"{max(epochs, default=0)} of {config.num_epochs}",
         "seed": str(config.seed),
     }

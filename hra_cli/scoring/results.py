@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from hra_cli.errors import HraError
 from hra_cli.io.files import write_text
@@ -105,7 +106,7 @@ def count_confusions(alignments: Iterable[list[tuple[str, str]]]) -> Confusions:
     )
 
 
-def most_frequent_first(counts: Counter) -> list[tuple]:
+def most_frequent_first(counts: Counter[Any]) -> list[tuple[Any, int]]:
     # icefall sorts (count, key) downwards, so equal counts come in reverse alphabetical order.
     return sorted(counts.items(), key=lambda item: (item[1], item[0]), reverse=True)
 

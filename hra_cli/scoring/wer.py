@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import kaldialign
 
@@ -13,12 +14,18 @@ GAP = ""
 
 @dataclass
 class Utterance:
-    """One decoded utterance: what was said (`ref`) and what was recognised (`hyp`), word by word."""
+    """One decoded utterance: what was said (`ref`) and what was recognised (`hyp`), word by word.
+
+    tokens: the pieces that `hyp` is made of. times: when each of them was emitted, in seconds from the utterance's
+    start. Both are empty where an utterance is read from a file of results.
+    """
 
     id: str
     task: str
     ref: list[str]
     hyp: list[str]
+    tokens: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Scores:
     total: ErrorCounts
     tasks: dict[str, ErrorCounts]
 
-    def as_json(self) -> dict[str, dict]:
+    def as_json(self) -> dict[str, dict[str, Any]]:
         """`{"total": {"wer", "errors", "words"}, "tasks": {name: the same}}`, WER in per cent, rounded."""
         return {
             "total": _as_json(self.total),
@@ -83,7 +90,8 @@ def relative_change(before: float, after: float) -> str:
 
 def align_words(ref: list[str], hyp: list[str]) -> list[tuple[str, str]]:
     """Pairs of reference and recognised words with the fewest errors; `GAP` stands for no word."""
-    return kaldialign.align(ref, hyp, GAP)
+    pairs: list[tuple[str, str]] = kaldialign.align(ref, hyp, GAP)
+    return pairs
 
 
 def count_errors(ref: list[str], hyp: list[str]) -> ErrorCounts:

@@ -1,42 +1,75 @@
-"""What a training run leaves to look at: train.log, metrics.jsonl and TensorBoard."""
+"""What a run leaves behind while it goes on: train.log, metrics.jsonl, TensorBoard and checkpoints."""
 
 from __future__ import annotations
 
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from torch.utils.tensorboard import SummaryWriter
 
 from hra_cli.experiment.metrics import METRICS_NAME, read_metrics
 from hra_cli.io.files import write_text
+from hra_cli.training.run_state import RunState
+from hra_cli.training.step import StepResult
+from hra_cli.training.validation import DevResult
+
+LOG_EVERY = 10  # steps between records of the training loss
 
 
-class RunLog:
-    """Appends to the experiment's records; of an interrupted run it keeps those up to `step`, where it goes on."""
+class Recorder:
+    """Appends to the experiment's records; of an interrupted run it keeps those up to `step`, where it goes on.
+
+    Of several processes that train together only one has it.
+    """
 
     def __init__(self, exp_dir: Path, step: int):
         self.metrics_file = exp_dir / METRICS_NAME
-        kept = [record for record in read_metrics(exp_dir) if record["step"] <= step]
-        write_text(self.metrics_file, "".join(json.dumps(record) + "\n" for record in kept))
+        before = [record for record in read_metrics(exp_dir) if record["step"] <= step]
+        write_text(self.metrics_file, "".join(json.dumps(record) + "\n" for record in before))
         self.text = open(exp_dir / "train.log", "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed below
         self.board = SummaryWriter(str(exp_dir / "tensorboard"), purge_step=step + 1)
 
     def say(self, message: str) -> None:
+        """A line of train.log."""
         self.text.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
-    def record(self, kind: str, step: int, **values: Any) -> None:
-        """One line of metrics.jsonl; numbers, and numbers in one level of dictionaries, go to TensorBoard too."""
-        with open(self.metrics_file, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        for name, value in values.items():
-            if isinstance(value, dict):
-                for key, number in value.items():
-                    self.board.add_scalar(f"{kind}/{name}/{key}", number, step)
-            elif isinstance(value, (int, float)):
-                self.board.add_scalar(f"{kind}/{name}", value, step)
+    def step(self, state: RunState, result: StepResult, lr: float) -> None:
+        """The training loss of every LOG_EVERY-th step."""
+        if state.step % LOG_EVERY == 0:
+            self._record(
+                "train",
+                state.step,
+                epoch=state.epoch + 1,
+                loss=result.per_frame,
+                simple_loss=result.loss.simple.item() / result.frames,
+                pruned_loss=result.loss.pruned.item() / result.frames,
+                gradient_norm=result.gradient_norm,
+                lr=lr,
+            )
+
+    def dev(self, state: RunState, result: DevResult, train_loss: Optional[float] = None) -> None:
+        """What validation found after an epoch; without train_loss (per frame) it is that of the frozen model."""
+        wer = {task: counts.wer for task, counts in result.scores.tasks.items()}
+        total = result.scores.total.wer
+        trained = {} if train_loss is None else {"train_loss": train_loss}
+        self._record("dev", state.step, epoch=state.epoch, wer_total=total, wer=wer, loss=result.losses, **trained)
+        shown = ", ".join(f"{task} {value:.2f}" for task, value in wer.items())
+        model = "frozen model" if train_loss is None else f"training loss {train_loss:.4f} a frame"
+        self.say(f"epoch {state.epoch}: {model}; dev WER {total:.2f} % ({shown})")
 
     def close(self) -> None:
         self.text.close()
         self.board.close()
+
+    def _record(self, kind: str, step: int, **values: Any) -> None:
+        """One line of metrics.jsonl; values, and values in one level of dictionaries, go to TensorBoard too."""
+        with open(self.metrics_file, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        for name, value in values.items():
+            if isinstance(value, dict):
+                for key, one in value.items():
+                    self.board.add_scalar(f"{kind}/{name}/{key}", one, step)
+            elif isinstance(value, (int, float)):
+                self.board.add_scalar(f"{kind}/{name}", value, step)

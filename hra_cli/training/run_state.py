@@ -15,11 +15,11 @@ from hra_cli.errors import HraError
 from hra_cli.io.tensors import read_safetensors, write_safetensors
 
 CHECKPOINT_NAME = "checkpoints/last.safetensors"
-_MOMENTS = ("exp_avg", "exp_avg_sq", "momentum", "common")  # of AdamW, and of Muon
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum", "common")  # of AdamW, and of Muon
 
 
 @dataclass
-class Progress:
+class RunState:
     """Where a run is, apart from its tensors. `batch` is the next batch of `epoch`; `step` counts all of them."""
 
     data_digest: str
@@ -27,35 +27,36 @@ class Progress:
     batch: int = 0
     step: int = 0
     frozen: dict[str, Any] = field(default_factory=dict)  # dev scores of the frozen model
-    kept: dict[str, Any] = field(default_factory=dict)  # per task: epoch and scores of the kept epoch
+    selected: dict[str, Any] = field(default_factory=dict)  # per task: epoch and scores of the selected epoch
     loss_sum: float = 0.0  # of the epoch so far
     loss_frames: int = 0
     seconds: float = 0.0  # spent in training steps, reading data included
+    scaler: dict[str, Any] = field(default_factory=dict)  # of the loss, in float16
 
 
 @dataclass
 class Checkpoint:
-    progress: Progress
+    state: RunState
     adapter: dict[str, Tensor]
-    kept: dict[str, Tensor]
+    selected: dict[str, Tensor]
     moments: dict[str, dict[str, Tensor]]  # by their name, then by parameter
 
 
 def save_checkpoint(
     exp_dir: Path,
-    progress: Progress,
+    state: RunState,
     adapter: nn.Module,
-    kept: dict[str, Tensor],
+    selected: dict[str, Tensor],
     optimizers: Sequence[torch.optim.Optimizer],
 ) -> None:
     """Writes the checkpoint over the previous one, whole or not at all."""
     tensors = {f"adapter.{name}": tensor for name, tensor in adapter.state_dict().items()}
-    tensors.update({f"kept.{name}": tensor for name, tensor in kept.items()})
+    tensors.update({f"selected.{name}": tensor for name, tensor in selected.items()})
     for name, parameter in adapter.named_parameters():
         for moment, tensor in _state_of(parameter, optimizers).items():
             if moment in _MOMENTS:
                 tensors[f"{moment}.{name}"] = tensor
-    write_safetensors(exp_dir / CHECKPOINT_NAME, tensors, {"progress": json.dumps(asdict(progress))})
+    write_safetensors(exp_dir / CHECKPOINT_NAME, tensors, {"state": json.dumps(asdict(state))})
 
 
 def load_checkpoint(exp_dir: Path) -> Optional[Checkpoint]:
@@ -64,30 +65,29 @@ def load_checkpoint(exp_dir: Path) -> Optional[Checkpoint]:
     if not file.is_file():
         return None
     tensors, metadata = read_safetensors(file)
+    parts: dict[str, dict[str, Tensor]] = {part: {} for part in ("adapter", "selected", *_MOMENTS)}
     try:
-        progress = Progress(**json.loads(metadata["progress"]))
+        state = RunState(**json.loads(metadata["state"]))
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
     except (KeyError, TypeError, ValueError) as error:
         raise HraError(f"{file} is not a checkpoint of this version of hra; train into a new folder") from error
-    parts: dict[str, dict[str, Tensor]] = {part: {} for part in ("adapter", "kept", *_MOMENTS)}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = tensor
-    return Checkpoint(progress, parts["adapter"], parts["kept"], {moment: parts[moment] for moment in _MOMENTS})
+    return Checkpoint(state, parts["adapter"], parts["selected"], {moment: parts[moment] for moment in _MOMENTS})
 
 
 def restore(checkpoint: Checkpoint, adapter: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-    """Puts the adapter and its optimisers back to where the checkpoint left them."""
+    """Puts the adapter and its optimisers back to where the checkpoint left them, on the adapter's device."""
     adapter.load_state_dict(checkpoint.adapter)
     names = {parameter: name for name, parameter in adapter.named_parameters()}
     for optimizer in optimizers:
         for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
             saved = {
-                moment: tensors[names[parameter]].to(parameter.device)
+                # AdamW counts its steps on the host.
+                moment: tensors[names[parameter]].to("cpu" if moment == "step" else parameter.device)
                 for moment, tensors in checkpoint.moments.items()
                 if names[parameter] in tensors
             }
-            if "exp_avg" in saved:
-                saved["step"] = torch.tensor(float(checkpoint.progress.step))
             if saved:
                 optimizer.state[parameter] = saved
 

@@ -1,4 +1,4 @@
-"""Which epoch is kept: the last that is as good on dev as the best."""
+"""Model selection: the last epoch that is as good on dev as the best."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from hra_cli.scoring.wer import ErrorCounts, Scores
+from hra_cli.adapter.task_adapter import TaskAdapter
+from hra_cli.scoring.wer import ErrorCounts
+from hra_cli.training.validation import DevResult
 
 
-class KeptEpochs:
+class SelectedEpochs:
     """The last epoch so far whose errors on dev are within one standard error of the fewest.
 
     The fewest of many epochs are few by chance too, and the rate falls to nothing, so that the last epochs are the best
     trained: an earlier one has to be better by more than chance (the one-standard-error rule, Breiman et al. 1984).
 
-    When heads are trained on a frozen controller each task keeps its own epoch. When the controller moves too,
-    one epoch is kept for all tasks: a head works only with the controller of its own epoch.
+    When heads are trained on a frozen controller each task has its own epoch. When the controller moves too, one epoch
+    is selected for all tasks: a head works only with the controller of its own epoch.
 
-    by_task: plain numbers: epoch, step, scores (error counts), and of those that it was kept with the fewest errors
-    of an epoch yet and this epoch's loss.
-    tensors: the adapter's state as of the kept epochs.
+    by_task: as JSON: epoch, step, scores (error counts), and of the epochs that it was selected from the fewest errors
+    of one, and the selected epoch's loss.
+    tensors: the adapter's state as of the selected epochs, on the CPU.
     """
 
     def __init__(self, tasks: Sequence[str], each_its_own: bool):
@@ -32,28 +34,28 @@ class KeptEpochs:
         self.by_task: dict[str, dict[str, Any]] = {}
         self.tensors: dict[str, Tensor] = {}
 
-    def offer(self, adapter: nn.Module, epoch: int, step: int, scores: Scores, losses: dict[str, float]) -> None:
-        """Keeps this epoch for the tasks for which it is as good as the best yet."""
-        state = adapter.state_dict()
+    def offer(self, adapter: TaskAdapter, epoch: int, step: int, dev: DevResult) -> None:
+        """Selects this epoch for the tasks for which it is as good as the best yet."""
         if not self.tensors:
-            self.tensors = {name: tensor.clone() for name, tensor in state.items()}
+            self.tensors = {name: tensor.cpu().clone() for name, tensor in adapter.state_dict().items()}
         for group in self.groups:
-            counts = {task: scores.tasks.get(task, ErrorCounts()) for task in group}
+            counts = {task: dev.scores.tasks.get(task, ErrorCounts()) for task in group}
             errors = sum(count.errors for count in counts.values())
             fewest = min(errors, self.by_task[group[0]]["fewest"]) if group[0] in self.by_task else errors
             if errors > as_good_as(fewest):
                 continue
-            loss = sum(losses[task] for task in group)
-            self._copy(state, group)
+            loss = sum(dev.losses[task] for task in group)
+            self._copy(adapter, group)
             for task, count in counts.items():
-                numbers = {"epoch": epoch, "step": step, "fewest": fewest, "loss": loss}
-                self.by_task[task] = {**numbers, "scores": asdict(count)}
+                found = {"epoch": epoch, "step": step, "fewest": fewest, "loss": loss}
+                self.by_task[task] = {**found, "scores": asdict(count)}
 
-    def _copy(self, state: dict[str, Tensor], group: Sequence[str]) -> None:
-        heads = [self.tasks.index(task) for task in group]
-        for name, tensor in state.items():
-            if name.startswith("bank."):
-                self.tensors[name][heads] = tensor[heads]
+    def _copy(self, adapter: TaskAdapter, group: Sequence[str]) -> None:
+        rows = [self.tasks.index(task) for task in group]
+        per_task = adapter.per_task_parameters()
+        for name, tensor in adapter.state_dict().items():
+            if name in per_task:
+                self.tensors[name][rows] = tensor[rows].cpu()
             else:
                 self.tensors[name].copy_(tensor)
 

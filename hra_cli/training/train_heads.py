@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -9,19 +10,23 @@ from typing import Optional
 from rich.progress import Progress
 
 from hra_cli.adapter.adapter import Adapter, new_adapter
-from hra_cli.adapter.head_file import (
-    Head,
-    controller_fingerprint,
-    read_controller,
-    write_controller,
-    write_head,
-)
+from hra_cli.adapter.head_file import Head, controller_fingerprint, read_controller, write_controller, write_head
+from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.backbone.frontend_cache import FrontendCache
+from hra_cli.backbone.model import load_backbone
 from hra_cli.data.skipped import Skipped
+from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, TrainConfig, differences, load_config
 from hra_cli.scoring.wer import BeforeAfter, ErrorCounts
+from hra_cli.training.gradient_sharing import by_amount_of_speech, own_gradient
 from hra_cli.training.loop import TrainingLoop
+from hra_cli.training.run_state import RunState
+from hra_cli.training.selection import SelectedEpochs
+from hra_cli.training.training_data import load_training_data
 from hra_cli.transducer.adapted import AdaptedModel
+
+FRONTEND_NAME = "frontend"  # the folder of --cache-frontend
 
 
 @dataclass
@@ -30,7 +35,7 @@ class TrainResult:
 
     rows: list[BeforeAfter]
     controller_parameters: int
-    kept_epochs: dict[str, int]
+    selected_epochs: dict[str, int]
     num_epochs: int
     skipped: list[Skipped]
 
@@ -43,9 +48,27 @@ def train(config: TrainConfig, exp_dir: Path, resume: bool = False, progress: Op
     saved a checkpoint when asked to stop. `progress` is told of every step.
     """
     _check_folder(exp_dir, config, resume)
-    trainer = Trainer(config, exp_dir)
-    trainer.run(progress)
-    return trainer.result()
+    loop = heads_loop(config, exp_dir)
+    loop.run(progress)
+    shutil.rmtree(exp_dir / FRONTEND_NAME, ignore_errors=True)
+    return _result(loop)
+
+
+def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
+    """The run that trains a controller and heads, or heads on a given controller (onboarding)."""
+    backbone = load_backbone(config.backbone, config.backbone_options)
+    tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
+    data = load_training_data(config, backbone, tokenizer)
+    controller = None if config.controller is None else read_controller(Path(config.controller), backbone.fingerprint)
+    adapter = new_adapter(data.tasks, backbone.width, config.hidden, config.head, config.inner, config.seed, controller)
+    cache = FrontendCache(exp_dir / FRONTEND_NAME, backbone) if config.cache_frontend else None
+    # On a frozen controller heads are independent of each other, and stay so.
+    sharing = by_amount_of_speech if config.controller is None else own_gradient
+    model = AdaptedModel(backbone, tokenizer, adapter, cache)
+    files = _HeadFiles(config, exp_dir, adapter, backbone.fingerprint, tokenizer.fingerprint, data.utterances)
+    return TrainingLoop(
+        config, exp_dir, data, AdaptedModel(backbone, tokenizer, None, cache), model, sharing, files.write
+    )
 
 
 def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
@@ -57,51 +80,42 @@ def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
             raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); resume it with its own")
 
 
-class Trainer(TrainingLoop):
-    """Trains a controller and heads, or heads on a given controller (onboarding)."""
+@dataclass(frozen=True)
+class _HeadFiles:
+    """controller.safetensors and heads/ of an experiment; the same run always writes the same bytes."""
 
+    config: TrainConfig
+    exp_dir: Path
     adapter: Adapter
+    backbone_fingerprint: str
+    tokenizer_fingerprint: str
+    utterances: dict[str, int]
 
-    def _new_recogniser(self) -> AdaptedModel:
-        config, controller = self.config, None
-        if config.controller is not None:
-            controller = read_controller(Path(config.controller), self.backbone.fingerprint)
-        adapter = new_adapter(
-            self.tasks, self.backbone.width, config.hidden, config.head, config.inner, config.seed, controller
-        )
-        return AdaptedModel(self.backbone, self.tokenizer, adapter)
-
-    def _write_files(self) -> None:
-        """controller.safetensors and heads/ as of the kept epochs; the same run always writes the same bytes."""
-        adapter = new_adapter(
-            self.tasks,
-            self.backbone.width,
-            self.adapter.controller.hidden,
-            self.config.head,
-            self.config.inner,
-        )
-        adapter.load_state_dict(self.kept.tensors)
+    def write(self, selected: SelectedEpochs, state: RunState) -> None:
+        """Those of the selected epochs."""
+        adapter = self._as_of(selected)
         needed = controller_fingerprint(adapter.controller.tensors())
-        write_controller(self.exp_dir / "controller.safetensors", adapter.controller, self.backbone.fingerprint)
-        for number, task in enumerate(self.tasks):
-            kept = self.kept.by_task[task]
+        write_controller(self.exp_dir / "controller.safetensors", adapter.controller, self.backbone_fingerprint)
+        for row, task in enumerate(adapter.tasks):
+            found = selected.by_task[task]
+            sizes = adapter.bank.sizes
             head = Head(
                 task=task,
                 kind=adapter.bank.kind,
-                width=adapter.controller.width,
-                hidden=adapter.controller.hidden,
-                inner=adapter.bank.inner,
-                backbone_fingerprint=self.backbone.fingerprint,
+                width=sizes.width,
+                hidden=sizes.hidden,
+                inner=sizes.inner,
+                backbone_fingerprint=self.backbone_fingerprint,
                 controller_fingerprint=needed,
-                tokenizer_fingerprint=self.tokenizer.fingerprint,
-                tensors=adapter.bank.tensors(number),
+                tokenizer_fingerprint=self.tokenizer_fingerprint,
+                tensors=adapter.bank.tensors(row),
                 training={
                     "method": "onboarding" if self.config.controller else "joint",
-                    "tasks": len(self.tasks),
+                    "tasks": len(adapter.tasks),
                     "utterances": self.utterances[task],
-                    "epoch": kept["epoch"],
+                    "epoch": found["epoch"],
                     "num_epochs": self.config.num_epochs,
-                    "steps": kept["step"],
+                    "steps": found["step"],
                     "max_duration": self.config.max_duration,
                     "lr": self.config.lr,
                     "rnnt_type": self.config.rnnt_type,
@@ -110,30 +124,38 @@ class Trainer(TrainingLoop):
                 },
                 scores={
                     "set": "dev",
-                    "wer_before": _wer(self.progress.frozen[task]),
-                    "wer_after": _wer(kept["scores"]),
-                    "words": kept["scores"]["words"],
+                    "wer_before": _wer(state.frozen[task]),
+                    "wer_after": _wer(found["scores"]),
+                    "words": found["scores"]["words"],
                 },
             )
             write_head(self.exp_dir / "heads" / f"{task}.safetensors", head)
 
-    def result(self) -> TrainResult:
-        rows = [
-            BeforeAfter(
-                task,
-                self.adapter.bank.parameters_per_task,
-                ErrorCounts(**self.progress.frozen[task]),
-                ErrorCounts(**self.kept.by_task[task]["scores"]),
-            )
-            for task in self.tasks
-        ]
-        return TrainResult(
-            rows=rows,
-            controller_parameters=sum(p.numel() for p in self.adapter.controller.parameters()),
-            kept_epochs={task: self.kept.by_task[task]["epoch"] for task in self.tasks},
-            num_epochs=self.config.num_epochs,
-            skipped=self.skipped,
+    def _as_of(self, selected: SelectedEpochs) -> Adapter:
+        sizes = self.adapter.bank.sizes
+        adapter = new_adapter(self.adapter.tasks, sizes.width, sizes.hidden, self.adapter.bank.kind, self.config.inner)
+        adapter.load_state_dict(selected.tensors)
+        return adapter
+
+
+def _result(loop: TrainingLoop) -> TrainResult:
+    adapter, selected = loop.adapter, loop.selected.by_task
+    rows = [
+        BeforeAfter(
+            task,
+            adapter.parameters_per_task,
+            ErrorCounts(**loop.state.frozen[task]),
+            ErrorCounts(**selected[task]["scores"]),
         )
+        for task in adapter.tasks
+    ]
+    return TrainResult(
+        rows=rows,
+        controller_parameters=adapter.parameters_shared,
+        selected_epochs={task: selected[task]["epoch"] for task in adapter.tasks},
+        num_epochs=loop.config.num_epochs,
+        skipped=loop.data.skipped,
+    )
 
 
 def _wer(counts: dict[str, int]) -> Optional[float]:

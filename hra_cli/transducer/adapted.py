@@ -10,9 +10,11 @@ from hra_cli.adapter.task_adapter import TaskAdapter
 from hra_cli.backbone.frontend_cache import FrontendCache
 from hra_cli.backbone.model import Backbone
 from hra_cli.data.batches import Batch
+from hra_cli.data.features import FRAME_SHIFT
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.scoring.wer import Utterance
+from hra_cli.transducer.search_interface import Hypothesis
 
 
 class AdaptedModel:
@@ -50,9 +52,17 @@ class AdaptedModel:
             return self.backbone.encode(features, lens, after_layer)
         return self.backbone.encode_rows(*self.frontend_cache.embed(features, lens, batch.ids), after_layer)
 
-    def utterances(self, batch: Batch, tokens: list[list[int]]) -> list[Utterance]:
-        """References and hypotheses of a batch, word by word."""
+    def utterances(self, batch: Batch, found: list[Hypothesis]) -> list[Utterance]:
+        """What a search found in a batch, in words, pieces and seconds, beside what was said."""
+        seconds = FRAME_SHIFT * self.backbone.sizes.subsampling  # from one encoder frame to the next
         return [
-            Utterance(id_, task, text.split(), self.tokenizer.decode(hyp).split())
-            for id_, task, text, hyp in zip(batch.ids, batch.tasks, batch.texts, tokens)
+            Utterance(
+                id=id_,
+                task=task,
+                ref=text.split(),
+                hyp=self.tokenizer.decode(one.tokens).split(),
+                tokens=self.tokenizer.pieces(one.tokens),
+                times=[round(frame * seconds, 3) for frame in one.frames],
+            )
+            for id_, task, text, one in zip(batch.ids, batch.tasks, batch.texts, found)
         ]

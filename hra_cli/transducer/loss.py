@@ -10,9 +10,10 @@ from torch import Tensor
 from hra_cli.backbone.model import Backbone
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.transducer import k2_rnnt, pruned_rnnt
+from hra_cli.transducer.names import LOSSES, RNNT_TYPES
 
-RNNT_TYPES = ("regular", "modified", "constrained")
-LOSSES = {"hra": pruned_rnnt.simple_and_pruned, "k2": k2_rnnt.simple_and_pruned}
+# What names.py lists.
+FUNCTIONS = {"hra": pruned_rnnt.simple_and_pruned, "k2": k2_rnnt.simple_and_pruned}
 BLANK = 0
 
 # The scales of icefall's recipes.
@@ -67,7 +68,7 @@ def pruned_loss(
         batch_first=True,
         padding_value=BLANK,
     )
-    losses = LOSSES[library]
+    losses = FUNCTIONS[library]
     return Loss(*losses(backbone, encoder_out, encoder_out_lens, symbols, lens, rnnt_type, LM_SCALE, PRUNE_RANGE))
 
 

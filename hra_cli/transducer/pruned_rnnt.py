@@ -24,7 +24,8 @@ def simple_and_pruned(
 ) -> tuple[Tensor, Tensor]:
     """encoder_out (N, T, C), frames (N,), symbols (N, S) padded with blank, tokens (N,): both losses, (N,).
 
-    lm_scale: the prediction network's share in smoothing the simple loss. prune_range: positions kept at each frame.
+    lm_scale: the prediction network's share in smoothing the simple loss. prune_range: positions of the window at each
+    frame.
     """
     decoder_out = backbone.decoder(F.pad(symbols, (1, 0), value=BLANK))
     following = F.pad(symbols, (0, 1), value=BLANK)  # the token after each history

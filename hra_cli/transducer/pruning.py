@@ -28,4 +28,5 @@ def prune_ranges(
     first = first.flip(1).cummin(1).values.flip(1)
     # From one frame to the next a window moves by less than its size; by one at most where a token takes a frame.
     slope = frame * (size - 1 if regular else 1)
-    return slope + (first - slope).flip(1).cummax(1).values.flip(1).clamp(max=0)
+    ahead: Tensor = (first - slope).flip(1).cummax(1).values.flip(1)
+    return slope + ahead.clamp(max=0)

@@ -8,7 +8,8 @@ from builders import random_adapter, random_features, relative_error, tiny_backb
 
 from hra_cli.adapter.adapter import at_rate_of
 from hra_cli.adapter.controller import Controller
-from hra_cli.adapter.heads import FfnHeads, LinearHeads
+from hra_cli.adapter.head_kinds import HeadSizes
+from hra_cli.adapter.heads import new_bank
 
 TASKS = ["ann", "bob", "cho"]
 
@@ -119,7 +120,7 @@ def count(module):
 @pytest.mark.parametrize(("width", "hidden", "inner"), [(512, 64, 16), (40, 12, 6)])
 def test_parameter_counts(width, hidden, inner):
     assert count(Controller(width, hidden)) == hidden * width + 2 * hidden
-    linear, ffn = LinearHeads(3, width, hidden), FfnHeads(3, width, hidden, inner)
+    linear, ffn = new_bank("linear", 3, HeadSizes(width, hidden)), new_bank("ffn", 3, HeadSizes(width, hidden, inner))
     assert linear.parameters_per_task == width * hidden + width
     assert ffn.parameters_per_task == inner * hidden + inner + width * inner + width
     assert count(linear) == 3 * linear.parameters_per_task
@@ -128,11 +129,11 @@ def test_parameter_counts(width, hidden, inner):
 
 def test_parameter_counts_of_the_design_page():
     assert count(Controller(512, 64)) == 32_896
-    assert LinearHeads(1, 512, 64).parameters_per_task == 33_280
+    assert new_bank("linear", 1, HeadSizes(512, 64)).parameters_per_task == 33_280
 
 
 def test_parameter_count_of_the_papers_128_speakers():
-    assert count(Controller(1536, 64)) + count(LinearHeads(128, 1536, 64)) == 12_877_952
+    assert count(Controller(1536, 64)) + count(new_bank("linear", 128, HeadSizes(1536, 64))) == 12_877_952
 
 
 def test_an_untrained_controller():

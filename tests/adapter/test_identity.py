@@ -6,7 +6,8 @@ from builders import random_adapter, random_features, refused, relative_error, t
 
 from hra_cli.adapter.adapter import new_adapter
 from hra_cli.adapter.controller import Controller
-from hra_cli.adapter.heads import LinearHeads
+from hra_cli.adapter.head_kinds import HeadSizes
+from hra_cli.adapter.heads import new_bank
 
 TASKS = ["ann", "bob", "cho"]
 
@@ -171,7 +172,7 @@ def test_equal_seeds_give_equal_adapters():
 
 def test_gradients_are_the_same_every_time_on_several_threads():
     """Many utterances of one task: what they add to its head's gradient must add up in one order."""
-    bank = LinearHeads(2, 256, 64)
+    bank = new_bank("linear", 2, HeadSizes(256, 64))
     index = torch.arange(64) % 2
     h = torch.rand(10, 64, 64, generator=torch.Generator().manual_seed(0))
     weighting = torch.rand(10, 64, 256, generator=torch.Generator().manual_seed(1))

@@ -10,16 +10,17 @@ from torch import nn
 
 from hra_cli.adapter.adapter import new_adapter
 from hra_cli.adapter.controller import Controller
-from hra_cli.adapter.heads import LinearHeads
+from hra_cli.adapter.head_kinds import HeadSizes
+from hra_cli.adapter.heads import new_bank
 from hra_cli.baselines.ablations import LayerwiseAdapter, controller_per_layer, without_recurrence
+from hra_cli.baselines.build import between_layers, new_method
 from hra_cli.baselines.lora import LowRank
-from hra_cli.baselines.method_kinds import KINDS, Method, parse_method
-from hra_cli.baselines.methods import between_layers, new_method
+from hra_cli.baselines.methods import Method, kinds, parse_method
 from hra_cli.io.tensors import fingerprint
 
 TASKS = ["ann", "bob", "cho"]
 SIZE = 12
-PER_TASK = [name for name in KINDS if name != "full"]  # the others have one model for all
+PER_TASK = [name for name in kinds() if name != "full"]  # the others have one model for all
 HOOKED = ["bitfit", "lora"]  # what they add goes through another kernel than what was there
 # What is not trained: u where there is no recurrence, and u of the first layer, which has no layer before it.
 WITHOUT_GRADIENT = {"hra-no-recurrence": "controller.recurrent", "hra-controller-per-layer": "controllers.0.recurrent"}
@@ -50,7 +51,7 @@ def plain():
 
 
 def method(name):
-    return Method(name, None if KINDS[name].size is None else SIZE)
+    return Method(name, None if kinds()[name].size is None else SIZE)
 
 
 def untrained(name, backbone, seed=0):
@@ -86,7 +87,7 @@ def assert_same_bits(backbone, before):
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", kinds())
 def test_an_untrained_method_changes_nothing(any_backbone, name):
     own, adapter = untrained(name, any_backbone)
     lens, tasks = [60, 45, 33], ["cho", "ann", "ann"]
@@ -100,7 +101,7 @@ def test_an_untrained_method_changes_nothing(any_backbone, name):
     assert relative_error(changed, frozen) > 1e-2
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", kinds())
 def test_training_a_method_leaves_the_given_recogniser_as_it_was(backbone, name):
     lens, tasks = [45, 33], ["ann", "bob"]
     before, out_before = tensors_of(backbone), encoded(backbone, None, lens, tasks)
@@ -180,7 +181,7 @@ def test_an_unknown_task_is_refused_by_every_method(plain, name):
         adapter.for_tasks(["ann", "anne"])
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", kinds())
 def test_the_same_seed_gives_the_same_start_and_leaves_the_users_generator_alone(plain, name):
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -233,7 +234,7 @@ PARAMETERS = {  # per task, shared
 }
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", kinds())
 def test_parameters_are_as_many_as_the_equations_say(backbone, name):
     _, adapter = untrained(name, backbone)
     whole = sum(p.numel() for p in backbone.parameters())
@@ -253,16 +254,16 @@ def test_a_method_is_a_name_and_maybe_a_size():
     assert parse_method("lora:4") == Method("lora", 4)
     assert parse_method(" hra-ffn ") == Method("hra-ffn", 64)
     assert parse_method("full") == Method("full", None)
-    for name, kind in KINDS.items():
+    for name, kind in kinds().items():
         default = parse_method(name)
         assert parse_method(str(default)) == default
-        assert (default.size, default.lrs) == (kind.size, kind.lrs)
+        assert (default.size, default.kind.lrs) == (kind.size, kind.lrs)
         assert "{" not in default.label
     assert parse_method("lora:4").label == "LoRA, r=4"
 
 
 def test_two_methods_never_share_a_label():
-    labels = [parse_method(name).label for name in KINDS]
+    labels = [parse_method(name).label for name in kinds()]
     assert len(set(labels)) == len(labels)
 
 
@@ -423,7 +424,7 @@ def layerwise(adapter, controllers, heads):
         return one
 
     def equal_bank(width):
-        one = LinearHeads(len(TASKS), width, adapter.controller.hidden)
+        one = new_bank("linear", len(TASKS), HeadSizes(width, adapter.controller.hidden))
         one.weight.copy_(adapter.bank.weight[:, :width])
         one.bias.copy_(adapter.bank.bias[:, :width])
         return one

@@ -14,6 +14,7 @@ from speech import BACKBONE, TASKS, hra
 from hra_cli.adapter.head_file import read_head
 from hra_cli.app import main
 from hra_cli.data.task_index import load_tasks
+from hra_cli.scoring.wer import Utterance, score
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,15 @@ def test_decoding_data_scores_every_task_with_its_own_head(data, experiment, tmp
     assert speed["seconds"] > 0
     assert speed["real_time_factor"] == pytest.approx(speed["seconds"] / speed["audio_seconds"], rel=0.05)
     assert re.search(r"s of audio in \d+\.\d s: real-time factor \d+\.\d{4}$", done.stdout, re.MULTILINE)
-    assert len(recogs(tmp_path, suffix=method)) == 12
+    assert len(recogs(tmp_path, suffix=method)) == len(scores["utterances"]) == 12
+    hyps, refs = ({id_: one[key].split() for id_, one in scores["utterances"].items()} for key in ("hyp", "ref"))
+    assert hyps == recogs(tmp_path, suffix=method)
+    assert score([Utterance(id_, "", refs[id_], hyps[id_]) for id_ in hyps]).total.errors == scores["total"]["errors"]
+    for id_, one in scores["utterances"].items():
+        assert id_.startswith(one["task"])
+        assert "".join(one["tokens"]).replace("▁", " ").split() == one["hyp"].split()
+        assert len(one["times"]) == len(one["tokens"])
+        assert one["times"] == sorted(one["times"])
     assert f"%WER = {scores['total']['wer']:.2f}" in (tmp_path / f"errs-test-{method}.txt").read_text()
     assert method in (tmp_path / f"wer-summary-test-{method}.txt").read_text()
 
@@ -155,8 +164,13 @@ def test_audio_files_become_text(data, exported, tmp_path):
     wavs = sorted((data.parent / "speech").rglob("fr-test-*.wav"))[:2]
     command = ["decode", *wavs, "--backbone", BACKBONE, "--head", exported / "fr-half.safetensors"]
     done = hra(*command, "--json", tmp_path / "texts.json")
-    texts = json.loads((tmp_path / "texts.json").read_text())
-    assert list(texts) == [str(wav) for wav in wavs]
+    found = json.loads((tmp_path / "texts.json").read_text())
+    assert list(found) == [str(wav) for wav in wavs]
+    for one in found.values():
+        assert "".join(one["tokens"]).replace("▁", " ").split() == one["text"].split()
+        assert len(one["times"]) == len(one["tokens"])
+        assert all(0 <= time < 10 for time in one["times"])
+    texts = {wav: one["text"] for wav, one in found.items()}
     assert all(text == text.upper() and text for text in texts.values())
     assert done.stdout.splitlines() == [f"{wav}\t{text}" for wav, text in texts.items()]
     assert "real-time factor" in done.stderr

@@ -12,6 +12,7 @@ from hra_cli.comparison.plan import CompareConfig
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import RandomSplit
 from hra_cli.experiment.config import TrainConfig
+from hra_cli.experiment.export_options import ExportOptions
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.transducer.names import LOSSES, RNNT_TYPES, SEARCHES
 from hra_cli.transducer.search_options import SearchOptions
@@ -99,6 +100,7 @@ def test_an_interruption_is_one_line(shown, monkeypatch, tmp_path):
         (["prepare", "cuts"], [PrepareOptions, RandomSplit]),
         (["prepare", "fsdd"], [PrepareOptions]),
         (["info"], [BackboneOptions]),
+        (["export-head"], [ExportOptions]),
     ],
 )
 def test_the_command_line_and_python_have_the_same_defaults(path, configurations):

@@ -19,10 +19,11 @@ from speech import BACKBONE, TASKS, hra
 
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.model import load_backbone
-from hra_cli.baselines.method_kinds import Method, parse_method
-from hra_cli.baselines.methods import new_method
+from hra_cli.baselines.build import new_method
+from hra_cli.baselines.methods import Method, parse_method
+from hra_cli.comparison import cell as one_cell
 from hra_cli.comparison import workers
-from hra_cli.comparison.cell import INTERRUPTED, CellTrainer, train_cell
+from hra_cli.comparison.cell import INTERRUPTED, train_cell
 from hra_cli.comparison.plan import Cell, CellConfig, CompareConfig
 from hra_cli.comparison.run import _Comparison, compare
 from hra_cli.data.batches import training_batches
@@ -35,6 +36,7 @@ from hra_cli.io.tensors import read_safetensors
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.results import read_recogs
 from hra_cli.scoring.wer import count_errors
+from hra_cli.training.step import TrainingStep
 
 METHODS = ("hra-linear:8", "lora:2")
 KEPT = {"train": 6, "dev": 2, "test": 4}  # utterances of each task
@@ -482,27 +484,31 @@ def test_a_budget_is_one_epoch_at_least_and_stays_as_it_was_measured(little, tmp
 def test_a_budget_becomes_as_many_epochs_as_fit(little, tmp_path, monkeypatch):
     measured = []
 
-    def seconds_per_epoch(trainer, at_most):
+    def seconds_per_epoch(config, at_most):
         assert at_most == 1.8
-        measured.append(really(trainer, at_most))
+        measured.append(really(config, at_most))
         return 10.0
 
-    really = CellTrainer.seconds_per_epoch
-    monkeypatch.setattr(CellTrainer, "seconds_per_epoch", seconds_per_epoch)
+    really = one_cell.seconds_per_epoch
+    monkeypatch.setattr(one_cell, "seconds_per_epoch", seconds_per_epoch)
     assert epochs_trained(a_cell(little, tmp_path, budget_seconds=18.0, num_epochs=20)) == 2
     assert measured[0] > 0.01
 
 
 @pytest.mark.parametrize(("at_most", "timed"), [(1000.0, "an epoch"), (0.0, "four steps")])
-def test_what_an_epoch_takes_is_measured_on_a_whole_one_where_time_allows(little, tmp_path, at_most, timed):
+def test_what_an_epoch_takes_is_measured_on_a_whole_one_where_time_allows(
+    little, tmp_path, monkeypatch, at_most, timed
+):
     folder = a_cell(little, tmp_path, max_duration=2.0)
     (model,) = json.loads((folder / "models.json").read_text())
     config = CellConfig(**{**model["config"], "tasks": tuple(model["config"]["tasks"])})
-    trainer = CellTrainer(config, tmp_path / "timed")
-    steps_per_epoch = len(training_batches(trainer.train_cuts, 2.0, config.seed, 0))
+    train_cuts = one_cell.cell_loop(config, tmp_path / "timed").data.train
+    steps_per_epoch = len(training_batches(train_cuts, 2.0, config.seed, 0))
     assert steps_per_epoch > 4
-    trainer.seconds_per_epoch(at_most)
-    assert trainer.progress.step == 1 + (steps_per_epoch if timed == "an epoch" else 4)
+    steps, call = [], TrainingStep.__call__
+    monkeypatch.setattr(TrainingStep, "__call__", lambda *arguments: steps.append(0) or call(*arguments))
+    one_cell.seconds_per_epoch(config, at_most)
+    assert len(steps) == 1 + (steps_per_epoch if timed == "an epoch" else 4)
 
 
 # Mistakes

@@ -8,8 +8,8 @@ from builders import tiny_backbone
 from speech import BACKBONE, hra
 
 from hra_cli.app import main
-from hra_cli.baselines.method_kinds import KINDS, parse_method
-from hra_cli.baselines.methods import between_layers, new_method
+from hra_cli.baselines.build import between_layers, new_method
+from hra_cli.baselines.methods import kinds, parse_method
 from hra_cli.comparison.growth import TASKS, growth, growth_of_sizes
 
 
@@ -49,10 +49,10 @@ def test_growth_follows_the_stated_sizes_and_methods(shown):
     assert "residual" not in table
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", kinds())
 def test_growth_of_a_recogniser_counts_what_is_really_built(name):
     backbone = tiny_backbone()
-    method = parse_method(name if KINDS[name].size is None else f"{name}:5")
+    method = parse_method(name if kinds()[name].size is None else f"{name}:5")
     tasks = (1, 3, 7)
     found = growth(backbone, [method], tasks)
     assert found.tasks == tasks
@@ -66,7 +66,7 @@ def test_growth_of_a_recogniser_counts_what_is_really_built(name):
     assert found.methods == {method.label: built}
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if name not in ("full", "bitfit", "lora")])
+@pytest.mark.parametrize("name", [name for name in kinds() if name not in ("full", "bitfit", "lora")])
 def test_growth_of_sizes_counts_what_is_really_built(name):
     method = parse_method(f"{name}:5")
     found = growth_of_sizes(24, 4, [method], (3,))

@@ -12,6 +12,8 @@ def test_text_survives_encoding(bpe_model):
     assert all(0 <= one < tokenizer.vocab_size for one in ids)
     assert tokenizer.vocab_size == 40
     assert tokenizer.decode(ids) == "SEVEN NINE"
+    assert "".join(tokenizer.pieces(ids)) == "▁SEVEN▁NINE"
+    assert len(tokenizer.pieces(ids)) == len(ids)
 
 
 def test_unknown_characters_are_named_once_and_sorted(bpe_model):

@@ -41,8 +41,11 @@ def test_audio_files_become_text_in_their_order(data, experiment):
     with refused("needs the controller"):
         decode_audio(config)
     found = decode_audio(DecodeConfig(BACKBONE, audio=files, exp_dir=experiment, tasks=("fr",)))
-    assert list(found.texts) == [str(file) for file in files]
-    assert {one.id: " ".join(one.hyp) for one in found.decoded.utterances} == found.texts
+    assert list(found.files) == [str(file) for file in files]
+    assert {one.id: one for one in found.decoded.utterances} == found.files
+    assert {file: one["text"] for file, one in found.as_json().items()} == {
+        one.id: " ".join(one.hyp) for one in found.decoded.utterances
+    }
     assert found.decoded.audio_seconds > 0
 
 

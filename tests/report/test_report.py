@@ -10,9 +10,9 @@ import pytest
 from builders import refused
 from speech import TASKS, hra
 
-from hra_cli.baselines.method_kinds import KINDS
+from hra_cli.baselines.methods import kinds
 from hra_cli.errors import HraError
-from hra_cli.report.comparison_content import FAMILIES
+from hra_cli.report.comparison_content import family_of
 from hra_cli.report.content import ABLATION, BASELINE, HRA
 from hra_cli.report.facts import describe
 from hra_cli.report.write import write_report
@@ -261,10 +261,10 @@ def test_hra_starts_without_matplotlib():
     assert run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", kinds())
 def test_every_method_is_shown_for_what_it_is(name):
     whole, part = name in ("hra-linear", "hra-ffn"), name.startswith("hra-")
-    assert FAMILIES[name] == (HRA if whole else ABLATION if part else BASELINE)
+    assert family_of(name) == (HRA if whole else ABLATION if part else BASELINE)
 
 
 def test_info_of_a_damaged_comparison_is_one_line(tmp_path):

@@ -1,4 +1,4 @@
-"""Which epoch's heads a run keeps."""
+"""Which epoch a run selects."""
 
 import json
 
@@ -7,24 +7,25 @@ import torch
 
 from hra_cli.adapter.adapter import new_adapter
 from hra_cli.scoring.wer import ErrorCounts, Scores
-from hra_cli.training.selection import KeptEpochs
+from hra_cli.training.selection import SelectedEpochs
+from hra_cli.training.validation import DevResult
 
 TASKS = ["ann", "bob"]
 
 
 def run(errors, each_its_own=False):
-    """The kept epochs of a run with these dev errors, a {task: errors} for each epoch. Epoch n's adapter holds n."""
+    """What a run with these dev errors selects, a {task: errors} for each epoch. Epoch n's adapter holds n."""
     adapter = new_adapter(TASKS, width=8, hidden=4)
-    kept = KeptEpochs(TASKS, each_its_own)
+    selected = SelectedEpochs(TASKS, each_its_own)
     for epoch, of_tasks in enumerate(errors, start=1):
         with torch.no_grad():
             for parameter in adapter.parameters():
                 parameter.fill_(epoch)
         counts = {task: ErrorCounts(substitutions=of_tasks[task], words=100) for task in TASKS}
         scores = Scores(counts["ann"] + counts["bob"], counts)
-        kept.offer(adapter, epoch, 10 * epoch, scores, {task: float(epoch) for task in TASKS})
-        kept.by_task = json.loads(json.dumps(kept.by_task))  # as a checkpoint holds it
-    return kept
+        selected.offer(adapter, epoch, 10 * epoch, DevResult(scores, {task: float(epoch) for task in TASKS}))
+        selected.by_task = json.loads(json.dumps(selected.by_task))  # as a checkpoint holds it
+    return selected
 
 
 @pytest.mark.parametrize(
@@ -39,23 +40,23 @@ def run(errors, each_its_own=False):
         ([10, 30, 40], 1),
     ],
 )
-def test_the_last_epoch_is_kept_that_is_as_good_as_the_best(ann, epoch):
-    kept = run([{"ann": errors, "bob": 0} for errors in ann])
-    assert {one["epoch"] for one in kept.by_task.values()} == {epoch}
-    assert {one["step"] for one in kept.by_task.values()} == {10 * epoch}
-    assert kept.by_task["ann"]["scores"]["substitutions"] == ann[epoch - 1]
-    assert kept.by_task["ann"]["loss"] == 2.0 * epoch
-    assert all(torch.equal(tensor, torch.full_like(tensor, epoch)) for tensor in kept.tensors.values())
+def test_the_last_epoch_is_selected_that_is_as_good_as_the_best(ann, epoch):
+    selected = run([{"ann": errors, "bob": 0} for errors in ann])
+    assert {one["epoch"] for one in selected.by_task.values()} == {epoch}
+    assert {one["step"] for one in selected.by_task.values()} == {10 * epoch}
+    assert selected.by_task["ann"]["scores"]["substitutions"] == ann[epoch - 1]
+    assert selected.by_task["ann"]["loss"] == 2.0 * epoch
+    assert all(torch.equal(tensor, torch.full_like(tensor, epoch)) for tensor in selected.tensors.values())
 
 
-def test_heads_that_share_a_controller_are_kept_of_one_epoch_by_all_errors():
-    kept = run([{"ann": 20, "bob": 80}, {"ann": 80, "bob": 40}, {"ann": 90, "bob": 10}])
-    assert [kept.by_task[task]["epoch"] for task in TASKS] == [3, 3]
+def test_heads_that_share_a_controller_are_selected_of_one_epoch_by_all_errors():
+    selected = run([{"ann": 20, "bob": 80}, {"ann": 80, "bob": 40}, {"ann": 90, "bob": 10}])
+    assert [selected.by_task[task]["epoch"] for task in TASKS] == [3, 3]
 
 
-def test_onboarded_heads_are_each_kept_of_their_own_epoch():
-    kept = run([{"ann": 20, "bob": 80}, {"ann": 80, "bob": 40}, {"ann": 90, "bob": 10}], each_its_own=True)
-    assert [kept.by_task[task]["epoch"] for task in TASKS] == [1, 3]
-    weight, bias = kept.tensors["bank.weight"], kept.tensors["bank.bias"]
+def test_onboarded_heads_are_each_selected_of_their_own_epoch():
+    selected = run([{"ann": 20, "bob": 80}, {"ann": 80, "bob": 40}, {"ann": 90, "bob": 10}], each_its_own=True)
+    assert [selected.by_task[task]["epoch"] for task in TASKS] == [1, 3]
+    weight, bias = selected.tensors["bank.weight"], selected.tensors["bank.bias"]
     assert weight[0].unique().tolist() == bias[0].unique().tolist() == [1.0]
     assert weight[1].unique().tolist() == bias[1].unique().tolist() == [3.0]

@@ -1,29 +1,31 @@
 import dataclasses
 import json
-import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
+from lhotse import CutSet
 from safetensors.torch import load_file
 from speech import BACKBONE, TASKS, config, heads_of, hra
 
 from hra_cli.adapter.head_file import read_head
-from hra_cli.adapter.task_adapter import by_amount
+from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.model import load_backbone
 from hra_cli.data.task_index import load_tasks
+from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig, load_config
 from hra_cli.experiment.metrics import read_metrics
 from hra_cli.io.tensors import fingerprint, read_safetensors, write_safetensors
-from hra_cli.training.loop import learning_rate_factor
-from hra_cli.training.run_state import load_checkpoint
-from hra_cli.training.train_heads import Trainer, train
+from hra_cli.training.gradient_sharing import by_amount_of_speech
+from hra_cli.training.run_state import CHECKPOINT_NAME
+from hra_cli.training.schedule import learning_rate_factor
+from hra_cli.training.train_heads import heads_loop, train
+from hra_cli.training.training_data import load_training_data
 
 
 def test_training_lowers_the_loss_and_writes_what_an_experiment_holds(data, experiment):
@@ -43,25 +45,26 @@ def test_training_lowers_the_loss_and_writes_what_an_experiment_holds(data, expe
 
 
 def test_nothing_of_the_backbone_moves(data, tmp_path):
-    trainer = Trainer(config(data, num_epochs=1), tmp_path / "exp")
-    before = {name: tensor.clone() for name, tensor in trainer.backbone.state_dict().items()}
-    adapter = fingerprint(trainer.adapter.state_dict())
-    trainer.run()
-    assert fingerprint(trainer.adapter.state_dict()) != adapter
-    after = trainer.backbone.state_dict()
+    loop = heads_loop(config(data, num_epochs=1), tmp_path / "exp")
+    backbone = loop.model.backbone
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    adapter = fingerprint(loop.adapter.state_dict())
+    loop.run()
+    assert fingerprint(loop.adapter.state_dict()) != adapter
+    after = backbone.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     features, lens = torch.randn(2, 90, 80), torch.tensor([90, 70])
     fresh = load_backbone(BACKBONE)
-    assert torch.equal(trainer.backbone.encode(features, lens)[0], fresh.encode(features, lens)[0])
+    assert torch.equal(backbone.encode(features, lens)[0], fresh.encode(features, lens)[0])
 
 
 def test_heads_learn_from_each_other_by_the_speech_that_each_task_has(data, tmp_path):
-    trainer = Trainer(config(data, num_epochs=1), tmp_path / "exp")
+    loop = heads_loop(config(data, num_epochs=1), tmp_path / "exp")
     index = load_tasks(Path(config(data).data))
-    seconds = [index.splits(task)["train"].seconds for task in trainer.tasks]
-    for optimizer in trainer.optimizers:
-        torch.testing.assert_close(optimizer.own, by_amount(seconds), rtol=1e-3, atol=0)
+    seconds = [index.splits(task)["train"].seconds for task in loop.adapter.tasks]
+    for optimizer in loop.optimizers:
+        torch.testing.assert_close(optimizer.own_weights, by_amount_of_speech(seconds), rtol=1e-3, atol=0)
 
 
 def test_same_seed_same_bytes_and_another_seed_others(data, experiment, tmp_path):
@@ -71,37 +74,41 @@ def test_same_seed_same_bytes_and_another_seed_others(data, experiment, tmp_path
     assert heads_of(tmp_path / "other") != heads_of(experiment)
 
 
+# Runs `hra`, and sends itself a signal when it comes to a step.
+STOPPED = """
+import os, sys
+from hra_cli.app import main
+from hra_cli.training.step import TrainingStep
+
+signal_number, stop_at = int(sys.argv[1]), int(sys.argv[2])
+call = TrainingStep.__call__
+
+def stopped(self, batch, number, lr):
+    if number == stop_at:
+        os.kill(os.getpid(), signal_number)
+    return call(self, batch, number, lr)
+
+TrainingStep.__call__ = stopped
+main(sys.argv[3:])
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_killed_at_a_random_step_and_resumed_gives_the_same_bytes(data, experiment, tmp_path, number):
+def test_stopped_at_any_step_and_resumed_gives_the_same_bytes(data, experiment, tmp_path, number):
     exp_dir = tmp_path / "exp"
     options = ["--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, "--max-duration", 20, "--num-epochs", 2]
     options += ["--rnnt-type", "modified", "--seed", 1, "--resume"]
-    command = [sys.executable, "-m", "hra_cli", "train", *map(str, options)]
-    interruptions = 0
-    waiting = random.Random(int(number))
-    for _ in range(20):
-        logged = _lines(exp_dir / "train.log")
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and _lines(exp_dir / "train.log") == logged:
-            time.sleep(0.05)
-        time.sleep(waiting.uniform(0.0, 1.5))
-        # Once the last epoch is in the log there is nothing left to interrupt but Python's own exit.
-        if interruptions < 2 and "epoch 2:" not in (exp_dir / "train.log").read_text():
-            process.send_signal(number)
-        error = process.communicate()[1]
-        assert "Traceback" not in error
-        if process.returncode == 0:
-            break
-        assert process.returncode == (-number if number == signal.SIGKILL else 130)
-        interruptions += 1
-    assert interruptions > 0
+    expected = [record["step"] for record in read_metrics(experiment)]
+    _, first_epoch, last = (record["step"] for record in read_metrics(experiment) if record["kind"] == "dev")
+    # In the first epoch, at the first step of the second, and at the last step of all.
+    for stop_at in (first_epoch // 2, first_epoch, last - 1):
+        command = [sys.executable, "-c", STOPPED, str(int(number)), str(stop_at), "train", *map(str, options)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr
+        assert done.returncode == (-number if number == signal.SIGKILL else 130)
+    hra("train", *options)
     assert heads_of(exp_dir) == heads_of(experiment)
-    steps = [record["step"] for record in read_metrics(exp_dir)]
-    assert steps == sorted(steps) == [record["step"] for record in read_metrics(experiment)]
-
-
-def _lines(file: Path) -> int:
-    return len(file.read_text().splitlines()) if file.is_file() else 0
+    assert [record["step"] for record in read_metrics(exp_dir)] == expected == sorted(expected)
 
 
 def test_resuming_a_finished_run_changes_nothing(data, experiment):
@@ -123,8 +130,8 @@ def test_the_cached_front_end_gives_the_same_bytes_also_after_an_interruption(da
     train(plain, tmp_path / "plain")
     cached = dataclasses.replace(plain, cache_frontend=True)
     exp_dir = tmp_path / "cached"
-    trainer = Trainer(cached, exp_dir)
-    trainer._validate(trainer.frozen)
+    loop = heads_loop(cached, exp_dir)
+    loop.validate(loop.frozen)
     files = sorted((exp_dir / "frontend").rglob("*.npy"))
     assert len(files) == len(TASKS) * 4, "one for every dev utterance"
     files[0].write_bytes(files[0].read_bytes()[:100])
@@ -180,8 +187,10 @@ def test_onboarding_moves_only_the_new_head(data, experiment, tmp_path):
     assert bool(new.tensors["head.weight"].abs().sum() > 0)
 
 
-def test_ffn_heads_train_too(data, tmp_path):
-    train(config(data, head="ffn", hidden=16, inner=8, num_epochs=1), tmp_path / "exp")
+def test_ffn_heads_lower_the_loss_too(data, tmp_path):
+    train(config(data, head="ffn", hidden=16, inner=8), tmp_path / "exp")
+    before, *_, after = [sum(one["loss"].values()) for one in read_metrics(tmp_path / "exp") if one["kind"] == "dev"]
+    assert after < before
     head = read_head(tmp_path / "exp" / "heads" / "de.safetensors")
     assert (head.kind, head.hidden, head.inner) == ("ffn", 16, 8)
     assert head.num_parameters == 8 * 16 + 8 + 160 * 8 + 160
@@ -194,21 +203,25 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_cuts(data, tmp_path):
 
 
 def test_utterances_with_fewer_frames_than_tokens_are_left_out_and_listed(data, tmp_path):
-    trainer = Trainer(config(data), tmp_path / "exp")
+    changed = shutil.copytree(data, tmp_path / "data")
+    file = changed / load_tasks(data).splits("fr")["train"].cuts
     cuts = list(load_tasks(data).cuts("fr", "train"))[:3]
     cuts[1].supervisions[0].text = "SEVEN " * 200
-    usable = trainer._usable(cuts)
-    assert [cut.id for cut in usable] == [cuts[0].id, cuts[2].id]
-    (skipped,) = trainer.skipped
+    CutSet.from_cuts(cuts).to_file(file)
+    settings = config(changed, tasks=("fr",))
+    found = load_training_data(settings, load_backbone(BACKBONE), Tokenizer(find_bpe_model(BACKBONE)))
+    assert [cut.id for cut in found.train] == [cuts[0].id, cuts[2].id]
+    (skipped,) = found.skipped
     assert (skipped.id, skipped.reason) == (cuts[1].id, "fewer encoder frames than tokens")
 
 
-def test_changed_data_are_not_resumed(data, experiment):
-    changed = load_checkpoint(experiment)
-    changed.progress.data_digest = "0" * 64
-    trainer = Trainer(config(data), experiment)
+def test_changed_data_are_not_resumed(data, experiment, tmp_path):
+    changed = shutil.copytree(experiment, tmp_path / "exp")
+    tensors, metadata = read_safetensors(changed / CHECKPOINT_NAME)
+    state = {**json.loads(metadata["state"]), "data_digest": "0" * 64}
+    write_safetensors(changed / CHECKPOINT_NAME, tensors, {"state": json.dumps(state)})
     with pytest.raises(HraError, match="has changed since"):
-        trainer._go_on_from(changed)
+        train(config(data), changed, resume=True)
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing():

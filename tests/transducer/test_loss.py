@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.transducer import joiner_scores
-from hra_cli.transducer.loss import LOSSES, RNNT_TYPES, check_loss, check_rnnt_type, fits, pruned_loss
+from hra_cli.transducer.loss import FUNCTIONS, check_loss, check_rnnt_type, fits, pruned_loss
+from hra_cli.transducer.names import LOSSES, RNNT_TYPES
 
 TOKENS = [[3, 7, 7, 21, 4, 9, 12, 29, 1, 5], [8, 2, 11], [25, 26, 3, 3, 3, 14], [17]]
 FEATURE_LENS = [140, 60, 95, 31]
@@ -209,6 +210,10 @@ def test_without_k2_our_own_loss_goes_on_and_k2s_says_what_to_install(backbone, 
     assert bool(pruned_loss(backbone, *encoded, TOKENS).sum().total.isfinite())
     with refused(r"k2 cannot be imported with torch .*requirements/k2\.txt"):
         pruned_loss(backbone, *encoded, TOKENS, library="k2")
+
+
+def test_every_loss_that_is_named_is_there():
+    assert list(FUNCTIONS) == list(LOSSES)
 
 
 def test_an_unknown_loss_is_refused():

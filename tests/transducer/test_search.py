@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 from searches import SEARCHES
 
 from hra_cli.backbone.model import load_backbone
-from hra_cli.transducer.search import METHODS, SearchOptions, check_method, search
+from hra_cli.transducer.names import SEARCHES as NAMES
+from hra_cli.transducer.search import METHODS, check_method, new_search, search
+from hra_cli.transducer.search_options import SearchOptions
 
 LENS = [150, 14, 61, 98, 33, 20, 75]
 
@@ -29,17 +31,21 @@ def backbone():
     return talkative()
 
 
+def tokens_of(*arguments):
+    return [one.tokens for one in search(*arguments)]
+
+
 def encode(backbone, lens=LENS, adapter=None, tasks=None):
     with torch.no_grad():
         return backbone.encode(*random_features(lens), adapter and adapter.for_tasks(tasks))
 
 
 def alone(method, backbone, out, lens, options):
-    """Tokens of each utterance decoded by itself, from its own frames and nothing else."""
-    tokens = []
+    """What is found in each utterance decoded by itself, from its own frames and nothing else."""
+    found = []
     for n, length in enumerate(lens.tolist()):
-        tokens += search(method, backbone, out[n : n + 1, :length], lens[n : n + 1], options)
-    return tokens
+        found += search(method, backbone, out[n : n + 1, :length], lens[n : n + 1], options)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +75,7 @@ def test_tokens_equal_icefall(shared, recorded, key, method):
     model = speech(recorded, shared)
     expected = model["expected"][key][method]
     assert len(expected) == 24
-    assert search(method, model["backbone"], *model[key]) == expected
+    assert tokens_of(method, model["backbone"], *model[key]) == expected
 
 
 def test_leaking_padding_costs_words(shared, recorded):
@@ -84,19 +90,31 @@ def test_recorded_speech_is_decoded_in_a_batch_as_alone(shared, recorded, method
     model = speech(recorded, shared)
     tensors = load_file(shared / "fixtures" / "zipformer-tts-en" / "expected.safetensors")
     picked = [0, 3, 11, 13, 19]
-    tokens = [search(method, model["backbone"], *model["tokens_alone"])[n] for n in picked]
+    tokens = [tokens_of(method, model["backbone"], *model["tokens_alone"])[n] for n in picked]
     for n, expected in zip(picked, tokens):
         length = tensors["feature_lens"][n : n + 1]
         with torch.no_grad():
             out, lens = model["backbone"].encode(tensors["features"][n : n + 1, : length[0]], length)
-        assert search(method, model["backbone"], out, lens) == [expected]
+        assert tokens_of(method, model["backbone"], out, lens) == [expected]
+
+
+@pytest.mark.parametrize("method", SEARCHES)
+def test_recorded_speech_in_chunks_is_what_it_is_at_once(shared, recorded, method):
+    """Chunks of 8 frames, as a streaming recogniser's of 0.32 s are."""
+    model = speech(recorded, shared)
+    out, lens = model["tokens_alone"]
+    chosen = new_search(method, model["backbone"])
+    state = chosen.start(len(out))
+    for begin in range(0, out.shape[1], 8):
+        state = chosen.advance(state, out[:, begin : begin + 8], (lens - begin).clamp(0, 8))
+    assert chosen.finish(state) == search(method, model["backbone"], out, lens)
 
 
 @pytest.mark.parametrize("method", SEARCHES)
 def test_a_random_model_emits_tokens(backbone, method):
     """Else the tests below would compare nothing."""
     out, lens = encode(backbone)
-    tokens = search(method, backbone, out, lens)
+    tokens = tokens_of(method, backbone, out, lens)
     assert 10 < len(tokens[0]) < lens[0]
     assert len({token for utterance in tokens for token in utterance}) > 5
     assert all(0 < token < backbone.sizes.vocab_size for utterance in tokens for token in utterance)
@@ -130,12 +148,15 @@ def test_a_batch_of_different_tasks_gives_the_tokens_that_each_utterance_has_alo
 @pytest.mark.parametrize("method", SEARCHES)
 def test_at_most_one_token_a_frame(backbone, method):
     out, lens = encode(backbone)
-    assert all(len(tokens) <= length for tokens, length in zip(search(method, backbone, out, lens), lens.tolist()))
+    for found, length in zip(search(method, backbone, out, lens), lens.tolist()):
+        assert len(found.tokens) == len(found.frames) == len(set(found.frames)) <= length
+        assert found.frames == sorted(found.frames)
+        assert all(0 <= frame < length for frame in found.frames)
     eager = talkative()
     with torch.no_grad():
         eager.joiner.output_linear.bias[0] -= 9.0
     out, lens = encode(eager)
-    counts = [len(tokens) for tokens in search(method, eager, out, lens)]
+    counts = [len(tokens) for tokens in tokens_of(method, eager, out, lens)]
     if method == "fast_beam_search":  # k2 ends every path on a blank
         assert all(count < length for count, length in zip(counts, lens.tolist()))
         assert counts[0] == lens[0] - 1
@@ -149,7 +170,14 @@ def test_blank_everywhere_is_no_tokens(method):
     with torch.no_grad():
         silent.joiner.output_linear.bias[0] = 100.0
     out, lens = encode(silent)
-    assert search(method, silent, out, lens) == [[] for _ in LENS]
+    assert tokens_of(method, silent, out, lens) == [[] for _ in LENS]
+
+
+@pytest.mark.parametrize("method", [one for one in SEARCHES if "fast_beam_search" in one.values])
+def test_a_path_need_not_end_in_the_final_state(backbone, method):
+    """With one state kept a frame, the final one is lost at the end."""
+    out, lens = encode(backbone)
+    assert all(tokens_of(method, backbone, out, lens, SearchOptions(max_states=1)))
 
 
 @pytest.mark.parametrize("method", SEARCHES)
@@ -160,7 +188,7 @@ def test_an_utterance_of_one_frame(backbone, method):
     assert int(logits.argmax()) > 0
     # k2's lattices end with a blank, for which a single frame leaves no room.
     expected = [] if method == "fast_beam_search" else [int(logits.argmax())]
-    assert search(method, backbone, out, lens) == [expected]
+    assert tokens_of(method, backbone, out, lens) == [expected]
 
 
 @pytest.mark.parametrize("method", SEARCHES)
@@ -207,11 +235,15 @@ def test_an_unlimited_beam_finds_the_best_sequence():
     out, lens = out[:, :3], lens.clamp(max=3)
     sequences = [one for length in range(4) for one in itertools.product((1, 2), repeat=length)]
     assert len(sequences) == 15
-    found = search("modified_beam_search", small, out, lens, SearchOptions(beam_size=30))
+    found = tokens_of("modified_beam_search", small, out, lens, SearchOptions(beam_size=30))
     for n, tokens in enumerate(found):
         scores = {one: log_probability(small, out[n], one) / (len(one) + 2) for one in sequences}
         assert tuple(tokens) == max(scores, key=scores.get)
     assert len({tuple(tokens) for tokens in found}) > 4
+
+
+def test_every_search_that_is_named_is_there():
+    assert list(METHODS) == list(NAMES)
 
 
 def test_an_unknown_method_is_refused():
@@ -224,8 +256,8 @@ def test_an_unknown_method_is_refused():
 def test_a_beam_wider_than_the_vocabulary_is_the_whole_vocabulary(backbone):
     out, lens = encode(backbone)
     vocab = backbone.sizes.vocab_size
-    whole = search("modified_beam_search", backbone, out, lens, SearchOptions(beam_size=vocab))
-    assert len(search("modified_beam_search", backbone, out, lens, SearchOptions(beam_size=vocab + 1))) == len(whole)
+    whole = tokens_of("modified_beam_search", backbone, out, lens, SearchOptions(beam_size=vocab))
+    assert len(tokens_of("modified_beam_search", backbone, out, lens, SearchOptions(beam_size=vocab + 1))) == len(whole)
 
 
 def test_a_beam_of_nothing_and_an_unknown_method_are_refused(backbone):
@@ -239,6 +271,6 @@ def test_a_beam_of_nothing_and_an_unknown_method_are_refused(backbone):
 def test_without_k2_the_fast_search_says_what_to_install(backbone, monkeypatch):
     monkeypatch.setitem(sys.modules, "k2", None)
     out, lens = encode(backbone)
-    assert search("greedy_search", backbone, out, lens)
+    assert tokens_of("greedy_search", backbone, out, lens)
     with refused(r"k2 cannot be imported with torch .*requirements/k2\.txt"):
         search("fast_beam_search", backbone, out, lens)

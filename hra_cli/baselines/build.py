@@ -1,0 +1,53 @@
+"""How each method is put on a recogniser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from hra_cli.adapter.adapter import new_adapter
+from hra_cli.adapter.task_adapter import TaskAdapter
+from hra_cli.backbone.model import Backbone
+from hra_cli.baselines.ablations import controller_per_layer, head_per_layer, without_recurrence
+from hra_cli.baselines.bitfit import bitfit
+from hra_cli.baselines.full import FullFineTuning
+from hra_cli.baselines.lora import lora
+from hra_cli.baselines.methods import Method, hra_kinds
+from hra_cli.baselines.residual import ResidualAdapters
+from hra_cli.errors import HraError
+
+REACH_INSIDE = ("bitfit", "lora")
+
+
+def new_method(method: Method, backbone: Backbone, tasks: Sequence[str], seed: int) -> tuple[Backbone, TaskAdapter]:
+    """An untrained instance, which changes nothing until it is trained, and the backbone that it works on: the
+    given one, or a copy where the method changes what is inside."""
+    if method.name == "full":
+        full = FullFineTuning(backbone, tasks)
+        return full.model, full
+    if method.name in REACH_INSIDE:
+        generator = torch.Generator().manual_seed(seed)
+        size = method.size or 0
+        hooked = bitfit(backbone, tasks) if method.name == "bitfit" else lora(backbone, tasks, size, generator)
+        return hooked.backbone, hooked
+    return backbone, between_layers(method, backbone.layer_widths(), tasks, seed)
+
+
+def between_layers(method: Method, layer_widths: dict[str, int], tasks: Sequence[str], seed: int) -> TaskAdapter:
+    """An untrained instance of a method that sits between layers, for layers of these names and widths."""
+    generator = torch.Generator().manual_seed(seed)
+    widths, size = list(layer_widths.values()), method.size or 0
+    if method.name == "residual-adapters":
+        return ResidualAdapters(layer_widths, tasks, size, generator)
+    if method.name == "hra-no-recurrence":
+        return without_recurrence(tasks, max(widths), size, seed)
+    if method.name == "hra-apart":
+        return new_adapter(tasks, max(widths), size, seed=seed)
+    if method.name == "hra-controller-per-layer":
+        return controller_per_layer(tasks, widths, size, generator)
+    if method.name == "hra-head-per-layer":
+        return head_per_layer(tasks, widths, size, generator)
+    if method.name in hra_kinds():
+        return new_adapter(tasks, max(widths), size, method.name.removeprefix("hra-"), size, seed)
+    raise HraError(f"{method.name} does not sit between layers: it needs a recogniser, not only widths")

@@ -1,0 +1,46 @@
+"""Who follows whose gradient in joint training: policies by name.
+
+A policy says for each task by how much its parameters follow the task's own gradient. The rest is the gradient of all
+tasks together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Callable, Optional
+
+import torch
+from torch import Tensor
+
+RELEVANCE = 750.0  # seconds of a task's own speech that count as much as what all tasks say
+
+# Seconds of speech to train on, for each task: the weights (tasks,) of their own gradients, None for the own alone.
+SharingPolicy = Callable[[Sequence[float]], Optional[Tensor]]
+
+
+def own_gradient(seconds: Sequence[float]) -> Optional[Tensor]:
+    """Every task follows its own gradient alone."""
+    return None
+
+
+def by_amount_of_speech(seconds: Sequence[float]) -> Optional[Tensor]:
+    """As in MAP adaptation (Gauvain and Lee 1994), a task of n seconds follows its own gradient by n / (n + RELEVANCE).
+
+    What all tasks need is learned from the data of all; a task's own only has to teach what sets it apart. None for one
+    task, which has nobody to learn from.
+    """
+    return torch.tensor([n / (n + RELEVANCE) for n in seconds]) if len(seconds) > 1 else None
+
+
+SHARING: dict[str, SharingPolicy] = {"own": own_gradient, "by-amount": by_amount_of_speech}
+
+
+def shared_gradient(gradients: Tensor, own_weights: Tensor) -> Tensor:
+    """gradients (tasks, …), zero for tasks that the batch lacks; own_weights (tasks,), as a policy gives them.
+
+    Returns what each task follows (tasks, …), as large as the sum of all would be if all tasks of the batch were like
+    this one.
+    """
+    weight = own_weights.to(gradients).view(-1, *[1] * (gradients.dim() - 1))
+    there = gradients.flatten(1).any(dim=1).sum()
+    return torch.lerp(gradients.sum(0, keepdim=True), there * gradients, weight)

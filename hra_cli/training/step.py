@@ -1,0 +1,110 @@
+"""One training step: a batch to its loss and gradients, and the optimisers' update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hra_cli.data.batches import Batch
+from hra_cli.errors import HraError
+from hra_cli.experiment.config import TrainConfig
+from hra_cli.nn.device import gradient_scaler
+from hra_cli.training.augment import Augment
+from hra_cli.transducer.adapted import AdaptedModel
+from hra_cli.transducer.loss import Loss, check_loss, check_rnnt_type, pruned_loss
+
+GRADIENT_NORM = 1.0  # to which gradients are clipped
+SMALLEST_SCALE = 1.0  # of the loss in float16; what overflows there is no matter of scale
+
+
+class Diverged(HraError):
+    """The loss or its gradient is no number any more."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """total: the loss, summed over the batch; frames: encoder frames; gradient_norm: before clipping."""
+
+    loss: Loss
+    total: float
+    frames: int
+    gradient_norm: float
+
+    @property
+    def per_frame(self) -> float:
+        """The loss per encoder frame, which is what is minimised."""
+        return self.total / self.frames
+
+
+class TrainingStep:
+    """Updates what is trained of `model.adapter` by the gradient of one batch at a time."""
+
+    def __init__(self, model: AdaptedModel, optimizers: Sequence[torch.optim.Optimizer], config: TrainConfig):
+        assert model.adapter is not None
+        check_rnnt_type(config.rnnt_type)
+        check_loss(config.loss)
+        self.model = model
+        self.trained = [parameter for parameter in model.adapter.parameters() if parameter.requires_grad]
+        self.optimizers = optimizers
+        self.config = config
+        self.augment = Augment() if config.spec_augment else None
+        self.scaler = gradient_scaler(config.precision)
+
+    def __call__(self, batch: Batch, number: int, lr: float) -> StepResult:
+        """number: of the step in the run, from 0; with the config's seed it decides what SpecAugment hides.
+
+        Raises Diverged where the loss or its gradient is not finite; nothing is updated then.
+        """
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.zero_grad(set_to_none=True)
+        if self.augment is not None:
+            seed = self.config.seed * 1_000_003 + number
+            batch.features = self.augment(batch.features, batch.feature_lens, seed)
+        encoder_out, lens = self.model.encode(batch)
+        loss = batch_loss(self.model, batch, encoder_out, lens, self.config).sum()
+        frames = sum(map(self.model.backbone.num_frames, batch.feature_lens.tolist()))
+        self.scaler.scale(loss.total / frames).backward()
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, GRADIENT_NORM)
+        # The one time that a step waits for the device.
+        total, gradient_norm = torch.stack([loss.total.detach(), norm]).tolist()
+        self._check_finite(total, gradient_norm, batch, number)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        return StepResult(loss, total, frames, gradient_norm)
+
+    def _check_finite(self, total: float, gradient_norm: float, batch: Batch, number: int) -> None:
+        for what, value in (("loss", total), ("gradient's norm", gradient_norm)):
+            if math.isfinite(value):
+                continue
+            if what != "loss" and self.scaler.is_enabled() and self.scaler.get_scale() > SMALLEST_SCALE:
+                return  # it overflows float16: the scaler leaves this step out and lowers its scale
+            raise Diverged(
+                f"the {what} is {value} at step {number + 1}, on cuts {', '.join(batch.ids)}; "
+                "look at these cuts, or train with a lower --lr into a new folder"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """What the next step depends on beside the adapter and its optimisers: the scale of the loss in float16."""
+        return dict(self.scaler.state_dict())
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state` returned."""
+        if state:
+            self.scaler.load_state_dict(state)
+
+
+def batch_loss(
+    model: AdaptedModel, batch: Batch, encoder_out: torch.Tensor, lens: torch.Tensor, config: TrainConfig
+) -> Loss:
+    """The loss of every utterance (N,); encoder_out (N, T, C) and lens (N,), as `model.encode` gives them."""
+    tokens = [model.tokenizer.encode(text) for text in batch.texts]
+    return pruned_loss(model.backbone, encoder_out, lens, tokens, config.rnnt_type, config.loss)

@@ -1,0 +1,83 @@
+"""What a run trains and validates on: the cuts that the loss can be computed for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from lhotse import CutSet
+from lhotse.cut import Cut
+from lhotse.utils import compute_num_frames
+
+from hra_cli.backbone.model import Backbone
+from hra_cli.data.batches import decoding_batches
+from hra_cli.data.features import FRAME_SHIFT, SAMPLING_RATE
+from hra_cli.data.skipped import Skipped
+from hra_cli.data.task_index import TaskIndex, load_tasks
+from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.errors import HraError
+from hra_cli.experiment.config import TrainConfig
+from hra_cli.transducer.loss import fits
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """tasks: in the order of the adapter's rows. train: cuts. dev: cuts in batches, longest first.
+    skipped: what cannot be used. utterances, seconds: to train on, by task. digest: of what is trained on."""
+
+    tasks: list[str]
+    train: CutSet
+    dev: list[CutSet]
+    skipped: list[Skipped]
+    utterances: dict[str, int]
+    seconds: dict[str, float]
+    digest: str
+
+
+def load_training_data(config: TrainConfig, backbone: Backbone, tokenizer: Tokenizer) -> TrainingData:
+    """The train and dev cuts of the tasks that `config` names. Raises HraError for a task that has none to train on."""
+    index = load_tasks(Path(config.data))
+    tasks = index.select(list(config.tasks) or None)
+    skipped: list[Skipped] = []
+    train = _usable(_cuts_of(index, tasks, "train"), backbone, tokenizer, skipped)
+    dev = _usable(_cuts_of(index, tasks, "dev"), backbone, tokenizer, skipped)
+    utterances = Counter(cut.custom["task"] for cut in train)
+    seconds = dict.fromkeys(tasks, 0.0)
+    for cut in train:
+        seconds[cut.custom["task"]] += cut.duration
+    for task in tasks:
+        if task not in utterances:
+            raise HraError(f"task '{task}' has no utterance to train on in {config.data}; train others with --task")
+    # Without gradients twice as much fits.
+    dev_batches = decoding_batches(dev, 2 * config.max_duration)
+    return TrainingData(tasks, train, dev_batches, skipped, dict(utterances), seconds, _digest(train))
+
+
+def _cuts_of(index: TaskIndex, tasks: list[str], split: str) -> list[Cut]:
+    return [cut for task in tasks if split in index.splits(task) for cut in index.cuts(task, split)]
+
+
+def _usable(cuts: list[Cut], backbone: Backbone, tokenizer: Tokenizer, skipped: list[Skipped]) -> CutSet:
+    usable = []
+    for cut in cuts:
+        text = cut.supervisions[0].text
+        tokens = len(tokenizer.encode(text))
+        frames = backbone.num_frames(compute_num_frames(cut.duration, FRAME_SHIFT, SAMPLING_RATE))
+        unknown = tokenizer.unknown_characters(text)
+        if unknown:
+            skipped.append(Skipped(cut.id, "characters the tokenizer lacks", unknown))
+        elif not fits(frames, tokens):
+            skipped.append(Skipped(cut.id, "fewer encoder frames than tokens", f"{frames} < {tokens}"))
+        else:
+            usable.append(cut)
+    return CutSet.from_cuts(usable)
+
+
+def _digest(cuts: CutSet) -> str:
+    """Of ids, durations and texts, in order."""
+    digest = hashlib.sha256()
+    for cut in cuts:
+        digest.update(f"{cut.id}\t{cut.duration}\t{cut.supervisions[0].text}\n".encode())
+    return digest.hexdigest()
