@@ -17,7 +17,7 @@ class Augment:
 
     Masks are narrower and fewer than in icefall's recipes, which train millions of parameters on hundreds of hours:
     theirs hide up to two thirds of the bins, and an adapter on minutes of speech does not get past them
-    (recipes/fsdd/RESULTS.md).
+    (docs/notes/2026-11-fsdd.md).
     """
 
     def __init__(self) -> None:

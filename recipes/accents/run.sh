@@ -16,6 +16,7 @@ methods=hra-linear,full,residual-adapters,lora
 compare_conf=conf/compare.conf
 num_jobs=2
 seed=42
+results=
 
 help_message="Usage: recipes/accents/run.sh [options]
 
@@ -34,7 +35,8 @@ Needs hra and python on the PATH, and the package espeakng-loader (pip install '
   --methods LIST             what stage 7 compares (default: $methods)
   --compare-conf FILE        options of hra compare (default: $compare_conf)
   --num-jobs N               processes that prepare data, and cells trained at a time (default: $num_jobs)
-  --seed N                   of the data and of training (default: $seed)"
+  --seed N                   of the data and of training (default: $seed)
+  --results FILE             the tables of this run (default: RESULTS.md below --exp)"
 
 . ../utils/parse_options.sh
 . ../utils/stages.sh
@@ -90,3 +92,6 @@ if in_range 7; then
   hra compare --backbone "$backbone" --data "$data/accents" --exp-dir "$exp/compare" --methods "$methods" \
     --num-jobs "$num_jobs" --seeds "$seed" $(cat "$compare_conf")
 fi
+
+python ../utils/results.py "$exp" frozen hra/decode --title "Accents: a head per accent" --command "$COMMAND_LINE" \
+  --output "${results:-$exp/RESULTS.md}"

@@ -6,176 +6,149 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 stage=0
-stop_stage=100
-corpus=../../../shared/data/fsdd
-backbone=../../../shared/models/zipformer-tts-en
+stop_stage=6
+corpus=
+corpus_url=https://github.com/Jakobovski/free-spoken-digit-dataset
+backbone=../accents/backbone
 data=data
 exp=exp
+conf=conf
 held_out=theo
-train_conf=conf/train.conf
-onboard_conf=conf/onboard.conf
-num_jobs=2
-more_searches="modified_beam_search fast_beam_search"
+more_searches=modified_beam_search
 seeds="42 1 2"
-methods=full,hra-linear,hra-ffn,residual-adapters,lora,bitfit
-ablations=hra-linear,hra-no-recurrence,hra-apart,hra-controller-per-layer,hra-head-per-layer
-compare_conf=conf/compare.conf
-compare_20_conf=conf/compare-20.conf
-same_time_conf=conf/same-time.conf
-single_digits_conf=conf/single-digits.conf
-same_time=full,hra-linear,hra-linear:128,hra-ffn,residual-adapters:64,lora:16,bitfit
-sizes=residual-adapters:2,residual-adapters:8,residual-adapters:64,lora:1,lora:2,lora:4,lora:16
-results=RESULTS.md
+num_jobs=2
+results=
 
 help_message="Usage: recipes/fsdd/run.sh [options]
 
-Adapts an English recogniser to the speakers of FSDD. Needs hra and python on the PATH.
+Adapts an English recogniser to the speakers of the Free Spoken Digit Dataset. Needs hra and python on the PATH, and
+git to get the data set. Paths are relative to recipes/fsdd.
 
-  --stage N, --stop-stage N  the first and the last stage to run (default: all)
-       0 prepare features          1 decode with the frozen model   2 train all speakers jointly
-       3 decode with the heads     4 onboard a held-out speaker     5 export, decode from the file alone
-       6 make connected digits          7 compare methods on them      8 the same, 20 utterances a speaker
-       9 HRA without its parts         10 adapters and LoRA at other sizes
-       11 every method for the same time                                12 every method on single digits
-       13 20 utterances a speaker, every method for the same time        14 write the tables
-  --corpus DIR               a clone of free-spoken-digit-dataset (default: $corpus)
+  --stage N, --stop-stage N  the first and the last stage to run (default: $stage, $stop_stage)
+       0 get the corpus             1 prepare features           2 decode with the frozen model
+       3 train all speakers jointly 4 decode with the heads      5 onboard a held-out speaker
+       6 export its head, decode from the file alone
+     Comparisons, when asked for; together they take hours:
+       7 make connected digits      8 every method on them       9 the same, 20 utterances a speaker
+      10 HRA without its parts     11 adapters and LoRA at other sizes
+      12 some methods for the same time                         13 every method on single digits
+      14 some methods for the same time, 20 utterances a speaker
+  --corpus DIR               a clone of free-spoken-digit-dataset (default: stage 0 makes one below --data)
+  --corpus-url URL           where stage 0 clones it from (default: $corpus_url)
   --backbone DIR             the recogniser: checkpoint and bpe.model (default: $backbone)
-  --data DIR, --exp DIR      where to put data and results (default: $data, $exp in this folder)
-  --held-out SPEAKER         the speaker of stage 4 (default: $held_out)
-  --train-conf FILE, --onboard-conf FILE  options of hra train (default: $train_conf, $onboard_conf)
-  --compare-conf FILE, --compare-20-conf FILE, --single-digits-conf FILE, --same-time-conf FILE
-                             options of hra compare (default: $compare_conf, $compare_20_conf, $single_digits_conf,
-                             $same_time_conf)
-  --methods LIST, --ablations LIST, --sizes LIST, --same-time LIST
-                             what stages 7, 8 and 12, 9, 10, and 11 and 13 compare
-  --more-searches 'NAME ...' what stage 3 decodes with besides greedy_search; fast_beam_search needs k2
-                             (default: $more_searches)
-  --num-jobs N               processes that prepare data, and cells trained at a time (default: $num_jobs)
+  --data DIR, --exp DIR      where to put data and results (default: $data, $exp)
+  --conf DIR                 options of hra train and hra compare, a file for each (default: $conf)
+  --held-out SPEAKER         the speaker of stages 5 and 6 (default: $held_out)
+  --more-searches 'NAME ...' what stage 4 decodes with besides greedy_search (default: $more_searches);
+                             fast_beam_search needs k2
   --seeds 'N ...'            of training; joint training is repeated with each, the first is that of the rest
                              (default: $seeds)
-  --results FILE             the table to write (default: $results)"
+  --num-jobs N               processes that prepare data, and cells trained at a time (default: $num_jobs)
+  --results FILE             the tables of this run (default: RESULTS.md below --exp)"
 
-command_line="${OMP_NUM_THREADS:+OMP_NUM_THREADS=$OMP_NUM_THREADS }recipes/fsdd/run.sh${*:+ $*}"
 . ../utils/parse_options.sh
 . ../utils/stages.sh
 
-if in_range 0; then
-  log "Stage 0: prepare features, one task per speaker"
-  hra prepare fsdd "$corpus" --output-dir "$data" --backbone "$backbone" --num-jobs "$num_jobs"
+digits=$data/digits
+seed=${seeds%% *}
+every_seed=${seeds// /,}
+
+if in_range 0 && [[ -z "$corpus" && ! -d "$data/free-spoken-digit-dataset" ]]; then
+  log "Stage 0: clone $corpus_url"
+  instead="or give the folder of a clone with --corpus DIR"
+  command -v git >/dev/null || fail "git is missing; install it, $instead"
+  mkdir -p "$data"
+  unfinished=$data/.free-spoken-digit-dataset
+  rm -rf "$unfinished"
+  # Without a terminal to ask for a password git says at once what is wrong.
+  message=$(GIT_TERMINAL_PROMPT=0 git clone --quiet --depth 1 "$corpus_url" "$unfinished" 2>&1) ||
+    fail "cannot clone $corpus_url (${message##*$'\n'}); try again, $instead"
+  mv "$unfinished" "$data/free-spoken-digit-dataset"
 fi
 
 if in_range 1; then
-  log "Stage 1: decode the test set with the frozen model"
-  hra decode --backbone "$backbone" --data "$data" --no-heads --output-dir "$exp/frozen" --json "$exp/frozen/wer.json"
+  log "Stage 1: prepare features, one task per speaker"
+  hra prepare fsdd "${corpus:-$data/free-spoken-digit-dataset}" --output-dir "$digits" --backbone "$backbone" \
+    --num-jobs "$num_jobs"
 fi
 
-seed=${seeds%% *}
-
 if in_range 2; then
-  for one in $seeds; do
-    log "Stage 2: train the controller and a head for every speaker, seed $one"
-    # shellcheck disable=SC2046 - a conf file is a list of options
-    hra train --backbone "$backbone" --data "$data" --exp-dir "$exp/joint-$one" --seed "$one" --resume \
-      $(cat "$train_conf")
-  done
+  log "Stage 2: decode the test set with the frozen model"
+  hra decode --backbone "$backbone" --data "$digits" --no-heads --output-dir "$exp/frozen" --json "$exp/frozen/wer.json"
 fi
 
 if in_range 3; then
   for one in $seeds; do
+    log "Stage 3: train the controller and a head for every speaker, seed $one"
+    # shellcheck disable=SC2046 - a conf file is a list of options
+    hra train --backbone "$backbone" --data "$digits" --exp-dir "$exp/joint-$one" --seed "$one" --resume \
+      $(cat "$conf/train.conf")
+  done
+fi
+
+if in_range 4; then
+  for one in $seeds; do
     for method in greedy_search $more_searches; do
-      log "Stage 3: decode the test set with the heads, seed $one, $method"
-      hra decode --backbone "$backbone" --data "$data" --exp-dir "$exp/joint-$one" --decoding-method "$method" \
+      log "Stage 4: decode the test set with the heads, seed $one, $method"
+      hra decode --backbone "$backbone" --data "$digits" --exp-dir "$exp/joint-$one" --decoding-method "$method" \
         --json "$exp/joint-$one/$method/wer.json"
     done
   done
 fi
 
-if in_range 4; then
-  others=$(python local/speakers.py "$data" --without "$held_out")
-  log "Stage 4: train a controller on $others, then a head for $held_out on it"
-  tasks=()
-  for speaker in $others; do
-    tasks+=(--task "$speaker")
+if in_range 5; then
+  log "Stage 5: train a controller on the other speakers, then a head for $held_out on it"
+  [[ -d "$digits/cuts/$held_out" ]] || fail "no speaker '$held_out' in $digits/cuts"
+  others=()
+  for folder in "$digits"/cuts/*/; do
+    speaker=$(basename "$folder")
+    [[ "$speaker" == "$held_out" ]] || others+=(--task "$speaker")
   done
   # shellcheck disable=SC2046
-  hra train --backbone "$backbone" --data "$data" --exp-dir "$exp/without-$held_out" --seed "$seed" --resume \
-    "${tasks[@]}" $(cat "$train_conf")
+  hra train --backbone "$backbone" --data "$digits" --exp-dir "$exp/without-$held_out" --seed "$seed" --resume \
+    "${others[@]}" $(cat "$conf/train.conf")
   # shellcheck disable=SC2046
-  hra train --backbone "$backbone" --data "$data" --exp-dir "$exp/onboard-$held_out" --seed "$seed" --resume \
-    --task "$held_out" --controller "$exp/without-$held_out/controller.safetensors" $(cat "$onboard_conf")
-  hra decode --backbone "$backbone" --data "$data" --exp-dir "$exp/onboard-$held_out" --task "$held_out" \
+  hra train --backbone "$backbone" --data "$digits" --exp-dir "$exp/onboard-$held_out" --seed "$seed" --resume \
+    --task "$held_out" --controller "$exp/without-$held_out/controller.safetensors" $(cat "$conf/onboard.conf")
+  hra decode --backbone "$backbone" --data "$digits" --exp-dir "$exp/onboard-$held_out" --task "$held_out" \
     --json "$exp/onboard-$held_out/wer.json"
 fi
 
-if in_range 5; then
-  log "Stage 5: export $held_out's head and decode from the file alone"
+if in_range 6; then
+  log "Stage 6: export $held_out's head and decode from the file alone"
   hra export-head --exp-dir "$exp/onboard-$held_out" --task "$held_out" --output "$exp/$held_out.safetensors"
-  hra decode --backbone "$backbone" --data "$data" --head "$exp/$held_out.safetensors" --task "$held_out" \
+  hra decode --backbone "$backbone" --data "$digits" --head "$exp/$held_out.safetensors" --task "$held_out" \
     --output-dir "$exp/exported" --json "$exp/exported/wer.json"
 fi
 
-if in_range 6; then
-  log "Stage 6: connected digits: 3 to 5 recordings of a speaker with silence between; all, and 20 to train on, the rest to test on"
-  python local/connected_digits.py "$data" "$data-connected/made"
-  python local/connected_digits.py "$data" "$data-connected-20/made" --train-per-speaker 20
-  for connected in "$data-connected" "$data-connected-20"; do
+if in_range 7; then
+  log "Stage 7: connected digits: 3 to 5 recordings of a speaker with silence between; all, and 20 to train on, the rest to test on"
+  python local/connected_digits.py "$digits" "$data/connected/made"
+  python local/connected_digits.py "$digits" "$data/connected-20/made" --train-per-speaker 20
+  for connected in "$data/connected" "$data/connected-20"; do
     hra prepare cuts "$connected/made/cuts.jsonl.gz" --task-by speaker --split-by custom.split \
       --output-dir "$connected" --backbone "$backbone" --num-jobs "$num_jobs"
   done
 fi
 
-if in_range 7; then
-  log "Stage 7: every method, a model for each speaker and one for all"
-  # shellcheck disable=SC2046
-  hra compare --backbone "$backbone" --data "$data-connected" --exp-dir "$exp/compare-connected" \
-    --methods "$methods" --num-jobs "$num_jobs" --seeds "$seed" $(cat "$compare_conf")
-fi
+# One comparison: its stage, its name, the data below $data, the seeds, and the file in $conf that says what is compared.
+compare() {
+  if in_range "$1"; then
+    log "Stage $1: compare, $2"
+    # shellcheck disable=SC2046
+    hra compare --backbone "$backbone" --data "$data/$3" --exp-dir "$exp/compare-$2" --seeds "$4" \
+      --num-jobs "$num_jobs" $(cat "$conf/$5")
+  fi
+}
 
-if in_range 8; then
-  log "Stage 8: the same with 20 utterances a speaker"
-  # shellcheck disable=SC2046
-  hra compare --backbone "$backbone" --data "$data-connected-20" --exp-dir "$exp/compare-connected-20" \
-    --methods "$methods" --num-jobs "$num_jobs" --seeds "${seeds// /,}" $(cat "$compare_20_conf")
-fi
+#     stage name          data          seeds          conf
+compare  8  connected     connected     "$seed"        connected.conf
+compare  9  connected-20  connected-20  "$every_seed"  connected-20.conf
+compare 10  ablations     connected-20  "$every_seed"  ablations.conf
+compare 11  sizes         connected     "$seed"        sizes.conf
+compare 12  same-time     connected     "$seed"        same-time.conf
+compare 13  single-digits digits        "$seed"        single-digits.conf
+compare 14  same-time-20  connected-20  "$every_seed"  same-time.conf
 
-if in_range 9; then
-  log "Stage 9: HRA without its parts"
-  # shellcheck disable=SC2046
-  hra compare --backbone "$backbone" --data "$data-connected-20" --exp-dir "$exp/compare-ablations" \
-    --methods "$ablations" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" --lrs 0.008 \
-    $(cat "$compare_20_conf")
-fi
-
-if in_range 10; then
-  log "Stage 10: adapters and LoRA at other sizes"
-  # shellcheck disable=SC2046
-  hra compare --backbone "$backbone" --data "$data-connected" --exp-dir "$exp/compare-sizes" \
-    --methods "$sizes" --modes multi --num-jobs "$num_jobs" --seeds "$seed" --lrs 0.003,0.01 $(cat "$compare_conf")
-fi
-
-if in_range 11; then
-  log "Stage 11: every method for the same time"
-  # shellcheck disable=SC2046
-  hra compare --backbone "$backbone" --data "$data-connected" --exp-dir "$exp/compare-same-time" \
-    --methods "$same_time" --modes multi --num-jobs "$num_jobs" --seeds "$seed" $(cat "$same_time_conf")
-fi
-
-if in_range 12; then
-  log "Stage 12: every method on single digits, one model for all speakers"
-  # shellcheck disable=SC2046
-  hra compare --backbone "$backbone" --data "$data" --exp-dir "$exp/compare-single-digits" --methods "$methods" \
-    --modes multi --num-jobs "$num_jobs" --seeds "$seed" $(cat "$single_digits_conf")
-fi
-
-if in_range 13; then
-  log "Stage 13: every method for the same time, 20 utterances a speaker"
-  # shellcheck disable=SC2046
-  hra compare --backbone "$backbone" --data "$data-connected-20" --exp-dir "$exp/compare-same-time-20" \
-    --methods "$same_time" --modes multi --num-jobs "$num_jobs" --seeds "${seeds// /,}" $(cat "$same_time_conf")
-fi
-
-if in_range 14; then
-  log "Stage 14: write $results"
-  python local/results.py "$exp" --data "$data" --held-out "$held_out" --seeds "$seeds" --command "$command_line" \
-    --more-searches "$more_searches" --train-conf "$train_conf" --onboard-conf "$onboard_conf" --output "$results"
-fi
+python ../utils/results.py "$exp" frozen 'joint-*/*_search' 'onboard-*' exported --title "FSDD: a head per speaker" \
+  --command "$COMMAND_LINE" --output "${results:-$exp/RESULTS.md}"

@@ -5,7 +5,9 @@
 #
 # --num-jobs 4 and --num-jobs=4 both set num_jobs, which must have a value already, be it an empty one: it is how an
 # option is known. --help prints $help_message. Parsing stops at -- and at the first word that is no option; what is
-# left is in "$@". A mistake is one line on standard error and exit code 2.
+# left is in "$@". A mistake is one line on standard error and exit code 2. $COMMAND_LINE is how the script was called.
+
+COMMAND_LINE="$0${*:+$(printf ' %q' "$@")}"
 
 while [[ "${1:-}" == --* ]]; do
   if [[ "$1" == "--" ]]; then

@@ -1,8 +1,13 @@
-# What every run.sh does with its stages; source it after parse_options.sh.
+# What every run.sh does with its stages; source it after parse_options.sh. Needs $exp.
+
+# Ends the run for a reason that its user can mend: one line on standard error, exit code 2.
+fail() {
+  echo "$0: error: $*" >&2
+  exit 2
+}
 
 if [[ $# -gt 0 ]]; then
-  echo "$0: error: unexpected argument '$1'; see $0 --help" >&2
-  exit 2
+  fail "unexpected argument '$1'; see $0 --help"
 fi
 
 log() {
@@ -14,9 +19,10 @@ in_range() {
   [[ $stage -le $1 && $stop_stage -ge $1 ]]
 }
 
-# Results are kept as well, in log/; progress bars and errors are on standard error and go to the terminal only.
+# What a run says is kept as well, in $exp/log; progress bars and errors are on standard error and go to the terminal
+# only.
 [[ -t 1 ]] && COLUMNS=$(tput cols) && export COLUMNS
-mkdir -p log
-exec > >(tee -a "log/run.$(date '+%Y-%m-%d-%H-%M-%S').log")
+mkdir -p "$exp/log"
+exec > >(tee -a "$exp/log/run.$(date '+%Y-%m-%d-%H-%M-%S').log")
 tee_pid=$!
 trap 'exec >&-; wait "$tee_pid"' EXIT

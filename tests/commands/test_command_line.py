@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from lhotse import CutSet
 from safetensors.torch import load_file
 from searches import SEARCHES
 from speech import BACKBONE, TASKS, hra
@@ -14,6 +15,8 @@ from speech import BACKBONE, TASKS, hra
 from hra_cli.adapter.head_file import read_head
 from hra_cli.app import main
 from hra_cli.data.task_index import load_tasks
+from hra_cli.recognition.batch import decode_cuts
+from hra_cli.recognition.load import load_recogniser
 from hra_cli.scoring.wer import Utterance, score
 
 
@@ -79,11 +82,16 @@ def test_decoding_data_scores_every_task_with_its_own_head(data, experiment, tmp
     assert method in (tmp_path / f"wer-summary-test-{method}.txt").read_text()
 
 
-def test_heads_change_what_is_recognised_and_no_heads_is_the_frozen_model(data, experiment, tmp_path):
+def test_heads_recognise_what_they_do_from_python_and_no_heads_is_the_frozen_model(data, experiment, tmp_path):
     common = ["decode", "--backbone", BACKBONE, "--data", data]
     hra(*common, "--exp-dir", experiment, "--output-dir", tmp_path)
     hra(*common, "--no-heads", "--output-dir", tmp_path)
-    assert recogs(tmp_path) != recogs(tmp_path, suffix="greedy_search-no-heads")
+    cuts = CutSet.from_cuts(cut for task in TASKS for cut in load_tasks(data).cuts(task, "test"))
+    recognisers = load_recogniser(BACKBONE, exp_dir=experiment), load_recogniser(BACKBONE)
+    with_heads, frozen = ({one.id: one.hyp for one in decode_cuts(one, cuts).utterances} for one in recognisers)
+    assert recogs(tmp_path) == with_heads
+    assert recogs(tmp_path, suffix="greedy_search-no-heads") == frozen
+    assert with_heads != frozen
 
 
 def test_an_exported_file_alone_recognises_as_the_experiment_does(data, experiment, exported, tmp_path):

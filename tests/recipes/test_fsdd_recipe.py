@@ -1,66 +1,131 @@
 """The whole recipe, on a corner of the corpus and for one epoch: that its stages fit together."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import shutil
 
+import pytest
+from clones import committed
+from recordings import write_wav
 from searches import HAVE_K2
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "fsdd"
-MORE_SEARCHES = "modified_beam_search fast_beam_search" if HAVE_K2 else "modified_beam_search"
+MORE_SEARCHES = ["fast_beam_search", "modified_beam_search"] if HAVE_K2 else ["modified_beam_search"]
+TRAIN = "--max-duration 15 --num-epochs 1 --rnnt-type modified\n"
+COMPARE = "--max-duration 30 --num-epochs 1 --rnnt-type modified --lrs 0.004 --methods "
+CONF = {
+    "train": TRAIN,
+    "onboard": TRAIN,
+    "connected": f"{COMPARE} hra-linear:8",
+    "connected-20": f"{COMPARE} hra-linear:8 --modes multi",
+    "ablations": f"{COMPARE} hra-no-recurrence:8 --modes multi",
+    "sizes": f"{COMPARE} lora:1 --modes multi",
+    "same-time": f"{COMPARE} hra-linear:8 --modes multi",
+    "single-digits": f"{COMPARE} hra-linear:8 --modes multi",
+}
 
 
-def run(*options):
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    command = [str(RECIPE / "run.sh"), *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-
-
-def test_every_stage_leaves_what_the_next_one_needs(shared, tmp_path):
+def test_every_stage_leaves_what_the_next_one_needs(shared, clone, tmp_path):
     corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    for wav in (shared / "data" / "fsdd" / "recordings").glob("[0-3]_*_?.wav"):
-        (corpus / wav.name).symlink_to(wav)
-    for wav in (shared / "data" / "fsdd" / "recordings").glob("[0-3]_*_1[0-4].wav"):
-        (corpus / wav.name).symlink_to(wav)
-    conf = tmp_path / "train.conf"
-    conf.write_text("--max-duration 15 --num-epochs 1 --rnnt-type modified\n")
-    compare_conf = tmp_path / "compare.conf"
-    compare_conf.write_text("--max-duration 30 --num-epochs 1 --rnnt-type modified --lrs 0.004\n")
+    (corpus / "recordings").mkdir(parents=True)
+    for pattern in ("[0-3]_*_?.wav", "[0-3]_*_1[0-4].wav"):
+        for wav in (shared / "data" / "fsdd" / "recordings").glob(pattern):
+            shutil.copy(wav, corpus / "recordings")
+    conf = tmp_path / "conf"
+    conf.mkdir()
+    for name, options in CONF.items():
+        (conf / f"{name}.conf").write_text(options)
+    exp = tmp_path / "results" / "exp"
     options = [
-        "--corpus", corpus, "--backbone", shared / "models" / "zipformer-tts-en", "--data", tmp_path / "data",
-        "--exp", tmp_path / "exp", "--train-conf", conf, "--onboard-conf", conf, "--held-out", "nicolas",
-        "--compare-conf", compare_conf, "--compare-20-conf", compare_conf, "--methods", "hra-linear:8",
-        "--ablations", "hra-no-recurrence:8", "--sizes", "lora:1", "--same-time", "hra-linear:8",
-        "--single-digits-conf", compare_conf, "--same-time-conf", compare_conf,
-        "--results", tmp_path / "RESULTS.md", "--more-searches", MORE_SEARCHES,
+        "--corpus-url", committed(corpus), "--data", tmp_path / "data", "--exp", exp, "--conf", conf,
+        "--held-out", "nicolas", "--more-searches", " ".join(MORE_SEARCHES),
     ]  # fmt: skip
-    for stages in (["0", "5", "1 2"], ["6", "13", "1"], ["14", "14", "1 2"]):
-        first, last, seeds = stages
-        done = run(*options, "--stage", first, "--stop-stage", last, "--seeds", seeds)
-        assert done.returncode == 0, done.stderr
-    frozen = json.loads((tmp_path / "exp" / "frozen" / "wer.json").read_text())
+
+    done = clone.run("fsdd", *options, "--seeds", "1 2")
+    assert done.returncode == 0, done.stderr
+    assert not list(exp.glob("compare*"))
+    frozen = json.loads((exp / "frozen" / "wer.json").read_text())
     assert frozen["total"]["words"] == 4 * 4 * 5
-    onboarded = json.loads((tmp_path / "exp" / "onboard-nicolas" / "wer.json").read_text())
+    onboarded = json.loads((exp / "onboard-nicolas" / "wer.json").read_text())
     assert list(onboarded["tasks"]) == ["nicolas"]
-    exported = json.loads((tmp_path / "exp" / "exported" / "wer.json").read_text())
+    exported = json.loads((exp / "exported" / "wer.json").read_text())
     assert (exported["total"], exported["tasks"]) == (onboarded["total"], onboarded["tasks"])
-    results = (tmp_path / "RESULTS.md").read_text()
-    assert "| frozen, greedy_search |" in results
-    for search in ("greedy_search", *MORE_SEARCHES.split()):
-        assert f"joint heads, {search}, seed 2" in results
-    assert results.count("| HRA linear, H=8 | multi | 1 | 0.004 |") == 5
-    assert results.count("| LoRA, r=1 | multi | 1 | 0.004 |") == 1
-    assert results.count("| HRA linear, u=0, H=8 | multi | 1 | 0.004 |") == 1
-    for line in results.splitlines():
-        if line.startswith("| nicolas onboarded"):
-            assert f"{onboarded['tasks']['nicolas']['wer']:.1f}" in line
+    results = (exp / "RESULTS.md").read_text().splitlines()
+    first_cells = [line.split(" | ")[0] for line in results if line.startswith("| ")]
+    of_seed_2 = [f"| joint-2/{search}" for search in sorted(["greedy_search", *MORE_SEARCHES])]
+    of_seed_1 = [row.replace("-2/", "-1/") for row in of_seed_2]
+    decodings = ["| words", "| frozen", *of_seed_1, *of_seed_2, "| onboard-nicolas", "| exported"]
+    trainings = ["| joint-1", "| joint-2", "| onboard-nicolas", "| without-nicolas"]
+    assert [one for one in first_cells if one != "| "] == [*decodings, *trainings]
+    assert f"| onboard-nicolas |  |  | {onboarded['tasks']['nicolas']['wer']:.2f} |  |  |" in results
+    assert any(line.startswith("| joint-1 | 4 | 10,400 | 10,368 | linear | 64 | 1 | 15.0 |") for line in results)
+    assert any(line.startswith("| without-nicolas | 3 |") for line in results)
+
+    done = clone.run("fsdd", *options, "--seeds", "1", "--stage", "7", "--stop-stage", "14")
+    assert done.returncode == 0, done.stderr
+    tables = (exp / "RESULTS.md").read_text()
+    assert set(results[4:]) < set(tables.splitlines())
+    assert tables.count("| HRA linear, H=8 | multi | 1 | 0.004 |") == 5
+    assert tables.count("| LoRA, r=1 | multi | 1 | 0.004 |") == 1
+    assert tables.count("| HRA linear, u=0, H=8 | multi | 1 | 0.004 |") == 1
+    # A heading, a row of a table, a command and its versions, or what `hra compare` wrote: no sentence besides.
+    written = {line for file in exp.glob("compare*/comparison.md") for line in file.read_text().splitlines()}
+    assert all(line == "" or line[0] in "#|`" or line in written for line in tables.splitlines())
+    assert clone.status() == ""
 
 
-def test_a_mistake_on_the_command_line_is_one_line():
-    done = run("--stages", "3")
+@pytest.fixture
+def corpus_repository(tmp_path):
+    write_wav(tmp_path / "corpus" / "recordings" / "0_ann_0.wav", seconds=0.3, rate=8000)
+    return committed(tmp_path / "corpus")
+
+
+def test_stage_0_clones_the_corpus_once(clone, corpus_repository):
+    stage_0 = ["--stage", "0", "--stop-stage", "0"]
+    done = clone.run("fsdd", *stage_0, "--corpus-url", corpus_repository)
+    assert done.returncode == 0, done.stderr
+    data = clone.directory / "recipes" / "fsdd" / "data"
+    assert (data / "free-spoken-digit-dataset" / "recordings" / "0_ann_0.wav").is_file()
+    assert [path.name for path in data.iterdir()] == ["free-spoken-digit-dataset"]
+
+    again = clone.run("fsdd", *stage_0, "--corpus-url", "/nowhere")
+    assert again.returncode == 0, again.stderr
+    assert clone.status() == ""
+
+
+def test_a_corpus_of_ones_own_is_not_cloned(clone, tmp_path, corpus_repository):
+    done = clone.run("fsdd", "--stop-stage", "0", "--data", tmp_path / "data", "--corpus", corpus_repository)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_corpus_that_cannot_be_cloned_is_one_line_and_leaves_nothing(clone, tmp_path):
+    done = clone.run("fsdd", "--corpus-url", tmp_path / "nowhere", "--data", tmp_path / "data")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"error: cannot clone {tmp_path}/nowhere (fatal: " in done.stderr
+    assert "--corpus DIR" in done.stderr
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_without_git_one_line_says_what_to_do(clone, tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("bash", "date", "dirname", "env", "mkdir", "tee"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    done = clone.run("fsdd", PATH=str(tools))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "git is missing; install it, or give the folder of a clone with --corpus DIR" in done.stderr
+
+
+def test_a_speaker_who_is_not_there_is_one_line(clone):
+    done = clone.run("fsdd", "--stage", "5", "--stop-stage", "5", "--held-out", "nobody")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "no speaker 'nobody'" in done.stderr
+
+
+def test_a_mistake_on_the_command_line_is_one_line(clone):
+    done = clone.run("fsdd", "--stages", "3")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "--stages" in done.stderr

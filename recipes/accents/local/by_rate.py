@@ -9,14 +9,13 @@ import ast
 import re
 from pathlib import Path
 
+import sentencepiece
+from lhotse import CutSet
 from lhotse.utils import compute_num_frames
 from rich.console import Console
 from rich.table import Table
 
-from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.model import load_backbone
-from hra_cli.data.task_index import load_tasks
-from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.scoring.wer import ErrorCounts, count_errors
 
 
@@ -24,18 +23,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recogs", type=Path, nargs="+", help="recogs-*.txt files to compare")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--backbone", type=Path, required=True)
+    parser.add_argument("--backbone", type=Path, required=True, help="a folder with a bpe.model in it")
     parser.add_argument("--split", default="test")
     parser.add_argument("--groups", type=int, default=4)
     arguments = parser.parse_args()
 
-    index = load_tasks(arguments.data)
     backbone = load_backbone(arguments.backbone)
-    tokenizer = Tokenizer(find_bpe_model(arguments.backbone))
+    bpe = sentencepiece.SentencePieceProcessor(model_file=str(arguments.backbone / "bpe.model"))
     rates = {}
-    for cut in (cut for task in index.names for cut in index.cuts(task, arguments.split)):
-        frames = backbone.num_frames(compute_num_frames(cut.duration, 0.01, index.sampling_rate))
-        rates[cut.id] = len(tokenizer.encode(cut.supervisions[0].text)) / frames
+    for manifest in arguments.data.glob(f"cuts/*/{arguments.split}.jsonl.gz"):
+        for cut in CutSet.from_jsonl_lazy(manifest):
+            frames = backbone.num_frames(compute_num_frames(cut.duration, 0.01, cut.sampling_rate))
+            rates[cut.id] = len(bpe.encode(cut.supervisions[0].text)) / frames
     slowest_first = sorted(rates, key=lambda id_: (rates[id_], id_))
     size = -(-len(slowest_first) // arguments.groups)
     groups = [slowest_first[start : start + size] for start in range(0, len(slowest_first), size)]

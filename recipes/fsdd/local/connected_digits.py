@@ -18,7 +18,6 @@ import soundfile
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.cut import Cut
 
-from hra_cli.data.features import open_recording
 from hra_cli.data.task_index import TaskIndex, load_tasks
 from hra_cli.errors import HraError
 from hra_cli.io.files import replacing
@@ -95,7 +94,7 @@ def in_rounds(digits: list[Cut]) -> list[Cut]:
 def make(utterance: Utterance, audio_dir: Path) -> MonoCut:
     """Writes one utterance as a 16-bit WAV file."""
     # The prepared cuts are resampled; the files are as they were recorded.
-    parts = [open_recording(source_file(digit)).to_cut() for digit in utterance.digits]
+    parts = [Recording.from_file(source_file(digit)).to_cut() for digit in utterance.digits]
     joined = parts[0]
     for silence, part in zip(utterance.silences, parts[1:]):
         joined = joined.pad(num_samples=joined.num_samples + round(silence * joined.sampling_rate)).append(part)
