@@ -157,7 +157,7 @@ def test_training_and_decoding_in_bfloat16(data, experiment, tmp_path):
     assert (tmp_path / "scores.json").is_file()
     refused = hra("decode", *options, "--precision", "half", check=False)
     assert refused.returncode == 2
-    assert "no such precision: 'half'" in refused.stderr
+    assert "no such --precision: 'half'" in refused.stderr
 
 
 def test_the_front_end_is_not_cached_where_features_change(data, tmp_path):
