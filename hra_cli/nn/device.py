@@ -1,10 +1,12 @@
-"""Which device computes."""
+"""Which device computes, which there are, and how tensors get there."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from hra_cli.errors import HraError
 
@@ -27,3 +29,30 @@ def find_device(name: str) -> torch.device:
     if number >= there:
         raise HraError(f"--device {name}: there are {there} CUDA devices, cuda:0 to cuda:{there - 1}")
     return torch.device("cuda", number)
+
+
+def available_devices() -> list[tuple[str, str]]:
+    """The name of every device, as `find_device` takes it, and one line on it: the CPU first, then CUDA's."""
+    found = [("cpu", f"{torch.get_num_threads()} threads, torch {torch.__version__}")]
+    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        card = torch.cuda.get_device_properties(number)
+        found.append((f"cuda:{number}", f"{card.name}, {card.total_memory / 2**30:.0f} GiB"))
+    return found
+
+
+def answers_at_once(device: torch.device) -> bool:
+    """Whether the host may look at what this device has computed: on the CPU. A GPU is far behind with its work, and
+    would have to be waited for."""
+    return device.type == "cpu"
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`. What comes from the host is sent to a GPU while the host goes on."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()  # copies from memory that may be paged out are waited for
+    return tensor.to(device, non_blocking=True)
+
+
+def on_device(values: Sequence[int] | Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """A list of whole numbers, or a list of such lists of one length, as an int64 tensor on `device`."""
+    return to_device(torch.tensor(values, dtype=torch.int64), device)

@@ -1,12 +1,18 @@
-"""Keeping freed memory in the process."""
+"""The memory of the process: keeping what is freed, and its peak."""
 
 from __future__ import annotations
 
 import ctypes
+import resource
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line asks for this module before it knows whether it needs torch
+    import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _ONE_GIBIBYTE = 1 << 30
+_MEBIBYTE = 1 << 20
 
 
 def keep_freed_memory() -> None:
@@ -23,3 +29,13 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, _ONE_GIBIBYTE)
     mallopt(_M_TRIM_THRESHOLD, _ONE_GIBIBYTE)
+
+
+def peak_memory(device: torch.device) -> float:
+    """MiB that this process had at its most: resident on the host for the CPU, in tensors for a CUDA device."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device) / _MEBIBYTE
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MEBIBYTE
