@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from hra_cli.backbone.model import Backbone, load_backbone
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.backbone.sizes import BackboneSizes, StackSizes
 
 SMALL = Path(__file__).parents[1] / "recipes" / "accents" / "backbone"
@@ -24,7 +25,7 @@ MODELS = ("3 M", "65 M")
 def model(name: str) -> Backbone:
     """The shipped recogniser, or one of the sizes of icefall's Zipformer of 65 M parameters with random weights."""
     if name == "3 M":
-        return load_backbone(SMALL)
+        return load_backbone(SMALL, BackboneOptions(device="cpu"))
     torch.manual_seed(0)
     stacks = [
         StackSizes(query_head_dim=32, value_head_dim=12, pos_head_dim=4, pos_dim=48, **dict(zip(LARGE, values)))

@@ -114,8 +114,7 @@ def cached_step(backbone: Backbone, data: Data) -> Callable[[], None]:
 
 def bfloat16_step(backbone: Backbone, data: Data) -> Callable[[], None]:
     """HRA with `--precision bfloat16`."""
-    backbone.precision = "bfloat16"
-    return step("hra-linear:64", backbone, data)
+    return step("hra-linear:64", backbone.copy(precision="bfloat16"), data)
 
 
 def package_step(moves: Callable[[Package], list[nn.Parameter]], backbone: Backbone, data: Data) -> Callable[[], None]:

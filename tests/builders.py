@@ -13,6 +13,7 @@ from torch import Tensor
 from hra_cli.adapter.adapter import Adapter, new_adapter
 from hra_cli.adapter.head_file import Head, controller_fingerprint
 from hra_cli.backbone.model import Backbone
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.backbone.sizes import BackboneSizes, StackSizes
 from hra_cli.errors import HraError
 from hra_cli.io.tensors import fingerprint
@@ -57,7 +58,9 @@ def tiny_backbone(
 ) -> Backbone:
     """A recogniser of `tiny_sizes` whose every parameter is random."""
     with torch.random.fork_rng(devices=[]):
-        backbone = Backbone(tiny_sizes(causal), chunk_size, left_context_frames)
+        backbone = Backbone(
+            tiny_sizes(causal), BackboneOptions(chunk_size=chunk_size, left_context_frames=left_context_frames)
+        )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in backbone.named_parameters():

@@ -27,13 +27,15 @@ def swoosh_r(x: Tensor) -> Tensor:
 
 
 class _Swoosh(torch.autograd.Function):
-    """Through softplus, whose value and gradient stay finite where the exponential overflows."""
+    """Through softplus, whose value and gradient stay finite where the exponential overflows; of x's type."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, shift: float, offset: float) -> Tensor:
         shifted = x - shift
         ctx.save_for_backward(shifted)
-        return F.softplus(shifted).add_(shifted, alpha=-SLOPE).sub_(offset + SLOPE * shift)
+        # Into `out`, since autocast on CUDA makes float32 of any other softplus.
+        softplus = F.softplus(shifted, out=torch.empty_like(shifted))
+        return softplus.add_(shifted, alpha=-SLOPE).sub_(offset + SLOPE * shift)
 
     @staticmethod
     @once_differentiable

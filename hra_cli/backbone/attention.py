@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, Optional
 
@@ -11,29 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from hra_cli.backbone.rows import Rows
+from hra_cli.backbone.forward_pass import Pass
 from hra_cli.nn.linear import Linear
 
 MASKED_SCORE = -1000.0
 TILE = 64  # targets
-
-
-def relative_positions(num_frames: int, dim: int, device: torch.device) -> Tensor:
-    """The table of relative positions, (2T - 1, dim); row 0 is the offset -(T - 1).
-
-    Offsets are compressed logarithmically, then mapped to an angle whose multiples' cosines and sines fill
-    the columns; the last column is 1.
-    """
-    offset = torch.arange(-(num_frames - 1), num_frames, device=device, dtype=torch.float32)
-    root = math.sqrt(dim)
-    compressed = root * offset.sign() * ((offset.abs() + root).log() - math.log(root))
-    angle = torch.atan(compressed * (2.0 * math.pi / dim)).unsqueeze(1)
-    multiples = torch.arange(1, dim // 2 + 1, device=device)
-    table = torch.empty(2 * num_frames - 1, dim, device=device)
-    table[:, 0::2] = (angle * multiples).cos()
-    table[:, 1::2] = (angle * multiples).sin()
-    table[:, -1] = 1.0
-    return table
 
 
 def position_products(query: Tensor, key: Tensor) -> Tensor:
@@ -69,7 +50,7 @@ def _by_target(scores: Tensor, products: Tensor) -> Iterator[tuple[Tensor, Tenso
 
 
 class _Softmax(torch.autograd.Function):
-    """Weights from scores by content, which are overwritten, and from products with positions."""
+    """Weights from scores by content, which are overwritten, and from products with positions; of their type."""
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, products: Tensor, masked: Optional[Tensor]) -> Tensor:
@@ -77,7 +58,7 @@ class _Softmax(torch.autograd.Function):
             part.add_(position)
         if masked is not None:
             scores.masked_fill_(masked, MASKED_SCORE)
-        weights = scores.softmax(dim=-1)
+        weights = torch._softmax(scores, -1, False)  # of which autocast on CUDA does not make float32
         ctx.save_for_backward(weights, masked)
         ctx.products_shape = products.shape
         return weights
@@ -103,29 +84,33 @@ class AttentionWeights(nn.Module):
         self.heads = heads
         self.query_dim = query_dim
         self.pos_head_dim = pos_head_dim
+        self.pos_dim = pos_dim
         self.in_proj = Linear(width, heads * (2 * query_dim + pos_head_dim))
         self.linear_pos = Linear(pos_dim, heads * pos_head_dim, bias=False)
 
-    def forward(self, x: Tensor, rows: Rows, positions: Tensor, masked: list[Optional[Tensor]]) -> list[Tensor]:
-        """x (F, C), positions (2T - 1, pos_dim) for the longest block; of every block masked, broadcastable to
-        (n, T, T) or None, and the weights (H, n, T, T)."""
-        content = self.heads * self.query_dim
-        queries, keys, pos_queries = (
-            rows.split(part)
-            for part in self.in_proj(x).split([content, content, self.heads * self.pos_head_dim], dim=-1)
-        )
-        pos_key = self.linear_pos(positions).view(-1, self.heads, self.pos_head_dim).permute(1, 2, 0)
+    def forward(self, x: Tensor, run: Pass) -> list[Tensor]:
+        """x (F, C): the weights of every block, (H, n, T, T)."""
+        content, position = self.heads * self.query_dim, self.heads * self.pos_head_dim
+        projected = self.in_proj(x).split([content, content, position], dim=-1)
+        queries, keys, pos_queries = (run.rows.split(part) for part in projected)
+        pos_key = self._pos_key(run.positions(self.pos_dim).to(x.dtype))
         weights = []
-        for block, query, key, pos_query, mask in zip(rows.blocks, queries, keys, pos_queries, masked):
-            longer = rows.frames - block.frames
+        for block, masked, *parts in zip(run.rows.blocks, run.masked, queries, keys, pos_queries):
+            query, key, pos_query = (by_head(part, self.heads) for part in parts)
+            longer = run.rows.frames - block.frames
             own_pos_key = pos_key[:, :, longer : pos_key.shape[2] - longer]
-            scores = torch.matmul(self._by_head(query), self._by_head(key).transpose(2, 3))
-            weights.append(_Softmax.apply(scores, position_products(self._by_head(pos_query), own_pos_key), mask))
+            scores = torch.matmul(query, key.transpose(2, 3))
+            weights.append(_Softmax.apply(scores, position_products(pos_query, own_pos_key), masked))
         return weights
 
-    def _by_head(self, x: Tensor) -> Tensor:
-        """(n, T, H · D) as (H, n, T, D)."""
-        return x.unflatten(2, (self.heads, -1)).permute(2, 0, 1, 3)
+    def _pos_key(self, positions: Tensor) -> Tensor:
+        """positions (2T - 1, pos_dim): (H, D, 2T - 1)."""
+        return self.linear_pos(positions).view(-1, self.heads, self.pos_head_dim).permute(1, 2, 0)
+
+
+def by_head(x: Tensor, heads: int) -> Tensor:
+    """(n, T, H · D) as (H, n, T, D)."""
+    return x.unflatten(2, (heads, -1)).permute(2, 0, 1, 3)
 
 
 class Average(torch.autograd.Function):
@@ -155,13 +140,13 @@ class SelfAttention(nn.Module):
         self.in_proj = Linear(width, heads * value_dim)
         self.out_proj = Linear(heads * value_dim, width)
 
-    def forward(self, x: Tensor, rows: Rows, weights: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, weights: list[Tensor], run: Pass) -> Tensor:
         """x (F, C), weights (H, n, T, T) of every block: (F, C)."""
         averages = []
-        for value, weight in zip(rows.split(self.in_proj(x)), weights):
-            value = value.unflatten(2, (self.heads, -1)).permute(2, 0, 1, 3)
-            averages.append(Average.apply(weight.to(value.dtype), value).permute(1, 2, 0, 3).flatten(2))
-        return self.out_proj(rows.join(averages))
+        for weight, value in zip(weights, run.rows.split(self.in_proj(x))):
+            average = Average.apply(weight, by_head(value, self.heads))
+            averages.append(average.permute(1, 2, 0, 3).flatten(2))
+        return self.out_proj(run.rows.join(averages))
 
 
 class NonlinAttention(nn.Module):
@@ -172,9 +157,9 @@ class NonlinAttention(nn.Module):
         self.in_proj = Linear(width, 3 * hidden)
         self.out_proj = Linear(hidden, width)
 
-    def forward(self, x: Tensor, rows: Rows, weights: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, weights: list[Tensor], run: Pass) -> Tensor:
         """x (F, C), weights (H, n, T, T) of every block: (F, C)."""
         gate, value, scale = self.in_proj(x).chunk(3, dim=-1)
-        values = rows.split(value * gate.tanh())
-        averages = rows.join([torch.matmul(weight[0], value) for weight, value in zip(weights, values)])
+        values = run.rows.split(value * gate.tanh())
+        averages = run.rows.join([torch.matmul(weight[0], value) for weight, value in zip(weights, values)])
         return self.out_proj(averages * scale)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from hra_cli.backbone.activations import swoosh_r
-from hra_cli.backbone.rows import Rows
+from hra_cli.backbone.forward_pass import Chunks, Pass
 from hra_cli.nn.linear import Linear
 
 
@@ -86,30 +86,26 @@ class ChunkCausalConv(nn.Module):
         self.chunkwise_conv = PlainDepthwiseConv1d(width, kernel, kernel // 2)
         self.chunkwise_conv_scale = nn.Parameter(torch.zeros(2, width, kernel))
 
-    def forward(self, x: Tensor, chunk_size: Optional[int], ends: Tensor) -> Tensor:
-        """x (N, C, T) zeroed past the utterances' ends; chunk_size in frames of this rate, None: one chunk.
-
-        ends (N,) says where each utterance's last chunk may end at most: the edge scales of an utterance
-        shorter than a chunk follow its own length, as if it were alone in the batch.
-        """
-        batch, width, num_frames = x.shape
+    def forward(self, x: Tensor, chunks: Chunks) -> Tensor:
+        """x (N, C, T) zeroed past the utterances' ends: (N, C, T)."""
         causal = self.causal_conv(F.pad(x, (self.kernel // 2, 0)))
-        chunk = num_frames if chunk_size is None else min(chunk_size, num_frames)
+        return causal + self._within(x, chunks.size) * self._edge_scale(x.shape[2], chunks)
+
+    def _within(self, x: Tensor, chunk: int) -> Tensor:
+        """chunkwise_conv of each chunk by itself, (N, C, T)."""
+        batch, width, num_frames = x.shape
         num_chunks = -(-num_frames // chunk)
         chunks = F.pad(x, (0, num_chunks * chunk - num_frames)).view(batch, width, num_chunks, chunk)
         chunks = chunks.transpose(1, 2).reshape(batch * num_chunks, width, chunk)
         chunks = self.chunkwise_conv(chunks).view(batch, num_chunks, width, chunk)
-        within = chunks.transpose(1, 2).reshape(batch, width, num_chunks * chunk)[..., :num_frames]
-        return causal + within * self._edge_scale(num_frames, chunk, ends)
+        return chunks.transpose(1, 2).reshape(batch, width, num_chunks * chunk)[..., :num_frames]
 
-    def _edge_scale(self, num_frames: int, chunk: int, ends: Tensor) -> Tensor:
-        """(N, C, T), or (1, C, T) where all utterances share it."""
-        lengths = ends.clamp(max=chunk)
-        if bool((lengths == lengths[0]).all()):
-            lengths = lengths[:1]
-        position = torch.arange(num_frames, device=ends.device) % chunk
+    def _edge_scale(self, num_frames: int, chunks: Chunks) -> Tensor:
+        """(N, C, T), or (1, C, T) where all utterances share it. An utterance shorter than a chunk has its right edge
+        where it ends, as if it were alone in the batch."""
+        position = torch.arange(num_frames, device=chunks.first.device) % chunks.size
         left, right = F.pad(self.chunkwise_conv_scale, (0, 1))  # column `kernel` is the zero beyond the edges
-        from_end = position - lengths.unsqueeze(1) + self.kernel
+        from_end = position - chunks.first.unsqueeze(1) + self.kernel
         outside = (from_end < 0) | (from_end >= self.kernel)
         scale = left[:, position.clamp(max=self.kernel)].unsqueeze(0)
         return 1.0 + scale + right[:, from_end.masked_fill(outside, self.kernel)].transpose(0, 1)
@@ -124,17 +120,14 @@ class ConvolutionModule(nn.Module):
         self.depthwise_conv: nn.Module = ChunkCausalConv(width, kernel) if causal else DepthwiseConv1d(width, kernel)
         self.out_proj = Linear(width, width)
 
-    def forward(self, x: Tensor, rows: Rows, chunk_size: Optional[int], ends: list[Tensor]) -> Tensor:
-        """x (F, C): (F, C). chunk_size and, of every block, ends as ChunkCausalConv has them."""
+    def forward(self, x: Tensor, run: Pass) -> Tensor:
+        """x (F, C): (F, C)."""
         x = F.glu(self.in_proj(x))
-        if rows.padded is not None:
-            x = x.masked_fill_(rows.padded, 0.0)
-        pieces = []
-        for piece, end in zip(rows.split(x), ends):
-            piece = piece.transpose(1, 2)
-            if isinstance(self.depthwise_conv, ChunkCausalConv):
-                piece = self.depthwise_conv(piece, chunk_size, end)
-            else:
-                piece = self.depthwise_conv(piece)
-            pieces.append(piece.transpose(1, 2))
-        return self.out_proj(swoosh_r(rows.join(pieces)))
+        if run.rows.padded is not None:
+            x = x.masked_fill_(run.rows.padded, 0.0)
+        pieces = [piece.transpose(1, 2) for piece in run.rows.split(x)]
+        if isinstance(self.depthwise_conv, ChunkCausalConv):
+            pieces = [self.depthwise_conv(piece, chunks) for piece, chunks in zip(pieces, run.chunks)]
+        else:
+            pieces = [self.depthwise_conv(piece) for piece in pieces]
+        return self.out_proj(swoosh_r(run.rows.join([piece.transpose(1, 2) for piece in pieces])))

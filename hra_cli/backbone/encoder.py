@@ -1,8 +1,9 @@
-"""The Zipformer encoder in evaluation mode: layers, stacks at their own frame rates, and their combination."""
+"""The Zipformer encoder in evaluation mode: layers, stacks at their own frame rates, and their combination.
+
+x is rows of frames (F, C) throughout. What modules need to know of the batch is in `run`, the pass.
+"""
 
 from __future__ import annotations
-
-from typing import Callable, NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
@@ -10,41 +11,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hra_cli.backbone.activations import BiasNorm, Bypass, swoosh_l
-from hra_cli.backbone.attention import AttentionWeights, NonlinAttention, SelfAttention, relative_positions
+from hra_cli.backbone.attention import AttentionWeights, NonlinAttention, SelfAttention
 from hra_cli.backbone.convolution import ConvolutionModule
-from hra_cli.backbone.rows import Rows
+from hra_cli.backbone.forward_pass import Pass
 from hra_cli.backbone.sizes import StackSizes
 from hra_cli.nn.frames import in_groups, repeat_last_frame, upsample
 from hra_cli.nn.linear import Linear
-
-
-class Layer(NamedTuple):
-    """Where in the encoder an `after_layer` callable stands."""
-
-    name: str  # as in the checkpoint, e.g. "encoders.1.encoder.layers.0"
-    width: int  # channels
-    downsampling: int  # frames of 20 ms per frame here
-    lens: Tensor  # (N,) frames of each utterance at this rate
-
-
-AfterLayer = Callable[[Tensor, Layer], Tensor]
-
-
-class Streaming(NamedTuple):
-    """How much a causal model may see, in frames of 20 ms; None: everything."""
-
-    chunk_size: Optional[int]
-    left_context_frames: Optional[int]
-
-
-class Surroundings(NamedTuple):
-    """What all layers of a stack share for one batch."""
-
-    rows: Rows
-    positions: Tensor  # (2T - 1, pos_dim) for the longest block
-    masked: list[Optional[Tensor]]  # of every block: broadcastable to (n, T, T) or None
-    ends: list[Tensor]  # of every block: (n,) as ChunkCausalConv has it
-    chunk_size: Optional[int]
 
 
 class FeedForward(nn.Module):
@@ -60,9 +32,11 @@ class FeedForward(nn.Module):
 class EncoderLayer(nn.Module):
     """One Zipformer layer; attention weights are computed once and used four times."""
 
-    def __init__(self, sizes: StackSizes, causal: bool):
+    def __init__(self, sizes: StackSizes, causal: bool, name: str):
         super().__init__()
-        width, ff = sizes.width, sizes.feedforward
+        self.name = name  # as in the checkpoint
+        self.width = width = sizes.width
+        ff = sizes.feedforward
         self.self_attn_weights = AttentionWeights(
             width, sizes.heads, sizes.query_head_dim, sizes.pos_head_dim, sizes.pos_dim
         )
@@ -78,21 +52,38 @@ class EncoderLayer(nn.Module):
         self.bypass = Bypass(width)
         self.norm = BiasNorm(width)
 
-    def forward(self, src: Tensor, around: Surroundings) -> Tensor:
+    def forward(self, src: Tensor, run: Pass) -> Tensor:
         """src (F, C): (F, C)."""
-        rows = around.rows
-        convolution = (rows, around.chunk_size, around.ends)
-        weights = self.self_attn_weights(src, rows, around.positions, around.masked)
+        weights = self.self_attn_weights(src, run)
         x = src + self.feed_forward1(src)
-        x = x + self.nonlin_attention(x, rows, weights)
-        x = x + self.self_attn1(x, rows, weights)
-        x = x + self.conv_module1(x, *convolution)
+        x = x + self.nonlin_attention(x, weights, run)
+        x = x + self.self_attn1(x, weights, run)
+        x = x + self.conv_module1(x, run)
         x = x + self.feed_forward2(x)
         x = self.bypass_mid(src, x)
-        x = x + self.self_attn2(x, rows, weights)
-        x = x + self.conv_module2(x, *convolution)
+        x = x + self.self_attn2(x, weights, run)
+        x = x + self.conv_module2(x, run)
         x = x + self.feed_forward3(x)
         return self.bypass(src, self.norm(x))
+
+
+class Stack(nn.Module):
+    """Layers of one width at one frame rate."""
+
+    def __init__(self, sizes: StackSizes, causal: bool, name: str):
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(sizes, causal, f"{name}.layers.{n}") for n in range(sizes.layers))
+
+    def forward(self, x: Tensor, run: Pass) -> Tensor:
+        """x (F, C): (F, C)."""
+        for layer in self.layers:
+            if run.options.recompute and torch.is_grad_enabled():
+                # Of a layer's activations its input alone is kept. Nothing in a layer is random.
+                x = checkpoint(layer, x, run, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = layer(x, run)
+            x = run.adapted(x, layer.name)
+        return x
 
 
 class Downsample(nn.Module):
@@ -100,113 +91,62 @@ class Downsample(nn.Module):
 
     def __init__(self, factor: int):
         super().__init__()
+        self.factor = factor
         self.bias = nn.Parameter(torch.zeros(factor))
 
-    def forward(self, x: Tensor, rows: Rows, icefall_padding: bool) -> Tensor:
+    def forward(self, x: Tensor, run: Pass) -> Tensor:
         """x (F, C): the rows at the lower rate. Utterances are extended by their own last frame."""
         weights = self.bias.softmax(0).view(1, -1, 1, 1)
         pieces = []
-        for block, piece in zip(rows.blocks, rows.split(x)):
+        for block, piece in zip(run.rows.blocks, run.rows.split(x)):
             piece = piece.transpose(0, 1)
-            if not icefall_padding:
+            if block.padded is not None and not run.icefall_padding:
                 piece = repeat_last_frame(piece, block.lens)
-            pieces.append((in_groups(piece, self.bias.numel()) * weights).sum(dim=1).transpose(0, 1))
-        return rows.join(pieces)
+            pieces.append((in_groups(piece, self.factor) * weights).sum(dim=1).transpose(0, 1))
+        return run.rows.join(pieces)
 
 
-class Stack(nn.Module):
-    """Layers of one width at one frame rate."""
+class DownsampledStack(nn.Module):
+    """A stack that sees a lower frame rate, mixed with what went in."""
 
-    def __init__(self, sizes: StackSizes, causal: bool):
+    def __init__(self, sizes: StackSizes, causal: bool, name: str):
         super().__init__()
-        self.sizes = sizes
-        layers = nn.ModuleList(EncoderLayer(sizes, causal) for _ in range(sizes.layers))
-        if sizes.downsampling == 1:
-            self.layers = layers
-        else:
-            self.downsample = Downsample(sizes.downsampling)
-            self.encoder = nn.ModuleDict({"layers": layers})
-            self.out_combiner = Bypass(sizes.width)
+        self.downsample = Downsample(sizes.downsampling)
+        self.encoder = Stack(sizes, causal, f"{name}.encoder")
+        self.out_combiner = Bypass(sizes.width)
 
-    def forward(
-        self,
-        x: Tensor,
-        rows: Rows,
-        name: str,
-        streaming: Streaming,
-        after_layer: Optional[AfterLayer],
-        icefall_padding: bool,
-        recompute: bool,
-    ) -> Tensor:
-        """x (F, C), rows at 50 Hz: the same shape."""
-        factor = self.sizes.downsampling
-        if factor == 1:
-            return self._run_layers(x, rows, name, self.layers, streaming, after_layer, icefall_padding, recompute)
-        down = self.downsample(x, rows, icefall_padding)
-        slow = rows.at_rate(factor)
-        layers = self.encoder["layers"]
-        down = self._run_layers(
-            down, slow, f"{name}.encoder", layers, streaming, after_layer, icefall_padding, recompute
-        )
+    def forward(self, x: Tensor, run: Pass) -> Tensor:
+        """x (F, C): (F, C)."""
+        slow = run.at_rate(self.downsample.factor)
+        down = self.encoder(self.downsample(x, run), slow)
+        return self.out_combiner(x, self._upsampled(down, slow, run))
+
+    def _upsampled(self, down: Tensor, slow: Pass, run: Pass) -> Tensor:
+        """Every frame repeated, and cut to the frames that there were."""
         pieces = [
-            upsample(piece.transpose(0, 1), factor)[: block.frames].transpose(0, 1)
-            for block, piece in zip(rows.blocks, slow.split(down))
+            upsample(piece.transpose(0, 1), self.downsample.factor)[: block.frames].transpose(0, 1)
+            for block, piece in zip(run.rows.blocks, slow.rows.split(down))
         ]
-        return self.out_combiner(x, rows.join(pieces))
+        return run.rows.join(pieces)
 
-    def _run_layers(
-        self,
-        x: Tensor,
-        rows: Rows,
-        name: str,
-        layers: nn.Module,
-        streaming: Streaming,
-        after_layer: Optional[AfterLayer],
-        icefall_padding: bool,
-        recompute: bool,
-    ) -> Tensor:
-        around = self._surroundings(rows, streaming, icefall_padding)
-        assert isinstance(layers, nn.ModuleList)
-        for index, layer in enumerate(layers):
-            if recompute and torch.is_grad_enabled():
-                # Nothing in a layer is random.
-                x = checkpoint(layer, x, around, use_reentrant=False, preserve_rng_state=False)
-            else:
-                x = layer(x, around)
-            if after_layer is not None:
-                here = Layer(f"{name}.layers.{index}", self.sizes.width, self.sizes.downsampling, rows.lens)
-                x = rows.from_batch(after_layer(rows.to_batch(x), here))
-        return x
 
-    def _surroundings(self, rows: Rows, streaming: Streaming, icefall_padding: bool) -> Surroundings:
-        chunk, device = streaming.chunk_size, rows.lens.device
-        masked = [None if block.padded is None else block.padded.unsqueeze(1) for block in rows.blocks]
-        if chunk is not None:
-            outside = _outside_chunks(
-                rows.frames, self.sizes.downsampling, chunk, streaming.left_context_frames, device
-            )
-            for n, block in enumerate(rows.blocks):
-                own, padded = outside[: block.frames, : block.frames], masked[n]
-                masked[n] = own if padded is None else padded | own
-        return Surroundings(
-            rows=rows,
-            positions=relative_positions(rows.frames, self.sizes.pos_dim, device),
-            masked=masked,
-            ends=[torch.full_like(b.lens, b.frames) if icefall_padding else b.lens for b in rows.blocks],
-            chunk_size=None if chunk is None else chunk // self.sizes.downsampling,
+class ZipformerEncoder(nn.Module):
+    def __init__(self, stacks: list[StackSizes], output_downsampling: int, causal: bool):
+        super().__init__()
+        self.widths = [sizes.width for sizes in stacks]
+        self.encoders = nn.ModuleList(
+            (Stack if sizes.downsampling == 1 else DownsampledStack)(sizes, causal, f"encoders.{n}")
+            for n, sizes in enumerate(stacks)
         )
+        self.downsample_output = Downsample(output_downsampling)
 
-
-def _outside_chunks(
-    num_frames: int, downsampling: int, chunk_size: int, left_context: Optional[int], device: torch.device
-) -> Tensor:
-    """(T, T) bool, True where target t may not see source s."""
-    chunk = torch.arange(num_frames, device=device) * downsampling // chunk_size
-    target, source = chunk.unsqueeze(1), chunk.unsqueeze(0)
-    outside = source > target
-    if left_context is not None:
-        outside |= source < target - left_context // chunk_size
-    return outside
+    def forward(self, x: Tensor, run: Pass) -> Tensor:
+        """x (F, C0) at 50 Hz: (F', max width) at 25 Hz."""
+        outputs = []
+        for width, stack in zip(self.widths, self.encoders):
+            x = stack(convert_channels(x, width), run)
+            outputs.append(x)
+        return self.downsample_output(full_width(outputs), run)
 
 
 def convert_channels(x: Tensor, width: int) -> Tensor:
@@ -214,39 +154,12 @@ def convert_channels(x: Tensor, width: int) -> Tensor:
     return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
 
 
-class ZipformerEncoder(nn.Module):
-    def __init__(self, stacks: list[StackSizes], output_downsampling: int, causal: bool):
-        super().__init__()
-        self.widths = [sizes.width for sizes in stacks]
-        self.encoders = nn.ModuleList(Stack(sizes, causal) for sizes in stacks)
-        self.downsample_output = Downsample(output_downsampling)
-
-    def forward(
-        self,
-        x: Tensor,
-        rows: Rows,
-        streaming: Streaming,
-        after_layer: Optional[AfterLayer],
-        icefall_padding: bool,
-        recompute: bool = False,
-    ) -> Tensor:
-        """x (F, C0), rows at 50 Hz: (F', max width), rows at 25 Hz.
-
-        recompute: keep of a layer's activations its input alone, and compute the rest again for the gradient.
-        """
-        outputs = []
-        for index, stack in enumerate(self.encoders):
-            x = convert_channels(x, self.widths[index])
-            x = stack(x, rows, f"encoders.{index}", streaming, after_layer, icefall_padding, recompute)
-            outputs.append(x)
-        return self.downsample_output(self._full_width(outputs), rows, icefall_padding)
-
-    def _full_width(self, outputs: list[Tensor]) -> Tensor:
-        """Each channel from the most recent stack wide enough to have it."""
-        pieces: list[Tensor] = []
-        done = 0
-        for output in reversed(outputs):
-            if output.shape[-1] > done:
-                pieces.append(output[..., done:])
-                done = output.shape[-1]
-        return torch.cat(pieces, dim=-1)
+def full_width(outputs: list[Tensor]) -> Tensor:
+    """Of the stacks' outputs (F, C), each channel from the most recent stack wide enough to have it."""
+    pieces: list[Tensor] = []
+    done = 0
+    for output in reversed(outputs):
+        if output.shape[-1] > done:
+            pieces.append(output[..., done:])
+            done = output.shape[-1]
+    return torch.cat(pieces, dim=-1)

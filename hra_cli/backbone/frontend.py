@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Optional, TypeVar
+
 import torch
 from torch import Tensor, nn
 
 from hra_cli.backbone.activations import BiasNorm, swoosh_l, swoosh_r
-from hra_cli.nn.frames import padding_mask
 from hra_cli.nn.linear import Linear, linear
 
 MIN_FEATURE_FRAMES = 9
+Frames = TypeVar("Frames", int, Tensor)
 
 
-def embedded_lens(feature_lens: Tensor) -> Tensor:
-    """Frames out of the front end, (N,), for frames in."""
+def embedded_lens(feature_lens: Frames) -> Frames:
+    """Frames out of the front end for frames in: of one utterance, or of many, (N,)."""
     return (feature_lens - 7) // 2
 
 
@@ -57,14 +59,17 @@ class Frontend(nn.Module):
         self.out = Linear(128 * (((feature_dim - 1) // 2 - 1) // 2), width)
         self.out_norm = BiasNorm(width)
 
-    def forward(self, features: Tensor, lens: Tensor, icefall_padding: bool) -> Tensor:
-        """features (N, T, 80), lens (N,) of the output: (N, (T - 7) // 2, C)."""
+    def forward(self, features: Tensor, padded: Optional[Tensor] = None) -> Tensor:
+        """features (N, T, 80): (N, T', C) with T' = (T - 7) // 2.
+
+        padded (N, T') bool: the frames past an utterance's end. They are zeroed before the 7×7 convolution, which
+        without it mixes what it finds there into the utterance's last frames.
+        """
         x = swoosh_r(self.conv["0"](features.unsqueeze(1)))
         # With channels beside each other in memory the convolutions that follow are faster.
         x = x.contiguous(memory_format=torch.channels_last)
         x = swoosh_r(self.conv["7"](swoosh_r(self.conv["4"](x))))
-        if not icefall_padding and bool((lens < x.shape[2]).any()):
-            # The 7×7 convolution would otherwise mix what it finds past an utterance's end into its last frames.
-            x = x.masked_fill_(padding_mask(lens, x.shape[2])[:, None, :, None], 0.0)
+        if padded is not None:
+            x = x.masked_fill_(padded[:, None, :, None], 0.0)
         x = self.convnext(x)
         return self.out_norm(self.out(x.transpose(1, 2).flatten(2)))

@@ -30,22 +30,26 @@ class FrontendCache:
         self.backbone = backbone
 
     def embed(self, features: Tensor, feature_lens: Tensor, ids: Sequence[str]) -> tuple[Tensor, Rows]:
-        """`Backbone.embed` of utterances with these ids. Raises HraError where a file cannot be written."""
+        """`Backbone.embed` of utterances with these ids: x and rows are on the recogniser's device.
+
+        Raises HraError where a file cannot be written.
+        """
         utterances = zip(ids, features, feature_lens.tolist())
         return self.backbone.as_rows([self._embed_one(id_, own[:length]) for id_, own, length in utterances])
 
     def _embed_one(self, id_: str, features: Tensor) -> Tensor:
-        key = f"{self.backbone.fingerprint}\n{self.backbone.precision}\n{id_}"
+        """On the host, as files are."""
+        key = f"{self.backbone.fingerprint}\n{self.backbone.options.precision}\n{id_}"
         name = hashlib.sha256(key.encode()).hexdigest()
         file = self.folder / name[:2] / f"{name}.npy"
         found = _read(file)
-        if found is not None and len(found) == embedded_lens(torch.tensor(len(features))):
-            return found.to(features.device)
+        if found is not None and len(found) == embedded_lens(len(features)):
+            return found
         with torch.no_grad():
-            embedded = self.backbone.embed_one(features)
+            embedded = self.backbone.embed_one(features).cpu()
         try:
             with replacing(file) as temporary:
-                numpy.save(temporary, embedded.cpu().numpy())
+                numpy.save(temporary, embedded.numpy())
         except OSError as error:
             raise HraError(
                 f"cannot write {file}: {error.strerror}; make room, or go on with --resume without --cache-frontend"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
@@ -11,30 +13,38 @@ from torch import Tensor, nn
 
 from hra_cli.backbone.checkpoint import find_checkpoint, read_checkpoint
 from hra_cli.backbone.decoder import Decoder
-from hra_cli.backbone.encoder import AfterLayer, Layer, Streaming, ZipformerEncoder
+from hra_cli.backbone.encoder import EncoderLayer, ZipformerEncoder
+from hra_cli.backbone.forward_pass import AfterLayer, Pass
 from hra_cli.backbone.frontend import MIN_FEATURE_FRAMES, Frontend, embedded_lens
 from hra_cli.backbone.joiner import Joiner
-from hra_cli.backbone.options import PRECISIONS, BackboneOptions
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.backbone.rows import Rows, one_block, rows_of
 from hra_cli.backbone.sizes import BackboneSizes, read_sizes
-from hra_cli.errors import HraError, did_you_mean
+from hra_cli.errors import HraError
 from hra_cli.io.tensors import fingerprint
-from hra_cli.nn.device import find_device
+from hra_cli.nn.device import find_device, to_device
 from hra_cli.nn.linear import Linear
 
 
 class Backbone(nn.Module):
-    """An icefall Zipformer pruned transducer: frozen, always in evaluation mode."""
+    """An icefall Zipformer pruned transducer: frozen, always in evaluation mode.
+
+    options: how it is run; device and pos_head_dim there are for `load_backbone`. in_blocks: the encoder works on
+    utterances of similar length together; without it modules see all of a batch, in its order and padded.
+    Both stay as they are; `copy` gives a recogniser with others. Raises HraError for options that do not fit.
+    """
 
     def __init__(
         self,
         sizes: BackboneSizes,
-        chunk_size: Optional[int] = None,
-        left_context_frames: Optional[int] = None,
+        options: BackboneOptions = BackboneOptions(),  # noqa: B008 - frozen
+        in_blocks: bool = True,
     ):
         super().__init__()
+        _check_chunks(sizes, options)
         self.sizes = sizes
-        self.streaming = _check_streaming(sizes, chunk_size, left_context_frames)
+        self.options = options
+        self.in_blocks = in_blocks
         self.encoder_embed = Frontend(sizes.stacks[0].width)
         self.encoder = ZipformerEncoder(sizes.stacks, sizes.output_downsampling, sizes.causal)
         self.decoder = Decoder(sizes.vocab_size, sizes.decoder_dim, sizes.context_size, sizes.decoder_group_size)
@@ -42,12 +52,6 @@ class Backbone(nn.Module):
         self.simple_am_proj = Linear(sizes.width, sizes.vocab_size)
         self.simple_lm_proj = Linear(sizes.decoder_dim, sizes.vocab_size)
         self.fingerprint = ""
-        # Utterances of similar length together; without it modules see all of a batch, in its order and padded.
-        self.in_blocks = True
-        # Layers' activations are computed again for the gradient: less memory, more time.
-        self.recompute = False
-        # What the front end and the encoder's layers multiply in; what is between layers, adapters too, is float32.
-        self.precision = "float32"
         self.requires_grad_(False)
         self.eval()
 
@@ -58,11 +62,8 @@ class Backbone(nn.Module):
 
     def layer_widths(self) -> dict[str, int]:
         """Channels by the name that an `after_layer` callable is told, in the order of the layers."""
-        return {
-            f"encoders.{number}.{'' if stack.downsampling == 1 else 'encoder.'}layers.{index}": stack.width
-            for number, stack in enumerate(self.sizes.stacks)
-            for index in range(stack.layers)
-        }
+        layers = (module for module in self.encoder.modules() if isinstance(module, EncoderLayer))
+        return {layer.name: layer.width for layer in layers}
 
     @property
     def device(self) -> torch.device:
@@ -72,12 +73,26 @@ class Backbone(nn.Module):
         """Stays in evaluation mode: there is nothing here to train."""
         return super().train(False)
 
+    def copy(self, in_blocks: Optional[bool] = None, **changes: Any) -> Backbone:
+        """A recogniser with the same weights, its own, that is run in another way.
+
+        in_blocks: None for as this one. changes: of the fields of BackboneOptions. Raises HraError for options that do
+        not fit the recogniser or its device.
+        """
+        options = replace(self.options, **changes)
+        _check_precision(options.precision, self.device)
+        _check_chunks(self.sizes, options)
+        made = copy.deepcopy(self)
+        made.options = options
+        made.in_blocks = self.in_blocks if in_blocks is None else in_blocks
+        return made
+
     def num_frames(self, feature_frames: int) -> int:
         """Encoder frames (25 Hz) of an utterance with so many feature frames (100 Hz); none where it is too short."""
         if feature_frames < MIN_FEATURE_FRAMES:
             return 0
         factor = self.sizes.output_downsampling
-        return ((feature_frames - 7) // 2 + factor - 1) // factor
+        return (embedded_lens(feature_frames) + factor - 1) // factor
 
     def encode(
         self,
@@ -88,10 +103,12 @@ class Backbone(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Filterbanks to encoder frames.
 
-        features: (N, T, 80) log-mel at 100 Hz; feature_lens: (N,) int64 frames of each.
+        features: (N, T, 80) log-mel at 100 Hz, on the recogniser's device. feature_lens: (N,) int64, frames of each;
+        on the host, since a GPU would be waited for.
         after_layer: called as `x = after_layer(x, layer)` with x (T', N, C) after every encoder layer.
         icefall_padding: let an utterance's last frames see its padding, as icefall's batches do; for checking.
-        Returns encoder_out (N, T'', width) at 25 Hz, as long as the longest utterance, and encoder_out_lens (N,).
+        Returns encoder_out (N, T'', width) at 25 Hz, as long as the longest utterance, and encoder_out_lens (N,), both
+        on the recogniser's device.
         Every utterance comes out as it would alone, whatever else is in the batch; frames past an utterance's end
         mean nothing.
         Raises HraError where an utterance is shorter than 9 frames.
@@ -101,59 +118,48 @@ class Backbone(nn.Module):
 
     def embed(self, features: Tensor, feature_lens: Tensor, icefall_padding: bool = False) -> tuple[Tensor, Rows]:
         """The encoder's input, as rows. Raises HraError as `encode` does."""
-        if int(feature_lens.min()) < MIN_FEATURE_FRAMES:
-            raise HraError(
-                f"an utterance has {int(feature_lens.min())} feature frames; the encoder needs {MIN_FEATURE_FRAMES}"
-            )
+        lengths: list[int] = feature_lens.tolist()
+        if min(lengths) < MIN_FEATURE_FRAMES:
+            raise HraError(f"an utterance has {min(lengths)} feature frames; the encoder needs {MIN_FEATURE_FRAMES}")
         if self.in_blocks and not icefall_padding:
-            return self.as_rows([self.embed_one(own[:n]) for own, n in zip(features, feature_lens.tolist())])
-        lens = embedded_lens(feature_lens)
-        rows = one_block(
-            lens, int(embedded_lens(torch.tensor(features.shape[1]))) if icefall_padding else int(lens.max())
-        )
+            return self.as_rows([self.embed_one(own[:length]) for own, length in zip(features, lengths)])
+        lengths = [embedded_lens(length) for length in lengths]
+        frames = embedded_lens(features.shape[1]) if icefall_padding else max(lengths)
+        rows = one_block(lengths, frames, self.device)
+        padded = None if icefall_padding else rows.blocks[0].padded
         # Two frames become one; the last needs the six that follow.
         with self._autocast():
-            x = self.encoder_embed(features[:, : 2 * rows.frames + 8], lens, icefall_padding)
+            x = self.encoder_embed(features[:, : 2 * frames + 8], padded)
         return rows.join([x]), rows
 
     def embed_one(self, features: Tensor) -> Tensor:
-        """The front end's output (T', C0) for one utterance's features (T, 80).
+        """The front end's output (T', C0) for one utterance's features (T, 80), at least 9 frames.
 
         Utterance by utterance it is as fast as in batches, and does not round by what else is in the batch.
         """
-        lens = embedded_lens(torch.tensor([len(features)], device=features.device))
         with self._autocast():
-            return self.encoder_embed(features.unsqueeze(0), lens, False)[0]
+            return self.encoder_embed(features.unsqueeze(0))[0]
 
     def as_rows(self, embedded: list[Tensor]) -> tuple[Tensor, Rows]:
-        """The front end's output of every utterance (T', C0), as the encoder takes it."""
-        rows = rows_of(torch.tensor([len(x) for x in embedded], device=embedded[0].device))
-        blocks = [_padded([embedded[n] for n in block.utterances.tolist()], block.frames) for block in rows.blocks]
-        return rows.join(blocks), rows
+        """The front end's output of every utterance (T', C0), as the encoder takes it, on the recogniser's device."""
+        rows = rows_of([len(x) for x in embedded], self.device)
+        blocks = [_padded([embedded[n] for n in block.utterances], block.frames) for block in rows.blocks]
+        return to_device(rows.join(blocks), self.device), rows
 
     def encode_rows(
         self, x: Tensor, rows: Rows, after_layer: Optional[AfterLayer] = None, icefall_padding: bool = False
     ) -> tuple[Tensor, Tensor]:
         """What `encode` does with what `embed` returns."""
-        if after_layer is not None and self.precision != "float32":
-            after_layer = _in_float32(after_layer)
         with self._autocast():
-            x = self.encoder(x, rows, self.streaming, after_layer, icefall_padding, self.recompute)
+            x = self.encoder(x, Pass(rows, self.options, after_layer, icefall_padding))
         rows = rows.at_rate(self.sizes.output_downsampling)
         return rows.to_batch(x).transpose(0, 1), rows.lens
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "float32":
+        """What the front end and the layers multiply in. What is between layers, adapters too, is float32."""
+        if self.options.precision == "float32":
             return nullcontext()
-        return torch.autocast(self.device.type, getattr(torch, self.precision))
-
-
-def _in_float32(after_layer: AfterLayer) -> AfterLayer:
-    def in_float32(x: Tensor, layer: Layer) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return after_layer(x, layer)
-
-    return in_float32
+        return torch.autocast(self.device.type, getattr(torch, self.options.precision))
 
 
 def _padded(utterances: list[Tensor], frames: int) -> Tensor:
@@ -161,11 +167,12 @@ def _padded(utterances: list[Tensor], frames: int) -> Tensor:
     return torch.stack([torch.cat([x, x[-1:].expand(frames - len(x), -1)]) for x in utterances])
 
 
-def _check_streaming(sizes: BackboneSizes, chunk_size: Optional[int], left_context_frames: Optional[int]) -> Streaming:
+def _check_chunks(sizes: BackboneSizes, options: BackboneOptions) -> None:
+    chunk_size, left_context_frames = options.chunk_size, options.left_context_frames
     if chunk_size is None:
         if left_context_frames is not None:
             raise HraError("left_context_frames needs a chunk_size")
-        return Streaming(None, None)
+        return
     if not sizes.causal:
         raise HraError("chunk_size is for causal (streaming-trained) models; this one sees the whole utterance")
     largest = max(stack.downsampling for stack in sizes.stacks)
@@ -173,7 +180,16 @@ def _check_streaming(sizes: BackboneSizes, chunk_size: Optional[int], left_conte
         raise HraError(f"chunk_size {chunk_size} must be a positive multiple of {largest}, the largest downsampling")
     if left_context_frames is not None and left_context_frames < 0:
         raise HraError(f"left_context_frames {left_context_frames} must not be negative")
-    return Streaming(chunk_size, left_context_frames)
+
+
+def _check_precision(precision: str, device: torch.device) -> None:
+    """Raises HraError where the device cannot multiply in this precision."""
+    if precision == "float16" and device.type != "cuda":
+        raise HraError("float16 needs a CUDA device; on the CPU use bfloat16 or float32")
+    if precision == "bfloat16" and device.type == "cuda":
+        with torch.cuda.device(device):
+            if not torch.cuda.is_bf16_supported():
+                raise HraError(f"{torch.cuda.get_device_name(device)} has no bfloat16; use float16 or float32")
 
 
 def load_backbone(
@@ -184,24 +200,19 @@ def load_backbone(
     """The recogniser in a folder or checkpoint file, frozen, float32; all sizes are read from its tensors.
 
     `note` is told of tensors that are not used. Raises HraError for anything that is not an icefall Zipformer
-    transducer, and for options that do not fit it.
+    transducer, for options that do not fit it, and for a device that is not there or cannot be used so.
     """
-    if options.precision not in PRECISIONS:
-        raise HraError(f"no such precision: '{options.precision}'{did_you_mean(options.precision, PRECISIONS)}")
     device = find_device(options.device)
+    _check_precision(options.precision, device)
     file = find_checkpoint(Path(path))
     tensors = read_checkpoint(file, note)
     with torch.random.fork_rng(devices=[]):  # the modules' own initialisation must not move the user's generator
         try:
-            backbone = Backbone(
-                read_sizes(tensors, options.pos_head_dim), options.chunk_size, options.left_context_frames
-            )
+            backbone = Backbone(read_sizes(tensors, options.pos_head_dim), options)
         except HraError as error:
             raise HraError(f"{file}: {error}") from error
     _load(backbone, tensors, file)
     backbone.fingerprint = fingerprint(tensors)
-    backbone.precision = options.precision
-    backbone.recompute = options.recompute
     return backbone.to(device)
 
 

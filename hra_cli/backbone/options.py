@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
+from hra_cli.errors import HraError, did_you_mean
+
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -14,7 +16,7 @@ class BackboneOptions:
     chunk_size, left_context_frames: frames of 20 ms that a causal model sees at a time, and before that; None: all.
     precision: one of PRECISIONS, what the front end and the encoder's layers multiply in. device: "auto" (CUDA where
     there is one, else the CPU), "cpu", "cuda" or "cuda:N". recompute: keep of every encoder layer its input alone, and
-    compute the rest again for the gradient: less memory, more time.
+    compute the rest again for the gradient: less memory, more time. Raises HraError for an unknown precision.
     """
 
     pos_head_dim: int = 4
@@ -23,3 +25,7 @@ class BackboneOptions:
     precision: str = "float32"
     device: str = "auto"
     recompute: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise HraError(f"no such precision: '{self.precision}'{did_you_mean(self.precision, PRECISIONS)}")

@@ -1,6 +1,8 @@
 """A batch without its padding: frames as rows (F, C), utterances of similar length beside each other.
 
-What works on single frames then computes on no padding, and attention works on blocks that stay in the cache.
+What works on single frames then computes on no padding, and attention works on blocks of a few utterances.
+Lengths are known twice: on the host, where they decide what is computed, and on the device, for its masks. So no
+forward pass has to ask a GPU, which would wait until the GPU has caught up.
 """
 
 from __future__ import annotations
@@ -14,43 +16,55 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hra_cli.nn.device import on_device
 from hra_cli.nn.frames import padding_mask
 
-# Of a block's longest utterance: how much shorter another may be. Blocks cost time, and so does padding.
-LARGEST_GAP = 0.1
+# Of a block's longest utterance: how much shorter another may be. Blocks cost time, on a GPU more of it, and so does
+# padding.
+LARGEST_GAP, LARGEST_GAP_ON_GPU = 0.1, 0.25
 SMALLEST_GAP = 16  # frames
-# Attention weights of a head: blocks of more than that fall out of the cache.
-LARGEST_AREA = 1 << 19
+# Attention weights of a head: on a CPU, blocks of more than that fall out of the cache.
+LARGEST_AREA, LARGEST_AREA_ON_GPU = 1 << 19, 1 << 25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """Some utterances padded to the longest of them: n · frames rows, utterance by utterance."""
 
-    utterances: Tensor  # (n,) which of the batch
-    lens: Tensor  # (n,) frames of each
+    utterances: list[int]  # which of the batch
+    lengths: list[int]  # frames of each
     frames: int
+    lens: Tensor  # (n,) lengths, on the device
 
     @cached_property
     def padded(self) -> Tensor | None:
         """(n, T) bool, or None where nothing is padded."""
-        return None if bool((self.lens >= self.frames).all()) else padding_mask(self.lens, self.frames)
+        return None if min(self.lengths) >= self.frames else padding_mask(self.lens, self.frames)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
     """How a batch's frames lie in the rows; the same blocks at every frame rate."""
 
-    blocks: list[Block]
-    lens: Tensor  # (N,)
-    frames: int  # of the longest block
+    blocks: list[Block]  # the longest first
+    lengths: list[int]  # frames of each utterance
+    lens: Tensor  # (N,) lengths, on the device
+
+    @property
+    def frames(self) -> int:
+        """Of the longest block."""
+        return self.blocks[0].frames
+
+    @property
+    def device(self) -> torch.device:
+        return self.lens.device
 
     def at_rate(self, factor: int) -> Rows:
         """After every `factor` frames have become one."""
         if factor == 1:
             return self
-        blocks = [Block(b.utterances, -(-b.lens // factor), -(-b.frames // factor)) for b in self.blocks]
-        return Rows(blocks, -(-self.lens // factor), -(-self.frames // factor))
+        groups = [(block.utterances, -(-block.frames // factor)) for block in self.blocks]
+        return _rows(groups, [-(-length // factor) for length in self.lengths], self.device)
 
     @cached_property
     def padded(self) -> Tensor | None:
@@ -62,8 +76,8 @@ class Rows:
 
     def split(self, x: Tensor) -> list[Tensor]:
         """x (F, C) as (n, T, C) of every block."""
-        sizes = [len(block.lens) * block.frames for block in self.blocks]
-        return [piece.view(len(b.lens), b.frames, -1) for b, piece in zip(self.blocks, x.split(sizes))]
+        sizes = [len(block.utterances) * block.frames for block in self.blocks]
+        return [piece.view(len(b.utterances), b.frames, -1) for b, piece in zip(self.blocks, x.split(sizes))]
 
     def join(self, pieces: Sequence[Tensor]) -> Tensor:
         """(n, T, C) of every block as (F, C)."""
@@ -73,17 +87,18 @@ class Rows:
     @cached_property
     def places(self) -> Tensor:
         """(F,): where in (N · T) each row belongs."""
-        frame = torch.arange(self.frames, device=self.lens.device)
-        places = [b.utterances.unsqueeze(1) * self.frames + frame[: b.frames] for b in self.blocks]
-        return torch.cat([place.flatten() for place in places])
+        frame = torch.arange(self.frames, device=self.device)
+        order = on_device([n for block in self.blocks for n in block.utterances], self.device)
+        begin = (order * self.frames).unsqueeze(1).split([len(block.utterances) for block in self.blocks])
+        return torch.cat([(own + frame[: block.frames]).flatten() for own, block in zip(begin, self.blocks)])
 
     def to_batch(self, x: Tensor) -> Tensor:
         """x (F, C) as (T, N, C), zero where no block has frames."""
         if len(self.blocks) > 1:
-            x = _Scatter.apply(x, self.places, len(self.lens) * self.frames)
+            x = _Scatter.apply(x, self.places, len(self.lengths) * self.frames)
         # Contiguous, since torch 2 rounds the product with a transposed x one way where the weight is trained, and
         # another way where it is frozen.
-        return x.view(len(self.lens), self.frames, -1).transpose(0, 1).contiguous()
+        return x.view(len(self.lengths), self.frames, -1).transpose(0, 1).contiguous()
 
     def from_batch(self, x: Tensor) -> Tensor:
         """The inverse of to_batch."""
@@ -91,29 +106,35 @@ class Rows:
         return _Gather.apply(x, self.places) if len(self.blocks) > 1 else x
 
 
-def rows_of(lens: Tensor) -> Rows:
-    """Blocks of utterances of similar length."""
+def rows_of(lengths: Sequence[int], device: torch.device) -> Rows:
+    """Blocks of utterances of similar length; lengths: frames of each."""
+    on_cpu = device.type == "cpu"
+    largest_gap = LARGEST_GAP if on_cpu else LARGEST_GAP_ON_GPU
+    largest_area = LARGEST_AREA if on_cpu else LARGEST_AREA_ON_GPU
     groups: list[list[int]] = []
-    lengths: list[int] = lens.tolist()
     longest = 0
     for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
-        gap = max(SMALLEST_GAP, LARGEST_GAP * longest)
-        if not groups or longest - lengths[n] > gap or (len(groups[-1]) + 1) * longest**2 > LARGEST_AREA:
+        gap = max(SMALLEST_GAP, largest_gap * longest)
+        if not groups or longest - lengths[n] > gap or (len(groups[-1]) + 1) * longest**2 > largest_area:
             groups.append([])
             longest = lengths[n]
         groups[-1].append(n)
     if len(groups) == 1:
-        return one_block(lens, longest)
-    blocks = []
-    for group in groups:
-        index = torch.tensor(group, device=lens.device)
-        blocks.append(Block(index, lens[index], lengths[group[0]]))
-    return Rows(blocks, lens, blocks[0].frames)
+        return one_block(lengths, longest, device)
+    return _rows([(group, lengths[group[0]]) for group in groups], lengths, device)
 
 
-def one_block(lens: Tensor, frames: int) -> Rows:
+def one_block(lengths: Sequence[int], frames: int, device: torch.device) -> Rows:
     """All utterances in their order, padded to `frames`."""
-    return Rows([Block(torch.arange(len(lens), device=lens.device), lens, frames)], lens, frames)
+    return _rows([(list(range(len(lengths))), frames)], lengths, device)
+
+
+def _rows(groups: Sequence[tuple[list[int], int]], lengths: Sequence[int], device: torch.device) -> Rows:
+    """groups: of every block its utterances, and the frames that they are padded to."""
+    own = [[lengths[n] for n in utterances] for utterances, _ in groups]
+    sent = on_device([length for each in own for length in each], device).split([len(each) for each in own])
+    blocks = [Block(group, each, frames, lens) for (group, frames), each, lens in zip(groups, own, sent)]
+    return Rows(blocks, list(lengths), on_device(lengths, device))
 
 
 class _Scatter(torch.autograd.Function):

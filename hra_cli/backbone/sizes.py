@@ -81,7 +81,7 @@ def read_sizes(tensors: dict[str, Tensor], pos_head_dim: int = 4) -> BackboneSiz
         raise HraError("not an icefall Zipformer transducer: a tensor has the wrong number of axes") from error
 
 
-def _read_stack(shapes: dict[str, tuple], prefix: str, pos_head_dim: int) -> StackSizes:
+def _read_stack(shapes: dict[str, tuple[int, ...]], prefix: str, pos_head_dim: int) -> StackSizes:
     downsampling = shapes.get(prefix + "downsample.bias", (1,))[0]
     layers_prefix = prefix + ("layers." if downsampling == 1 else "encoder.layers.")
     indices = {

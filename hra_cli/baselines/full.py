@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 from torch import nn
@@ -16,7 +15,7 @@ class FullFineTuning(TaskAdapter):
 
     def __init__(self, backbone: Backbone, tasks: Sequence[str]):
         super().__init__(tasks)
-        self.model = copy.deepcopy(backbone).requires_grad_(True)
+        self.model = backbone.copy().requires_grad_(True)
 
     def for_tasks(self, tasks: Sequence[str]) -> None:
         self.index(tasks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Optional
 
@@ -28,8 +27,7 @@ class Hooked(TaskAdapter):
         self.changes = nn.ModuleDict({name.replace(".", "-"): change for name, change in changes.items()})
         self._index: Optional[Tensor] = None
         # In a list, so that the frozen weights are none of this module's parameters.
-        self._backbone = [copy.deepcopy(backbone)]
-        self.backbone.in_blocks = False  # for modules to see whose frames are whose
+        self._backbone = [backbone.copy(in_blocks=False)]  # for modules to see whose frames are whose
         modules = dict(self.backbone.named_modules())
         for name, change in changes.items():
             modules[name].register_forward_hook(self._hook(change))

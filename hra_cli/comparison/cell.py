@@ -93,7 +93,7 @@ def _result(loop: TrainingLoop) -> dict[str, Any]:
         "dev": {task: selected[task]["scores"] for task in tasks},
         "dev_errors": sum(ErrorCounts(**selected[task]["scores"]).errors for task in tasks),
         "dev_loss": one_for_all["loss"],
-        "peak_memory_mib": peak_memory(loop.model.backbone.device),
+        "peak_memory_mib": round(peak_memory(loop.model.backbone.device), 1),
     }
 
 

@@ -1,11 +1,13 @@
-"""Which device computes."""
+"""Which device computes, which there are, and how tensors get there."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from hra_cli.errors import HraError
 
@@ -31,15 +33,39 @@ def find_device(name: str) -> torch.device:
 
 
 def available_devices() -> list[tuple[str, str]]:
-    """The devices that are there: the name that --device takes, and what it is."""
-    cpu = ("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads")
-    cards = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
-    return [
-        cpu,
-        *((f"cuda:{number}", f"{card.name}, {card.total_memory / 2**30:.0f} GiB") for number, card in enumerate(cards)),
-    ]
+    """The name of every device, as `find_device` takes it, and one line on it: the CPU first, then CUDA's."""
+    found = [("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads")]
+    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        card = torch.cuda.get_device_properties(number)
+        found.append((f"cuda:{number}", f"{card.name}, {card.total_memory / 2**30:.0f} GiB"))
+    return found
+
+
+def answers_at_once(device: torch.device) -> bool:
+    """Whether the host may look at what this device has computed: on the CPU. A GPU is far behind with its work, and
+    would have to be waited for."""
+    return device.type == "cpu"
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`. What comes from the host is sent to a GPU while the host goes on."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()  # copies from memory that may be paged out are waited for
+    return tensor.to(device, non_blocking=True)
+
+
+def on_device(values: Sequence[int] | Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """A list of whole numbers, or a list of such lists of one length, as an int64 tensor on `device`."""
+    return to_device(torch.tensor(values, dtype=torch.int64), device)
 
 
 def gradient_scaler(precision: str) -> torch.cuda.amp.GradScaler:
     """What keeps small gradients from vanishing in float16; for other precisions one that does nothing."""
-    return torch.cuda.amp.GradScaler(enabled=precision == "float16")
+    enabled = precision == "float16"
+    # torch 2.3 and later have it elsewhere, and warn of the old place.
+    scaler: torch.cuda.amp.GradScaler = (
+        torch.amp.GradScaler("cuda", enabled=enabled)
+        if hasattr(torch.amp, "GradScaler")
+        else torch.cuda.amp.GradScaler(enabled=enabled)
+    )
+    return scaler

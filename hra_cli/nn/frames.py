@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hra_cli.nn.device import answers_at_once
+
 
 def padding_mask(lens: Tensor, num_frames: int) -> Tensor:
     """(N, T) bool, True where a frame lies past the end of its utterance."""
@@ -15,9 +17,9 @@ def padding_mask(lens: Tensor, num_frames: int) -> Tensor:
 
 
 def repeat_last_frame(x: Tensor, lens: Tensor) -> Tensor:
-    """x (T, N, C) with every frame past an utterance's end replaced by that utterance's last frame."""
+    """x (T, N, C) with every frame past an utterance's end replaced by that utterance's last frame; lens (N,)."""
     num_frames = x.shape[0]
-    if bool((lens >= num_frames).all()):
+    if answers_at_once(lens.device) and bool((lens >= num_frames).all()):
         return x
     # Indexed, since gather would keep all of x for its gradient.
     last = x[(lens - 1).clamp(min=0), torch.arange(len(lens), device=lens.device)]

@@ -16,7 +16,8 @@ FEWEST_ROWS = 64  # below, putting the weight in order takes longer than the pro
 
 def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
     """x (…, I), weight (O, I), bias (O,): x weightᵀ + bias, (…, O)."""
-    if not _PREFER_ONEDNN or x.is_cuda or x.dtype != torch.float32 or x.numel() < FEWEST_ROWS * x.shape[-1]:
+    few = x.numel() < FEWEST_ROWS * x.shape[-1]
+    if not _PREFER_ONEDNN or few or x.device.type != "cpu" or x.dtype != torch.float32:
         return F.linear(x, weight, bias)
     if torch.is_autocast_cpu_enabled():  # in bfloat16 F.linear is oneDNN's in every torch
         return F.linear(x, weight, bias)

@@ -1,14 +1,18 @@
-"""The memory of the process: keeping what is freed, and how much it was at its most."""
+"""The memory of the process: keeping what is freed, and its peak."""
 
 from __future__ import annotations
 
 import ctypes
 import resource
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line asks for this module before it knows whether it needs torch
+    import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _ONE_GIBIBYTE = 1 << 30
+_MEBIBYTE = 1 << 20
 
 
 def keep_freed_memory() -> None:
@@ -27,11 +31,11 @@ def keep_freed_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, _ONE_GIBIBYTE)
 
 
-def peak_memory(device: Any) -> float:
-    """MiB that this process has held at its most: of the CUDA device, else resident on the host."""
+def peak_memory(device: torch.device) -> float:
+    """MiB that this process had at its most: resident on the host for the CPU, in tensors for a CUDA device."""
     if device.type == "cuda":
         import torch
 
-        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+        return torch.cuda.max_memory_allocated(device) / _MEBIBYTE
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MEBIBYTE

@@ -13,6 +13,7 @@ from hra_cli.data.batches import Batch
 from hra_cli.data.features import FRAME_SHIFT
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
+from hra_cli.nn.device import to_device
 from hra_cli.scoring.wer import Utterance
 from hra_cli.transducer.search_interface import Hypothesis
 
@@ -43,14 +44,18 @@ class AdaptedModel:
         self.frontend_cache = frontend_cache
 
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """encoder_out (N, T, C) on the backbone's device, and its lengths (N,). Raises HraError for a task without
-        a head."""
+        """A batch on the host to encoder_out (N, T, C) and its lengths (N,), both on the backbone's device.
+
+        Raises HraError for a task without a head, and for an utterance that is too short for the encoder.
+        """
         after_layer = None if self.adapter is None else self.adapter.for_tasks(batch.tasks)
-        device = self.backbone.device
-        features, lens = batch.features.to(device), batch.feature_lens.to(device)
+        # The one place where batches, which are read on the host, go to a device. Lengths stay: they decide what is
+        # computed.
+        features = to_device(batch.features, self.backbone.device)
         if self.frontend_cache is None:
-            return self.backbone.encode(features, lens, after_layer)
-        return self.backbone.encode_rows(*self.frontend_cache.embed(features, lens, batch.ids), after_layer)
+            return self.backbone.encode(features, batch.feature_lens, after_layer)
+        x, rows = self.frontend_cache.embed(features, batch.feature_lens, batch.ids)
+        return self.backbone.encode_rows(x, rows, after_layer)
 
     def utterances(self, batch: Batch, found: list[Hypothesis]) -> list[Utterance]:
         """What a search found in a batch, in words, pieces and seconds, beside what was said."""

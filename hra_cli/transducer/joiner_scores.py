@@ -8,11 +8,12 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
+from hra_cli.nn.device import answers_at_once
 from hra_cli.nn.linear import linear
 
 BLANK = 0
 # Of logits at a time: on a CPU what stays in its cache, on a GPU what keeps it busy.
-CHUNK_NUMBERS = {"cpu": 2**20, "cuda": 2**26}
+CHUNK_NUMBERS = {"cpu": 2**20, "gpu": 2**26}
 # Cells whose gradient is below this have no part in what float32 keeps of a sum of such.
 NEGLIGIBLE = 1e-10
 
@@ -46,7 +47,7 @@ class JoinerScores(torch.autograd.Function):
             torch.zeros_like(x) if needed else None for x, needed in zip((am, lm, weight, bias), ctx.needs_input_grad)
         ]
         am_grad, lm_grad, weight_grad, bias_grad = grads
-        if not am.is_cuda:  # a GPU would be waited for
+        if answers_at_once(am.device):
             chosen = (emit_grad.abs() + blank_grad.abs() > NEGLIGIBLE).nonzero().squeeze(1)
             emit_grad, blank_grad = emit_grad[chosen], blank_grad[chosen]
             frame, history, token, total = frame[chosen], history[chosen], token[chosen], total[chosen]
@@ -75,5 +76,6 @@ def _hidden(am: Tensor, lm: Tensor, frame: Tensor, history: Tensor) -> Tensor:
 
 
 def _chunks(cells: int, weight: Tensor) -> Iterator[slice]:
-    size = max(64, CHUNK_NUMBERS[weight.device.type] // weight.shape[0])
+    numbers = CHUNK_NUMBERS["cpu" if weight.device.type == "cpu" else "gpu"]
+    size = max(64, numbers // weight.shape[0])
     return (slice(begin, begin + size) for begin in range(0, cells, size))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from hra_cli.backbone.model import Backbone
 from hra_cli.errors import HraError, did_you_mean
+from hra_cli.nn.device import on_device
 from hra_cli.transducer import k2_rnnt, pruned_rnnt
 from hra_cli.transducer.names import LOSSES, RNNT_TYPES
 
@@ -56,18 +56,16 @@ def pruned_loss(
     rnnt_type: str = "regular",
     library: str = "hra",
 ) -> Loss:
-    """encoder_out (N, T, C), encoder_out_lens (N,), tokens of each utterance without blank: the loss by
-    utterance. library: "hra", or "k2" for k2's own functions, which give the same.
+    """encoder_out (N, T, C) and encoder_out_lens (N,) on one device, tokens of each utterance without blank: the loss
+    by utterance, there. library: "hra", or "k2" for k2's own functions, which give the same.
 
     Every utterance must have at least as many frames as tokens. Raises HraError where k2 is wanted and missing.
     """
     device = encoder_out.device
-    lens = torch.tensor([len(utterance) for utterance in tokens], device=device)
-    symbols = torch.nn.utils.rnn.pad_sequence(
-        [torch.tensor(utterance, dtype=torch.int64, device=device) for utterance in tokens],
-        batch_first=True,
-        padding_value=BLANK,
-    )
+    longest = max(map(len, tokens))
+    padded = [utterance + [BLANK] * (longest - len(utterance)) for utterance in tokens]
+    symbols = on_device(padded, device)
+    lens = on_device([len(utterance) for utterance in tokens], device)
     losses = FUNCTIONS[library]
     return Loss(*losses(backbone, encoder_out, encoder_out_lens, symbols, lens, rnnt_type, LM_SCALE, PRUNE_RANGE))
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hra_cli.backbone.model import Backbone
+from hra_cli.nn.device import answers_at_once
 from hra_cli.transducer.joiner_scores import BLANK, JoinerScores
 from hra_cli.transducer.lattice import Alignments
 from hra_cli.transducer.pruning import prune_ranges
@@ -86,11 +87,11 @@ def pruned_scores(
     time = torch.arange(num_frames, device=device).view(1, -1, 1)
     history = utterance * rows + position
     frame = (utterance * num_frames + time).expand_as(history)
-    if device.type == "cuda":  # choosing would wait for it
-        frame, history = frame.flatten(), history.flatten()
-    else:
+    if answers_at_once(device):
         exists = (time < frames.view(-1, 1, 1)) & (position <= tokens.view(-1, 1, 1))
         frame, history = frame[exists], history[exists]
+    else:  # all of them: no path leads through those that do not exist
+        frame, history = frame.flatten(), history.flatten()
 
     joiner = backbone.joiner
     scores = JoinerScores.apply(

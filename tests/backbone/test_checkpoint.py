@@ -11,6 +11,8 @@ from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 
+ON_CPU = BackboneOptions(device="cpu")
+
 
 class Optimizer:
     """Something that only its own program can unpickle."""
@@ -36,7 +38,7 @@ def test_a_folder_will_do(backbone, tmp_path, place):
         file.parent.mkdir(exist_ok=True)
         save_file(backbone.state_dict(), file)
     assert find_checkpoint(tmp_path) == find_checkpoint(file) == file
-    loaded = load_backbone(tmp_path)
+    loaded = load_backbone(tmp_path, ON_CPU)
     assert loaded.sizes == backbone.sizes
     features, lens = random_features([40])
     assert torch.equal(loaded.encode(features, lens)[0], backbone.encode(features, lens)[0])
@@ -46,7 +48,7 @@ def test_the_last_epoch_is_taken(backbone, tmp_path):
     for epoch, factor in ((2, 1.0), (9, 1.5), (10, 2.0)):
         torch.save({"model": scaled(backbone, factor)}, tmp_path / f"epoch-{epoch}.pt")
     (tmp_path / "epoch-30-avg-9.pt").write_text("not an epoch")
-    loaded = load_backbone(tmp_path)
+    loaded = load_backbone(tmp_path, ON_CPU)
     assert torch.equal(loaded.joiner.output_linear.bias, 2.0 * backbone.joiner.output_linear.bias)
 
 
@@ -59,11 +61,11 @@ def test_an_exported_model_is_preferred_to_epochs(backbone, tmp_path):
 def test_averaged_weights_are_preferred(backbone, tmp_path):
     averaged = {name: tensor.double() for name, tensor in scaled(backbone, 0.5).items()}  # icefall keeps float64
     save_pt(backbone, tmp_path / "epoch-1.pt", model_avg=averaged, batch_idx_train=5, optimizer={"state": {}})
-    loaded = load_backbone(tmp_path)
+    loaded = load_backbone(tmp_path, ON_CPU)
     assert loaded.joiner.output_linear.bias.dtype == torch.float32
     assert torch.equal(loaded.joiner.output_linear.bias, 0.5 * backbone.joiner.output_linear.bias)
     save_pt(backbone, tmp_path / "epoch-2.pt", model_avg=None)
-    loaded = load_backbone(tmp_path)
+    loaded = load_backbone(tmp_path, ON_CPU)
     assert torch.equal(loaded.joiner.output_linear.bias, backbone.joiner.output_linear.bias)
 
 
@@ -84,7 +86,7 @@ def test_fingerprint_is_of_the_tensors_and_not_of_the_file(backbone, tmp_path):
 def test_a_half_precision_checkpoint_is_used_in_float32(backbone, tmp_path):
     half = {name: tensor.half() for name, tensor in backbone.state_dict().items()}
     torch.save({"model": half}, tmp_path / "pretrained.pt")
-    loaded = load_backbone(tmp_path)
+    loaded = load_backbone(tmp_path, ON_CPU)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
     assert torch.equal(loaded.joiner.output_linear.bias, half["joiner.output_linear.bias"].float())
 
@@ -199,7 +201,7 @@ def test_streaming_settings_that_do_not_fit_are_refused(backbone, tmp_path):
         load_backbone(tmp_path / "causal.pt", BackboneOptions(left_context_frames=16))
     with refused("left_context_frames -16 must not be negative"):
         load_backbone(tmp_path / "causal.pt", BackboneOptions(chunk_size=16, left_context_frames=-16))
-    assert load_backbone(tmp_path / "causal.pt", BackboneOptions(chunk_size=12)).streaming.chunk_size == 12
+    assert load_backbone(tmp_path / "causal.pt", BackboneOptions(chunk_size=12)).options.chunk_size == 12
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from hra_cli.backbone.activations import BiasNorm, swoosh_l, swoosh_r
-from hra_cli.backbone.attention import AttentionWeights, Average, relative_positions
+from hra_cli.backbone.attention import AttentionWeights, Average
 from hra_cli.backbone.convolution import DepthwiseConv1d
+from hra_cli.backbone.forward_pass import Pass
+from hra_cli.backbone.options import BackboneOptions
+from hra_cli.backbone.positions import relative_positions
 from hra_cli.backbone.rows import rows_of
 from hra_cli.nn.linear import Linear
 
@@ -54,14 +57,15 @@ def test_attention_weights(lens):
     attention = AttentionWeights(8, heads, query_dim, pos_head_dim, 6).double()
     for n, parameter in enumerate(attention.parameters()):
         parameter.data.copy_(0.5 * random(*parameter.shape, seed=n))
-    rows = rows_of(torch.tensor(lens))
+    rows = rows_of(lens, torch.device("cpu"))
     positions = relative_positions(rows.frames, 6, torch.device("cpu")).double()
     masked = [None if block.padded is None else block.padded.unsqueeze(1) for block in rows.blocks]
     x = rows.from_batch(random(rows.frames, len(lens), 8)).requires_grad_()
+    run = Pass(rows, BackboneOptions())
     pos_key = attention.linear_pos(positions).view(-1, heads, pos_head_dim)
     inputs = [x, *attention.parameters()]
     weightings, got, expected = [], [], []
-    for block, piece, mask, weights in zip(rows.blocks, rows.split(x), masked, attention(x, rows, positions, masked)):
+    for block, piece, mask, weights in zip(rows.blocks, rows.split(x), masked, attention(x, run)):
         projected = F.linear(piece, attention.in_proj.weight, attention.in_proj.bias)
         query, key, pos_query = projected.split([6, 6, 8], dim=-1)
         query, key, pos_query = (part.unflatten(2, (heads, -1)) for part in (query, key, pos_query))

@@ -174,7 +174,7 @@ def test_an_adapters_gradients_are_finite_where_exp_overflows():
     backbone = tiny_backbone()
     adapter = random_adapter(["ann"], backbone.width, scale=300.0)
     largest = {}
-    layer = backbone.encoder.encoders[1].encoder["layers"][1]
+    layer = backbone.encoder.encoders[1].encoder.layers[1]
     layer.feed_forward1.in_proj.register_forward_hook(
         lambda module, inputs, output: largest.update(feed_forward=output.max().item())
     )

@@ -11,9 +11,8 @@ LENS = [160, 150, 60]
 TASKS = ["a"] * len(LENS)
 
 
-def step(backbone, precision):
+def step(backbone):
     """The encoder's output, the adapter's gradients, and the types that the adapter saw and gave."""
-    backbone.precision = precision
     adapter = random_adapter(["a"], backbone.width, scale=0.05)
     heads = adapter.for_tasks(TASKS)
     types = set()
@@ -30,8 +29,8 @@ def step(backbone, precision):
 @pytest.mark.parametrize(("causal", "chunk_size"), [(False, None), (True, None), (True, 16)])
 def test_bfloat16_is_nearly_float32(causal, chunk_size):
     backbone = tiny_backbone(causal=causal, chunk_size=chunk_size)
-    expected, expected_gradients, _ = step(backbone, "float32")
-    out, gradients, types = step(backbone, "bfloat16")
+    expected, expected_gradients, _ = step(backbone)
+    out, gradients, types = step(backbone.copy(precision="bfloat16"))
     assert types == {torch.float32}
     assert out.dtype == torch.float32
     assert 1e-4 < relative_error(out, expected) < 0.03
@@ -41,10 +40,9 @@ def test_bfloat16_is_nearly_float32(causal, chunk_size):
 
 
 def test_bfloat16_with_everything_trained():
-    backbone = tiny_backbone().requires_grad_(True)
     gradients = []
     for precision in ("float32", "bfloat16"):
-        backbone.precision = precision
+        backbone = tiny_backbone().copy(precision=precision).requires_grad_(True)
         out, _ = backbone.encode(*random_features(LENS))
         loss = out.square().mean()
         used = [p for name, p in backbone.named_parameters() if name.startswith(("encoder.", "encoder_embed."))]
@@ -53,16 +51,14 @@ def test_bfloat16_with_everything_trained():
 
 
 def test_recomputing_in_bfloat16_changes_no_gradient():
-    backbone = tiny_backbone()
-    _, expected, _ = step(backbone, "bfloat16")
-    backbone.recompute = True
-    _, gradients, _ = step(backbone, "bfloat16")
+    backbone = tiny_backbone().copy(precision="bfloat16")
+    _, expected, _ = step(backbone)
+    _, gradients, _ = step(backbone.copy(recompute=True))
     assert all(torch.equal(one, other) for one, other in zip(gradients, expected))
 
 
 def test_an_untrained_head_changes_nothing_in_bfloat16():
-    backbone = tiny_backbone()
-    backbone.precision = "bfloat16"
+    backbone = tiny_backbone().copy(precision="bfloat16")
     features, lens = random_features(LENS)
     untrained = random_adapter(["a"], backbone.width, scale=0.0)
     assert torch.equal(
@@ -72,6 +68,6 @@ def test_an_untrained_head_changes_nothing_in_bfloat16():
 
 def test_an_unknown_precision(tmp_path):
     save_pt(tiny_backbone(), tmp_path / "pretrained.pt")
-    assert load_backbone(tmp_path, BackboneOptions(precision="bfloat16")).precision == "bfloat16"
+    assert load_backbone(tmp_path, BackboneOptions(precision="bfloat16")).options.precision == "bfloat16"
     with refused("no such precision: 'bfloat'; did you mean 'bfloat16'"):
         load_backbone(tmp_path, BackboneOptions(precision="bfloat"))

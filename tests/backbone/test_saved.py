@@ -103,14 +103,14 @@ def test_recomputing_keeps_less_and_changes_no_gradient(causal, chunk_size):
     adapter = random_adapter(["a"], backbone.width)
     results = []
     for recompute in (False, True):
-        backbone.recompute = recompute
+        own = backbone.copy(recompute=recompute)
         inputs = []
         heads = adapter.for_tasks(TASKS)
         with keeping() as kept:
-            out, _ = backbone.encode(
+            out, _ = own.encode(
                 *random_features(LENS), lambda x, layer, heads=heads, inputs=inputs: inputs.append(x) or heads(x, layer)
             )
-        size = sum(without(backbone, kept).values())
+        size = sum(without(own, kept).values())
         if recompute:  # whose own hooks hide what it keeps
             size += sum(x.numel() * x.element_size() for x in inputs)
         gradients = torch.autograd.grad(out.square().mean(), list(adapter.parameters()))

@@ -47,7 +47,7 @@ def encoded(backbone):
 )
 def test_losses_and_gradient_equal_icefall(shared, name, streaming, library):
     folder = shared / "fixtures" / name
-    backbone = load_backbone(folder, BackboneOptions(**streaming))
+    backbone = load_backbone(folder, BackboneOptions(device="cpu", **streaming))
     expected = load_file(folder / "expected.safetensors")
     tokens = json.loads((folder / "expected.json").read_text())["y"]
     out, lens = backbone.encode(expected["features"], expected["feature_lens"], icefall_padding=True)
