@@ -1,5 +1,7 @@
 """Which device computes, and what goes there."""
 
+import os
+
 import pytest
 import torch
 from builders import refused
@@ -49,7 +51,7 @@ def test_devices_are_described(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: Card)
     (cpu, about), *cards = available_devices()
     assert cpu == "cpu"
-    assert about == f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    assert about == f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
     assert cards == [("cuda:0", "NVIDIA X100, 80 GiB"), ("cuda:1", "NVIDIA X100, 80 GiB")]
 
 
