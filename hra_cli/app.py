@@ -13,9 +13,10 @@ from hra_cli.errors import HraError
 from hra_cli.nn.memory import keep_freed_memory
 
 INTERRUPTED = 130
-# To find out that an option has no value, typer imports pydantic, and help would take half as long again.
+# Options that are rarely given have their values here. Without them typer imports pydantic to find out that there is
+# none, and help takes half as long again.
 NOT_ASKED_FOR = {"help": False, "install_completion": False, "show_completion": False, "prepare": {"help": False}}
-# By version, typer has this class from click or from a click of its own.
+# Depending on its version, typer takes this class from click or from its own copy of click.
 UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
@@ -48,7 +49,11 @@ def _options(
 
 
 def main(arguments: Optional[list[str]] = None) -> None:
-    """Runs the command line. A user's mistake is one line on standard error and exit code 2."""
+    """Runs the command line, and ends the process with its exit code.
+
+    arguments: None for those of the process. A user's mistake is one line on standard error and exit code 2; an
+    interruption is exit code 130.
+    """
     keep_freed_memory()
     mistake = ""
     try:
@@ -67,7 +72,7 @@ def main(arguments: Optional[list[str]] = None) -> None:
 
 
 def _one_line(error: Any) -> str:
-    """What is wrong with the options, and where to look; nothing for no options at all, which have shown the help."""
+    """What is wrong with the options, and where to look it up. Empty where none were given: help has been shown."""
     message = " ".join(error.format_message().split()).rstrip(".")
     if not message:
         return ""

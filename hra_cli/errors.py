@@ -14,7 +14,10 @@ class HraError(Exception):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'; did you mean X?' for the known name nearest to `name`, and the known names where none is near."""
+    """The end of an error message: '; did you mean X?' with the known name nearest to `name`.
+
+    Where none is near, it lists the first ten known names.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:

@@ -50,7 +50,7 @@ class _Pass:
         self.layer: Optional[LayerInfo] = None
 
     def __call__(self, x: Tensor, layer: LayerInfo) -> Tensor:
-        """x (T, N, d), the layer's output: the same shape."""
+        """x (T, N, d), the layer's output, to what the next layer sees, (T, N, d)."""
         if self.state is not None and self.layer is not None:
             self.state = at_rate_of(self.state, self.layer, layer, x.shape[0])
         self.state = self.controller(x, self.state)
@@ -82,8 +82,8 @@ def new_adapter(
 ) -> Adapter:
     """An untrained adapter, which changes nothing until it is trained.
 
-    width: channels of the widest layer. head: the kind of the heads. inner: for kinds that have an inner layer.
-    controller: an existing one, which is then frozen (onboarding), and whose sizes count.
+    width: channels of the widest layer. hidden: H, the controller's size. head: the kind of the heads. inner: F, for
+    kinds that have an inner layer. controller: an existing one, which is then frozen (onboarding); `hidden` is its own.
     Raises HraError for a kind that is not known, and for a controller of another width.
     """
     generator = torch.Generator().manual_seed(seed)

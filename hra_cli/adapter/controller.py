@@ -23,10 +23,12 @@ class Controller(nn.Module):
 
     @property
     def hidden(self) -> int:
+        """H, the size of the state."""
         return self.weight.shape[0]
 
     @property
     def width(self) -> int:
+        """D, channels of the widest layer."""
         return self.weight.shape[1]
 
     def forward(self, x: Tensor, previous: Optional[Tensor]) -> Tensor:

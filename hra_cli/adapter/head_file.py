@@ -27,7 +27,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 @dataclass
 class Head:
-    """One task's head, as in its file."""
+    """One task's head, as in its file (docs/head-file.md). width: D; hidden: H; inner: F, 0 for kinds without."""
 
     task: str
     kind: str
@@ -41,18 +41,21 @@ class Head:
     controller: Optional[dict[str, Tensor]] = None  # controller.*, where bundled
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
-    other: dict[str, str] = field(default_factory=dict)  # metadata of other programs, kept
+    other: dict[str, str] = field(default_factory=dict)  # metadata of other programs, written back as read
 
     @property
     def sizes(self) -> HeadSizes:
+        """Its width, hidden and inner."""
         return HeadSizes(self.width, self.hidden, self.inner)
 
     @property
     def num_parameters(self) -> int:
+        """Parameters of the head, without a bundled controller."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     @property
     def dtype(self) -> str:
+        """The precision that it is stored in, such as "float32"."""
         return str(next(iter(self.tensors.values())).dtype).replace("torch.", "")
 
 
@@ -123,9 +126,9 @@ def write_head(file: Path, head: Head) -> None:
 
 
 def as_dtype(head: Head, dtype: str) -> Head:
-    """The head, and a bundled controller, in another precision: rounded, it is another controller.
+    """The head, and a bundled controller, in another precision. A rounded controller has another fingerprint.
 
-    Raises HraError for an unknown dtype, or where a number does not fit.
+    Raises HraError for an unknown dtype, or where a parameter is too large for it.
     """
     if dtype not in DTYPES:
         raise HraError(f"no such dtype: '{dtype}'; known: {', '.join(DTYPES)}")
@@ -167,7 +170,7 @@ def read_controller(file: Path, backbone_fingerprint: str) -> Controller:
 
 
 def write_controller(file: Path, controller: Controller, backbone_fingerprint: str) -> None:
-    """Writes a controller's own file, as experiments hold it."""
+    """Writes a controller's own file, as experiments hold it, whole or not at all."""
     tensors = controller.tensors()
     metadata = {
         "format": CONTROLLER_FORMAT,
@@ -182,7 +185,7 @@ def write_controller(file: Path, controller: Controller, backbone_fingerprint: s
 
 
 def controller_fingerprint(tensors: dict[str, Tensor]) -> str:
-    """Of a controller's parameters in float32, which is how they are used, whatever precision the file has."""
+    """The fingerprint of a controller's parameters in float32, as they are used, whatever the file's precision."""
     return fingerprint({name: tensor.float() for name, tensor in tensors.items()})
 
 
@@ -259,7 +262,7 @@ def check_together(first: Head, other: Head) -> None:
 def controller_of(heads: Sequence[Head], controller: Optional[Controller]) -> Controller:
     """The one controller of heads that go together: the one given, or one that is bundled.
 
-    Raises HraError where none is there, or the one given is another.
+    Raises HraError where none is there, or the one given is not the one that the heads need.
     """
     wanted = heads[0].controller_fingerprint
     if controller is not None:

@@ -1,4 +1,4 @@
-"""A folder of head files, DIR/TASK.safetensors, of which no more than a bounded number is in memory."""
+"""A folder of head files, DIR/TASK.safetensors, of which no more than `max_heads` are in memory at a time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hra_cli.errors import HraError, did_you_mean
 
 
 class HeadFolder(Adapter):
-    """An adapter that reads a task's head when a batch needs it, and forgets the one least recently used for it.
+    """An adapter that reads a task's head when a batch needs it. The least recently used head makes room for it.
 
     Heads in memory are rows of one bank of fixed size, from which a batch is gathered as from any other.
     """
 
     def __init__(self, files: Mapping[str, Path], first: Head, controller: Controller, max_heads: int):
-        """files: by task. first: one of their heads, which all others must go together with."""
+        """files: by task. first: one of their heads; all others must have its controller, kind and sizes."""
         self._size = min(max_heads, len(files))
         super().__init__(controller, new_bank(first.kind, self._size, first.sizes), list(files))
         self._files = files

@@ -13,7 +13,7 @@ from hra_cli.errors import HraError, did_you_mean
 
 @dataclass(frozen=True)
 class HeadSizes:
-    """width: D, channels of the widest layer. hidden: H, the controller's size. inner: F, of kinds that have it."""
+    """width: D, channels of the widest layer. hidden: H, the controller's size. inner: F, 0 for kinds without."""
 
     width: int
     hidden: int
@@ -24,8 +24,8 @@ class HeadSizes:
 class HeadKind:
     """What one head consists of. All of it is per task; what tasks share is the controller.
 
-    title: as tables show it. formula: o, of the controller's state h. bank: the class that applies heads of this kind,
-    "module:name". tensors: the names in a head file (after "head."), and the sizes of the axes.
+    title: as tables show it. formula: the head's output o, by the controller's state h. bank: the class that applies
+    heads of this kind, "module:name". tensors: the names in a head file (after "head."), and the sizes of the axes.
     """
 
     title: str
@@ -35,15 +35,15 @@ class HeadKind:
 
     @property
     def has_inner(self) -> bool:
-        """Whether it has an inner layer, and so a size F."""
+        """Whether heads of this kind have an inner layer, and so a size F."""
         return any("inner" in axes for axes in self.tensors.values())
 
     def shapes(self, sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
-        """Of one head's tensors, by name."""
+        """The shapes of one head's tensors, by name."""
         return {name: tuple(getattr(sizes, axis) for axis in axes) for name, axes in self.tensors.items()}
 
     def num_parameters(self, sizes: HeadSizes) -> int:
-        """Of one head."""
+        """Parameters of one head."""
         return sum(math.prod(shape) for shape in self.shapes(sizes).values())
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hra_cli.adapter.head_kinds import HeadSizes, head_kind
 
-# (h (T, N, H), d) -> o (T, N, d), for the utterances of one batch
+# (h (T, N, H), d) -> o (T, N, d), for the N utterances of one batch and a layer of width d
 ApplyHeads = Callable[[Tensor, int], Tensor]
 
 
@@ -40,17 +40,19 @@ class HeadBank(nn.Module):
         """Sets what does not start at zero: the same for all tasks, since heads learn from each other."""
 
     def gather(self, index: Tensor) -> ApplyHeads:
-        """index (N,): which head each utterance of a batch has."""
+        """What applies the heads to one batch. index (N,): the row of each utterance's head."""
         raise NotImplementedError
 
     def select(self, index: Tensor) -> list[Tensor]:
-        """Each parameter's rows for the utterances, in the order of their kind; by index_select, since the gradient of
-        parameter[index] adds up in the order in which threads happen to run."""
+        """The parameters of the heads at `index` (N,), each (N, …), in the order of the kind's tensors.
+
+        By index_select: the gradient of parameter[index] is summed in the order in which threads happen to run.
+        """
         return [parameter.index_select(0, index) for parameter in self.parameters()]
 
     @property
     def parameters_per_task(self) -> int:
-        """Of one head."""
+        """Parameters of one head."""
         return self._kind.num_parameters(self.sizes)
 
     def matrices(self) -> list[nn.Parameter]:
@@ -93,7 +95,7 @@ class FfnHeads(HeadBank):
 
 
 def new_bank(kind: str, tasks: int, sizes: HeadSizes, generator: Optional[torch.Generator] = None) -> HeadBank:
-    """Untrained heads of the kind `kind`. Raises HraError for one that is not known."""
+    """Untrained heads of `tasks` tasks. Raises HraError for a kind that is not known."""
     module, _, name = head_kind(kind).bank.partition(":")
     bank: type[HeadBank] = getattr(import_module(module), name)
     return bank(kind, tasks, sizes, generator)

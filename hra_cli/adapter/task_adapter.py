@@ -12,7 +12,11 @@ from hra_cli.errors import HraError, did_you_mean
 
 
 class LayerInfo(Protocol):
-    """What an adapter is told of a layer."""
+    """What an adapter is told of a layer.
+
+    name: as in the checkpoint. downsampling: frames of 20 ms per frame of the layer. lens (N,): frames of each
+    utterance at that rate.
+    """
 
     @property
     def name(self) -> str: ...
@@ -24,6 +28,7 @@ class LayerInfo(Protocol):
     def lens(self) -> Tensor: ...
 
 
+# x (T, N, C), the output of a layer, to what the next layer sees: the same shape.
 AfterLayer = Callable[[Tensor, LayerInfo], Tensor]
 
 
@@ -36,14 +41,16 @@ class TaskAdapter(nn.Module):
         self._row_of = {task: row for row, task in enumerate(self.tasks)}
 
     def for_tasks(self, tasks: Sequence[str]) -> Optional[AfterLayer]:
-        """What to give to one `encode` of a batch whose n-th utterance is of task tasks[n].
+        """The `after_layer` for one `encode` of a batch whose n-th utterance is of task tasks[n].
+
+        None where nothing changes between layers.
 
         Raises HraError for a task that has no head here.
         """
         raise NotImplementedError
 
     def per_task_parameters(self) -> dict[str, nn.Parameter]:
-        """The parameters that every task has its own of, (tasks, …), under their names in `state_dict`.
+        """The parameters of which every task has its own, (tasks, …), by their names in `state_dict`.
 
         What is not among them is shared by all tasks.
         """
@@ -73,7 +80,7 @@ class TaskAdapter(nn.Module):
                 raise HraError(f"no head for task '{task}'{did_you_mean(task, known)}")
 
     def rows(self, tasks: Sequence[str]) -> list[int]:
-        """At which row of the parameters per task each of `tasks` has its own. Raises HraError as `check` does."""
+        """The row of each of `tasks` in the parameters per task. Raises HraError as `check` does."""
         self.check(tasks)
         return [self._row_of[task] for task in tasks]
 

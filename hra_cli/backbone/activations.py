@@ -1,6 +1,6 @@
 """Zipformer's elementwise parts: Swoosh activations, BiasNorm and the bypass.
 
-On wide activations the passes over memory are what takes the time, forward and backward: hence few.
+On wide activations the time goes into passes over memory, forward and backward. So there are few of them here.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def swoosh_r(x: Tensor) -> Tensor:
 
 
 class _Swoosh(torch.autograd.Function):
-    """Through softplus, whose value and gradient stay finite where the exponential overflows; of x's type."""
+    """swoosh_l and swoosh_r by softplus, which stays finite where the exponential overflows. Keeps x's type."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, shift: float, offset: float) -> Tensor:
         shifted = x - shift
         ctx.save_for_backward(shifted)
-        # Into `out`, since autocast on CUDA makes float32 of any other softplus.
+        # With `out`, since autocast on CUDA would compute any other softplus in float32.
         softplus = F.softplus(shifted, out=torch.empty_like(shifted))
         return softplus.add_(shifted, alpha=-SLOPE).sub_(offset + SLOPE * shift)
 
@@ -59,7 +59,7 @@ class BiasNorm(nn.Module):
 
 
 class Bypass(nn.Module):
-    """original + (x - original) · bypass_scale, a learned mix of a block's input and output."""
+    """original + (x - original) · bypass_scale, a learned mix of a block's input and output, both (…, C)."""
 
     def __init__(self, width: int):
         super().__init__()

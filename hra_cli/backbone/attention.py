@@ -14,14 +14,16 @@ from hra_cli.backbone.forward_pass import Pass
 from hra_cli.nn.linear import Linear
 
 MASKED_SCORE = -1000.0
-TILE = 64  # targets
+TILE = 64  # targets in a tile, about
 
 
 def position_products(query: Tensor, key: Tensor) -> Tensor:
-    """query (H, n, T, D), key (H, D, 2T - 1) of the offsets -(T - 1) … T - 1: (H, tiles, n, B, T + B - 1).
+    """Products of every target's query with the keys of the offsets it needs, (H, tiles, n, B, T + B - 1).
 
-    Of a row of products with all keys, every target needs another stretch of T. A tile of B targets needs hardly more
-    than T columns in all; what of them belongs to which source, `_by_target` says.
+    query (H, n, T, D), one per target. key (H, D, 2T - 1), one per offset, -(T - 1) … T - 1.
+
+    A target needs only the T offsets to its sources, and its neighbour needs the same ones moved by one. So targets are
+    taken in tiles of B: together they need T + B - 1 offsets, not 2T - 1. `_by_target` finds the T of each target.
     """
     heads, batch, num_frames, dim = query.shape
     tiles = 1 if num_frames < 2 * TILE else num_frames // TILE
@@ -36,9 +38,12 @@ def position_products(query: Tensor, key: Tensor) -> Tensor:
 
 
 def _by_target(scores: Tensor, products: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """scores (H, n, T, T) in parts, each with the products that belong to it; all of them views."""
+    """scores (H, n, T, T) in parts, each with its part of `position_products`, in the same shape. All are views.
+
+    The first part holds the whole tiles, the second the targets of a last, shorter tile, where there is one.
+    """
     size, num_frames = products.size(3), scores.size(3)
-    # Target b of a tile finds its first source in column B - 1 - b.
+    # For target b of a tile, the first source is in column B - 1 - b, and the others follow.
     strides = (*products.stride()[:3], products.stride(3) - 1, 1)
     by_source = products.as_strided((*products.shape[:-1], num_frames), strides, products.storage_offset() + size - 1)
     by_source = by_source.transpose(1, 2)
@@ -50,7 +55,8 @@ def _by_target(scores: Tensor, products: Tensor) -> Iterator[tuple[Tensor, Tenso
 
 
 class _Softmax(torch.autograd.Function):
-    """Weights from scores by content, which are overwritten, and from products with positions; of their type."""
+    """Weights (H, n, T, T): the softmax of scores by content (H, n, T, T), which are overwritten, plus `products` with
+    positions. masked: True where a target may not see a source, or None. Keeps the scores' type."""
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, products: Tensor, masked: Optional[Tensor]) -> Tensor:
@@ -58,7 +64,7 @@ class _Softmax(torch.autograd.Function):
             part.add_(position)
         if masked is not None:
             scores.masked_fill_(masked, MASKED_SCORE)
-        weights = torch._softmax(scores, -1, False)  # of which autocast on CUDA does not make float32
+        weights = torch._softmax(scores, -1, False)  # unlike torch.softmax, which autocast on CUDA computes in float32
         ctx.save_for_backward(weights, masked)
         ctx.products_shape = products.shape
         return weights
@@ -114,9 +120,10 @@ def by_head(x: Tensor, heads: int) -> Tensor:
 
 
 class Average(torch.autograd.Function):
-    """weights (…, T, T) times value (…, T, D), with few channels D.
+    """weights (…, T, T) times value (…, T, D), with few channels D: (…, T, D).
 
-    Computed as the transposed product, forward and backward, which is what libraries are faster at."""
+    Forward and backward compute the transposed product, at which libraries are faster.
+    """
 
     @staticmethod
     def forward(ctx: Any, weights: Tensor, value: Tensor) -> Tensor:

@@ -65,11 +65,11 @@ def read_checkpoint(file: Path, note: Callable[[str], None] = lambda message: No
     Raises HraError for anything that is not such a checkpoint.
     """
     tensors = read_safetensors(file)[0] if file.suffix == ".safetensors" else _read_pt(file)
-    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(UNUSED_MODULES)}
-    left_out = sorted({name.split(".")[0] for name in tensors.keys() - kept.keys()})
+    used = {name: tensor for name, tensor in tensors.items() if not name.startswith(UNUSED_MODULES)}
+    left_out = sorted({name.split(".")[0] for name in tensors.keys() - used.keys()})
     if left_out:
         note(f"{file}: {', '.join(left_out)} is no part of the transducer and is not used")
-    return kept
+    return used
 
 
 def _read_pt(file: Path) -> dict[str, Tensor]:

@@ -15,8 +15,11 @@ from hra_cli.nn.linear import Linear
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Optional[Tensor], padding: tuple[int, ...]) -> Tensor:
-    """Each channel of x (N, C, …) by itself with its kernel of weight (C, 1, …)."""
-    weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)  # autocast leaves them alone
+    """Convolves each channel of x (N, C, …) with its own kernel, weight (C, 1, …) and bias (C,): (N, C, …).
+
+    padding: zeros at either end of each axis after the channels.
+    """
+    weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)  # autocast does not
     if weight.requires_grad or (bias is not None and bias.requires_grad):
         return torch.ops.aten.convolution(x, weight, bias, *_options(padding), len(weight))
     return _FrozenDepthwise.apply(x, weight, bias, padding)
@@ -29,7 +32,7 @@ def _options(padding: tuple[int, ...]) -> tuple[Any, ...]:
 
 
 class _FrozenDepthwise(torch.autograd.Function):
-    """Unlike torch's own, which keeps its input whether the kernels are trained or not."""
+    """Depthwise convolution with frozen kernels. torch's own keeps its input for the kernels' gradient all the same."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Optional[Tensor], padding: tuple[int, ...]) -> Tensor:
@@ -41,7 +44,7 @@ class _FrozenDepthwise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], ...]:
         (weight,) = ctx.saved_tensors
-        like_x = grad.new_empty_strided(ctx.shape, ctx.stride)  # only its form counts
+        like_x = grad.new_empty_strided(ctx.shape, ctx.stride)  # only its shape and strides are read
         x_grad, _, _ = torch.ops.aten.convolution_backward(
             grad, like_x, weight, None, *_options(ctx.padding), len(weight), [True, False, False]
         )
@@ -49,7 +52,7 @@ class _FrozenDepthwise(torch.autograd.Function):
 
 
 class PlainDepthwiseConv1d(nn.Conv1d):
-    """Over time, each channel by itself: (N, C, T) to (N, C, T')."""
+    """Depthwise convolution over time: (N, C, T) to (N, C, T')."""
 
     def __init__(self, width: int, kernel: int, padding: int = 0):
         super().__init__(width, width, kernel, padding=padding, groups=width)
@@ -59,9 +62,9 @@ class PlainDepthwiseConv1d(nn.Conv1d):
 
 
 class DepthwiseConv1d(PlainDepthwiseConv1d):
-    """As a two-dimensional convolution whose channels lie beside each other in memory, which is many times as fast.
+    """Depthwise convolution over time that keeps the length: (N, C, T) to (N, C, T).
 
-    (N, C, T) to (N, C, T).
+    Computed in two dimensions, with the channels of a frame beside each other in memory, which is many times as fast.
     """
 
     def __init__(self, width: int, kernel: int):
@@ -87,7 +90,7 @@ class ChunkCausalConv(nn.Module):
         self.chunkwise_conv_scale = nn.Parameter(torch.zeros(2, width, kernel))
 
     def forward(self, x: Tensor, chunks: Chunks) -> Tensor:
-        """x (N, C, T) zeroed past the utterances' ends: (N, C, T)."""
+        """x (N, C, T), zero past the utterances' ends, and how its frames are divided: (N, C, T)."""
         causal = self.causal_conv(F.pad(x, (self.kernel // 2, 0)))
         return causal + self._within(x, chunks.size) * self._edge_scale(x.shape[2], chunks)
 

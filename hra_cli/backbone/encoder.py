@@ -20,6 +20,8 @@ from hra_cli.nn.linear import Linear
 
 
 class FeedForward(nn.Module):
+    """Projection to `hidden` channels, SwooshL, projection back: (F, C) to (F, C)."""
+
     def __init__(self, width: int, hidden: int):
         super().__init__()
         self.in_proj = Linear(width, hidden)
@@ -78,7 +80,7 @@ class Stack(nn.Module):
         """x (F, C): (F, C)."""
         for layer in self.layers:
             if run.options.recompute and torch.is_grad_enabled():
-                # Of a layer's activations its input alone is kept. Nothing in a layer is random.
+                # Only the layer's input stays in memory for the gradient. Nothing in a layer is random.
                 x = checkpoint(layer, x, run, use_reentrant=False, preserve_rng_state=False)
             else:
                 x = layer(x, run)
@@ -131,6 +133,8 @@ class DownsampledStack(nn.Module):
 
 
 class ZipformerEncoder(nn.Module):
+    """All stacks, one after the other, and their outputs combined and downsampled."""
+
     def __init__(self, stacks: list[StackSizes], output_downsampling: int, causal: bool):
         super().__init__()
         self.widths = [sizes.width for sizes in stacks]
@@ -150,12 +154,12 @@ class ZipformerEncoder(nn.Module):
 
 
 def convert_channels(x: Tensor, width: int) -> Tensor:
-    """The leading `width` channels, zero-padded where x has fewer."""
+    """x (F, C) with its first `width` channels, and zeros where it has fewer: (F, width)."""
     return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
 
 
 def full_width(outputs: list[Tensor]) -> Tensor:
-    """Of the stacks' outputs (F, C), each channel from the most recent stack wide enough to have it."""
+    """The stacks' outputs (F, C) as one, (F, max C): each channel from the last stack that has it."""
     pieces: list[Tensor] = []
     done = 0
     for output in reversed(outputs):

@@ -39,8 +39,8 @@ class Chunks(NamedTuple):
 class Pass:
     """What holds for a whole batch at one frame rate. Modules call it `run`.
 
-    What works on single frames needs nothing of it. Whatever looks from one frame to another (attention, convolutions,
-    downsampling) asks here which frames there are, and which of them it may see.
+    Modules that work on single frames need nothing of it. Attention, convolutions and downsampling, which look from one
+    frame to another, ask here which frames there are, and which of them they may see.
 
     rows: where the batch's frames lie in x (F, C). options: how the recogniser is run; chunk_size and
     left_context_frames there are frames of 20 ms. after_layer: called between layers. icefall_padding: let an
@@ -54,11 +54,11 @@ class Pass:
     downsampling: int = 1
 
     def at_rate(self, factor: int) -> Pass:
-        """After every `factor` frames have become one."""
+        """This pass after every `factor` frames have become one."""
         return replace(self, rows=self.rows.at_rate(factor), downsampling=factor * self.downsampling)
 
     def adapted(self, x: Tensor, layer: str) -> Tensor:
-        """x (F, C), what the layer of this name gives, as `after_layer` wants the next one to see it."""
+        """x (F, C), the output of the layer of this name, as `after_layer` returns it for the next layer."""
         if self.after_layer is None:
             return x
         here = Layer(layer, x.shape[-1], self.downsampling, self.rows.lens)

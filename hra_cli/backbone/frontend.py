@@ -15,7 +15,7 @@ Frames = TypeVar("Frames", int, Tensor)
 
 
 def embedded_lens(feature_lens: Frames) -> Frames:
-    """Frames out of the front end for frames in: of one utterance, or of many, (N,)."""
+    """Frames (50 Hz) that the front end makes of so many feature frames (100 Hz), for one utterance or for many, (N,)."""
     return (feature_lens - 7) // 2
 
 
@@ -31,7 +31,7 @@ class PointwiseConv2d(nn.Conv2d):
 
 
 class ConvNeXt(nn.Module):
-    """x + pointwise(SwooshL(pointwise(depthwise 7×7(x))))."""
+    """x + pointwise(SwooshL(pointwise(depthwise 7×7(x)))), with x (N, C, T, F)."""
 
     def __init__(self, channels: int, hidden: int):
         super().__init__()

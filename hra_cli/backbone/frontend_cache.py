@@ -21,8 +21,8 @@ from hra_cli.io.files import replacing
 class FrontendCache:
     """A folder with a float32 file per utterance, written when it is first asked for.
 
-    What it gives is what `Backbone.embed` computes, bit for bit. Files appear whole or not at all; they are of no use
-    to another recogniser, and not found by it.
+    What it gives is what `Backbone.embed` computes, bit for bit. Files appear whole or not at all. Another
+    recogniser does not find them.
     """
 
     def __init__(self, folder: Path, backbone: Backbone):
@@ -38,7 +38,7 @@ class FrontendCache:
         return self.backbone.as_rows([self._embed_one(id_, own[:length]) for id_, own, length in utterances])
 
     def _embed_one(self, id_: str, features: Tensor) -> Tensor:
-        """On the host, as files are."""
+        """The front end's output (T', C0) for one utterance's features (T, 80), on the host, where files are read."""
         key = f"{self.backbone.fingerprint}\n{self.backbone.options.precision}\n{id_}"
         name = hashlib.sha256(key.encode()).hexdigest()
         file = self.folder / name[:2] / f"{name}.npy"

@@ -31,7 +31,7 @@ class Backbone(nn.Module):
 
     options: how it is run; device and pos_head_dim there are for `load_backbone`. in_blocks: the encoder works on
     utterances of similar length together; without it modules see all of a batch, in its order and padded.
-    Both stay as they are; `copy` gives a recogniser with others. Raises HraError for options that do not fit.
+    Neither changes later; `copy` makes a recogniser with others. Raises HraError for options that do not fit.
     """
 
     def __init__(
@@ -61,12 +61,13 @@ class Backbone(nn.Module):
         return self.sizes.width
 
     def layer_widths(self) -> dict[str, int]:
-        """Channels by the name that an `after_layer` callable is told, in the order of the layers."""
+        """Channels of every encoder layer by its name, as `after_layer` is told it, in the order of the layers."""
         layers = (module for module in self.encoder.modules() if isinstance(module, EncoderLayer))
         return {layer.name: layer.width for layer in layers}
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are, and where `encode` computes."""
         return self.encoder.downsample_output.bias.device
 
     def train(self, mode: bool = True) -> Backbone:
@@ -74,9 +75,9 @@ class Backbone(nn.Module):
         return super().train(False)
 
     def copy(self, in_blocks: Optional[bool] = None, **changes: Any) -> Backbone:
-        """A recogniser with the same weights, its own, that is run in another way.
+        """A recogniser with its own copy of the weights that is run in another way.
 
-        in_blocks: None for as this one. changes: of the fields of BackboneOptions. Raises HraError for options that do
+        in_blocks: None for as this one. changes: fields of BackboneOptions. Raises HraError for options that do
         not fit the recogniser or its device.
         """
         options = replace(self.options, **changes)
@@ -117,7 +118,8 @@ class Backbone(nn.Module):
         return self.encode_rows(x, rows, after_layer, icefall_padding)
 
     def embed(self, features: Tensor, feature_lens: Tensor, icefall_padding: bool = False) -> tuple[Tensor, Rows]:
-        """The encoder's input, as rows. Raises HraError as `encode` does."""
+        """The front end's output for a batch: x (F, C0), and which of its rows are whose. Arguments and errors as in
+        `encode`."""
         lengths: list[int] = feature_lens.tolist()
         if min(lengths) < MIN_FEATURE_FRAMES:
             raise HraError(f"an utterance has {min(lengths)} feature frames; the encoder needs {MIN_FEATURE_FRAMES}")
@@ -127,7 +129,7 @@ class Backbone(nn.Module):
         frames = embedded_lens(features.shape[1]) if icefall_padding else max(lengths)
         rows = one_block(lengths, frames, self.device)
         padded = None if icefall_padding else rows.blocks[0].padded
-        # Two frames become one; the last needs the six that follow.
+        # A frame here is made of nine feature frames, and begins two feature frames after the one before.
         with self._autocast():
             x = self.encoder_embed(features[:, : 2 * frames + 8], padded)
         return rows.join([x]), rows
@@ -156,14 +158,14 @@ class Backbone(nn.Module):
         return rows.to_batch(x).transpose(0, 1), rows.lens
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        """What the front end and the layers multiply in. What is between layers, adapters too, is float32."""
+        """Sets what the front end and the layers multiply in. Adapters, between layers, compute in float32."""
         if self.options.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.options.precision))
 
 
 def _padded(utterances: list[Tensor], frames: int) -> Tensor:
-    """(T, C) of each, to (n, frames, C). Its own last frame pads an utterance: zeros have no norm to divide by."""
+    """Utterances (T, C) as one block (n, frames, C), each padded with its last frame: zeros have no norm to divide by."""
     return torch.stack([torch.cat([x, x[-1:].expand(frames - len(x), -1)]) for x in utterances])
 
 

@@ -19,11 +19,11 @@ from torch.autograd.function import once_differentiable
 from hra_cli.nn.device import on_device
 from hra_cli.nn.frames import padding_mask
 
-# Of a block's longest utterance: how much shorter another may be. Blocks cost time, on a GPU more of it, and so does
-# padding.
+# How much shorter than its longest utterance the others of a block may be, as a fraction. Padding costs time, and so
+# does every block, on a GPU more than on a CPU.
 LARGEST_GAP, LARGEST_GAP_ON_GPU = 0.1, 0.25
 SMALLEST_GAP = 16  # frames
-# Attention weights of a head: on a CPU, blocks of more than that fall out of the cache.
+# Attention weights of one head in a block, at most: on a CPU, more would not fit its cache.
 LARGEST_AREA, LARGEST_AREA_ON_GPU = 1 << 19, 1 << 25
 
 
@@ -38,7 +38,7 @@ class Block:
 
     @cached_property
     def padded(self) -> Tensor | None:
-        """(n, T) bool, or None where nothing is padded."""
+        """(n, T) bool, True past an utterance's end, or None where nothing is padded."""
         return None if min(self.lengths) >= self.frames else padding_mask(self.lens, self.frames)
 
 
@@ -52,15 +52,16 @@ class Rows:
 
     @property
     def frames(self) -> int:
-        """Of the longest block."""
+        """Frames of the longest block."""
         return self.blocks[0].frames
 
     @property
     def device(self) -> torch.device:
+        """Where the masks are, and the rows."""
         return self.lens.device
 
     def at_rate(self, factor: int) -> Rows:
-        """After every `factor` frames have become one."""
+        """The rows after every `factor` frames have become one."""
         if factor == 1:
             return self
         groups = [(block.utterances, -(-block.frames // factor)) for block in self.blocks]
@@ -68,7 +69,7 @@ class Rows:
 
     @cached_property
     def padded(self) -> Tensor | None:
-        """(F, 1) bool, or None where nothing is padded."""
+        """(F, 1) bool, True past an utterance's end, or None where nothing is padded."""
         if all(block.padded is None for block in self.blocks):
             return None
         masks = [padding_mask(block.lens, block.frames).flatten() for block in self.blocks]
@@ -86,7 +87,7 @@ class Rows:
 
     @cached_property
     def places(self) -> Tensor:
-        """(F,): where in (N · T) each row belongs."""
+        """(F,) int64: the place of each row in the batch, (N · T)."""
         frame = torch.arange(self.frames, device=self.device)
         order = on_device([n for block in self.blocks for n in block.utterances], self.device)
         begin = (order * self.frames).unsqueeze(1).split([len(block.utterances) for block in self.blocks])
@@ -138,7 +139,7 @@ def _rows(groups: Sequence[tuple[list[int], int]], lengths: Sequence[int], devic
 
 
 class _Scatter(torch.autograd.Function):
-    """Rows to their places; unlike autograd's own, its gradient takes one pass and adds nothing up."""
+    """x (F, C) to its places in (size, C). The gradient takes one pass and sums nothing, unlike autograd's own."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, places: Tensor, size: int) -> Tensor:

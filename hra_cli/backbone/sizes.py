@@ -12,7 +12,7 @@ from hra_cli.errors import HraError
 
 @dataclass(frozen=True)
 class StackSizes:
-    """One encoder stack."""
+    """One encoder stack. downsampling: frames of 20 ms per frame. width, feedforward: channels. kernel: frames."""
 
     layers: int
     downsampling: int
@@ -28,7 +28,7 @@ class StackSizes:
 
 @dataclass(frozen=True)
 class BackboneSizes:
-    """A whole recogniser."""
+    """A whole recogniser. output_downsampling: frames of 20 ms per encoder frame. context_size: tokens."""
 
     stacks: list[StackSizes]
     output_downsampling: int

@@ -13,7 +13,7 @@ COLUMNS = ("method", "mode", "seed", "lr", "per task", "in all", "WER %", "95 % 
 
 
 def comparison_tables(found: dict[str, Any]) -> tuple[Table, Table]:
-    """Every cell, and the means over the seeds, of what `comparison.json` holds."""
+    """Two tables from what `comparison.json` holds: every cell, and every method's means over its seeds."""
     cells = [[row.get(column, "") for column in COLUMNS] for row in cell_rows(found)]
     return (
         _table(f"test, {found['test']['decoding_method']}", COLUMNS, cells),

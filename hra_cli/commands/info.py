@@ -75,6 +75,6 @@ def _print_growth(path: Optional[Path], pos_head_dim: int, methods: Optional[str
     table.add_column("method")
     for tasks in found.tasks:
         table.add_column(f"{tasks:,}", justify="right")
-    for label, numbers in found.methods.items():
-        table.add_row(label, *(f"{number:,}" for number in numbers))
+    for label, parameters in found.methods.items():
+        table.add_row(label, *(f"{count:,}" for count in parameters))
     print_whole(table)

@@ -17,8 +17,10 @@ from hra_cli.transducer.names import LOSSES, RNNT_TYPES, SEARCHES
 
 
 def choice(default: str, names: Mapping[str, Any], help: str) -> Any:
-    """An option that takes one of `names`. Help lists them; the shell completes them, and shows what is said about
-    each where that is text; any other value is a mistake."""
+    """An option that takes one of `names`, whose values are a line of help each where they are text.
+
+    Help lists the names; the shell completes them and shows their lines. Any other name raises HraError.
+    """
 
     def complete(incomplete: str) -> list[tuple[str, str]]:
         found = [name for name in names if name.startswith(incomplete)]

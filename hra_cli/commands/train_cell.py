@@ -18,6 +18,7 @@ from hra_cli.nn.memory import keep_freed_memory
 
 
 def main() -> None:
+    """Trains the cell that the arguments name. Exit code 2 for a user's mistake, 130 for an interruption."""
     # Before the long imports, during which the parent may end.
     _end_with(int(sys.argv[2]))
     keep_freed_memory()
@@ -33,7 +34,7 @@ def main() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """So that nothing goes on training in a folder that a second `hra compare` may be using."""
+    """Ends this process when `parent` ends: a second `hra compare` may be using the cell's folder by then."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,0 +1,1 @@
+"""Corpora to tasks, splits, features and batches, as lhotse's files; the tokenizer."""

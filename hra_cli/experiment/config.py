@@ -24,9 +24,12 @@ class TrainConfig:
 
     tasks: the tasks to train, () for all in the data. controller: a frozen controller to train new heads on
     (onboarding), or None to train one jointly with the heads. hidden: H; inner: F, for ffn heads.
-    max_duration: seconds of audio in a batch. loss: what computes it, see `pruned_loss`. lr: the peak of the learning
+    max_duration: seconds of audio in a batch. rnnt_type, loss: as in `pruned_loss`. lr: the peak of the learning
     rate. cache_frontend: keep the front end's output on disk between epochs; without spec_augment only.
+    num_workers: processes that read data ahead; 0: a thread does.
     pos_head_dim, chunk_size, left_context_frames, precision, device and recompute: see BackboneOptions.
+
+    Raises HraError for a size, duration or rate that is not positive, and for cache_frontend with spec_augment.
     """
 
     backbone: str
@@ -61,7 +64,7 @@ class TrainConfig:
 
     @property
     def backbone_options(self) -> BackboneOptions:
-        """Those of the options that say how the recogniser is run."""
+        """The options that say how the recogniser is run."""
         return BackboneOptions(
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(BackboneOptions)}
         )
@@ -79,12 +82,12 @@ Config = TypeVar("Config", bound=TrainConfig)
 
 
 def load_config(exp_dir: Path) -> TrainConfig:
-    """The configuration of the experiment in `exp_dir`. Raises HraError where there is none."""
+    """The configuration of the experiment in `exp_dir`. Raises HraError where there is none, or it is damaged."""
     return load_config_as(TrainConfig, exp_dir)
 
 
 def load_config_as(kind: type[Config], exp_dir: Path) -> Config:
-    """The same for a run that has more options than `hra train`."""
+    """As `load_config`, for `kind`, a configuration that may have more options than `hra train`."""
     import yaml
 
     file = exp_dir / CONFIG_NAME
@@ -98,13 +101,13 @@ def load_config_as(kind: type[Config], exp_dir: Path) -> Config:
 
 
 def differences(one: TrainConfig, other: TrainConfig) -> list[str]:
-    """What differs, as option names with both values; but what changes no result beyond rounding."""
+    """The options that differ, with both values. Those that change no result beyond rounding are left out."""
     same_result = ("num_workers", "recompute", "cache_frontend", "device")
     return changed_options(dataclasses.asdict(one), dataclasses.asdict(other), but=same_result)
 
 
 def changed_options(before: Mapping[str, Any], after: Mapping[str, Any], but: Sequence[str]) -> list[str]:
-    """The options that changed, with both values; those named in `but` may."""
+    """The options that changed, each as '--name before → after'. Those named in `but` are left out."""
     return [
         f"--{name.replace('_', '-')} {before.get(name)} → {value}"
         for name, value in after.items()

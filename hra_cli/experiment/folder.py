@@ -1,4 +1,4 @@
-"""What a finished (or running) experiment folder offers: its controller, its heads, and heads to take away."""
+"""What an experiment folder offers, finished or running: its controller, its heads, and heads as single files."""
 
 from __future__ import annotations
 

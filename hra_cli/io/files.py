@@ -32,4 +32,5 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sha256_of_file(path: Path) -> str:
+    """SHA-256 of the file's bytes, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

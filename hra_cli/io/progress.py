@@ -6,5 +6,5 @@ from rich.progress import Progress
 
 
 def no_progress() -> Progress:
-    """One that shows nothing, for callers that gave none."""
+    """A Progress that shows nothing, for callers that gave none."""
     return Progress(disable=True)

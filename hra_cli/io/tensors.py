@@ -17,7 +17,7 @@ from hra_cli.io.files import replacing
 
 
 def read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file. Raises HraError where it is missing, truncated or none."""
+    """Tensors and metadata of a safetensors file. Raises HraError where it is missing, truncated or another kind."""
     if not file.is_file():
         raise HraError(f"no such file: {file}")
     try:

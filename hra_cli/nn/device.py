@@ -42,15 +42,17 @@ def available_devices() -> list[tuple[str, str]]:
 
 
 def answers_at_once(device: torch.device) -> bool:
-    """Whether the host may look at what this device has computed: on the CPU. A GPU is far behind with its work, and
-    would have to be waited for."""
+    """Whether the host can read a result of this device without waiting: true for the CPU.
+
+    A GPU works behind the host. To read a result, the host would have to wait until the GPU has caught up.
+    """
     return device.type == "cpu"
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """`tensor` on `device`. What comes from the host is sent to a GPU while the host goes on."""
     if device.type == "cuda" and tensor.device.type == "cpu":
-        tensor = tensor.pin_memory()  # copies from memory that may be paged out are waited for
+        tensor = tensor.pin_memory()  # the host would have to wait for a copy from memory that is not pinned
     return tensor.to(device, non_blocking=True)
 
 
@@ -60,9 +62,9 @@ def on_device(values: Sequence[int] | Sequence[Sequence[int]], device: torch.dev
 
 
 def gradient_scaler(precision: str) -> torch.cuda.amp.GradScaler:
-    """What keeps small gradients from vanishing in float16; for other precisions one that does nothing."""
+    """Scales the loss in float16, so that small gradients do not vanish. In other precisions it does nothing."""
     enabled = precision == "float16"
-    # torch 2.3 and later have it elsewhere, and warn of the old place.
+    # torch 2.3 and later have the class in another place, and warn of this one.
     scaler: torch.cuda.amp.GradScaler = (
         torch.amp.GradScaler("cuda", enabled=enabled)
         if hasattr(torch.amp, "GradScaler")

@@ -1,4 +1,4 @@
-"""Affine maps at the speed that the processor has."""
+"""Affine maps, as fast as the processor can compute them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 # The MKL inside torch 1.x leaves out AVX-512 on processors that are not Intel's: oneDNN, which torch brings as well, is
 # then 2.5 times as fast. Later torch needs no help.
 _PREFER_ONEDNN = torch.__version__.startswith("1.") and torch.backends.mkldnn.is_available()
-FEWEST_ROWS = 64  # below, putting the weight in order takes longer than the product
+FEWEST_ROWS = 64  # with fewer, reordering the weight for oneDNN takes longer than the product
 
 
 def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
@@ -26,7 +26,7 @@ def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """nn.Linear, by `linear`."""
+    """nn.Linear that computes with `linear`: (…, I) to (…, O)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)

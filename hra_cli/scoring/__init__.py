@@ -1,0 +1,1 @@
+"""Word error rates with their bootstrap intervals, and icefall's result files."""

@@ -1,4 +1,4 @@
-"""SpecAugment, the same for the same seed whatever happened before."""
+"""SpecAugment whose masks depend on a seed alone, not on what was drawn before."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Augment:
         )
 
     def __call__(self, features: Tensor, lens: Tensor, seed: int) -> Tensor:
-        """features (N, T, 80), lens (N,): masked and warped copies."""
+        """Masked and warped copies of features (N, T, 80), of which the first lens (N,) frames are speech."""
         features = features.clone()
         with _seeded(seed):
             for utterance, length in zip(features, lens.tolist()):
@@ -42,7 +42,7 @@ class Augment:
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """lhotse draws from the three global generators; theirs is the state before, when this is over."""
+    """Seeds the three global generators that lhotse draws from, and puts their state back at the end."""
     states = random.getstate(), numpy.random.get_state()
     with torch.random.fork_rng(devices=[]):
         random.seed(seed)

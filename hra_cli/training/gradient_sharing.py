@@ -14,7 +14,8 @@ from torch import Tensor
 
 RELEVANCE = 750.0  # seconds of a task's own speech that count as much as what all tasks say
 
-# Seconds of speech to train on, for each task: the weights (tasks,) of their own gradients, None for the own alone.
+# Each task's seconds of training speech, to the weight of each task's own gradient, (tasks,), between 0 and 1. None:
+# every task follows its own gradient alone.
 SharingPolicy = Callable[[Sequence[float]], Optional[Tensor]]
 
 
@@ -27,7 +28,7 @@ def by_amount_of_speech(seconds: Sequence[float]) -> Optional[Tensor]:
     """As in MAP adaptation (Gauvain and Lee 1994), a task of n seconds follows its own gradient by n / (n + RELEVANCE).
 
     What all tasks need is learned from the data of all; a task's own only has to teach what sets it apart. None for one
-    task, which has nobody to learn from.
+    task alone, which has nobody to share with.
     """
     return torch.tensor([n / (n + RELEVANCE) for n in seconds]) if len(seconds) > 1 else None
 
@@ -36,11 +37,12 @@ SHARING: dict[str, SharingPolicy] = {"own": own_gradient, "by-amount": by_amount
 
 
 def shared_gradient(gradients: Tensor, own_weights: Tensor) -> Tensor:
-    """gradients (tasks, …), zero for tasks that the batch lacks; own_weights (tasks,), as a policy gives them.
+    """The gradient that each task follows, (tasks, …).
 
-    Returns what each task follows (tasks, …), as large as the sum of all would be if all tasks of the batch were like
-    this one.
+    gradients (tasks, …): each task's own, zero for tasks that the batch lacks. own_weights (tasks,): as a policy gives
+    them. A task's own gradient is mixed with the sum over all tasks. It is multiplied by the number of tasks in the
+    batch before, so that both have about the same size.
     """
     weight = own_weights.to(gradients).view(-1, *[1] * (gradients.dim() - 1))
-    there = gradients.flatten(1).any(dim=1).sum()
-    return torch.lerp(gradients.sum(0, keepdim=True), there * gradients, weight)
+    in_batch = gradients.flatten(1).any(dim=1).sum()
+    return torch.lerp(gradients.sum(0, keepdim=True), in_batch * gradients, weight)

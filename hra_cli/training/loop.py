@@ -34,10 +34,10 @@ SAVE_EVERY = 50  # steps between checkpoints
 class TrainingLoop:
     """Trains `model.adapter` on `data` into `exp_dir`, for as many epochs as `config` says.
 
-    frozen: the model without an adapter, which is scored first. sharing: who follows whose gradient. write: called with
-    the selected epochs after every epoch, to write what the run is for.
+    frozen: the model without an adapter, which is scored first. sharing: how tasks share gradients. write: called after
+    every epoch with the selected epochs and the run's state, to write the heads or the model.
 
-    Where `exp_dir` holds a checkpoint the run goes on from it, to the result that it would have had. Raises HraError
+    Where `exp_dir` holds a checkpoint the run goes on from it, to the same result as without a break. Raises HraError
     where the checkpoint is damaged or the data have changed since. Nothing is written before `run`.
     """
 
@@ -68,7 +68,7 @@ class TrainingLoop:
 
     def run(self, progress: Optional[Progress] = None) -> None:
         """Trains to the end; a finished run is left as it is. Raises KeyboardInterrupt after having saved a checkpoint
-        when asked to stop, Diverged where the loss is no number any more."""
+        when asked to stop, Diverged where the loss or its gradient is not finite."""
         save_config(self.config, self.exp_dir)
         if self.data.skipped:
             write_skipped(self.exp_dir / SKIPPED_NAME, self.data.skipped)
@@ -135,7 +135,7 @@ class TrainingLoop:
                 started = time.monotonic()
                 note = f"epoch {state.epoch + 1}/{config.num_epochs} loss {result.per_frame:.3f}"
                 progress.update(bar, advance=1, note=note)
-                # The last batch of an epoch is saved with the epoch's end, so that its dev scores are there once.
+                # After an epoch's last batch, _end_epoch saves, so that the epoch's dev scores are recorded once.
                 if state.batch < len(plan) and (stop.asked or state.step % SAVE_EVERY == 0):
                     self._save()
                     self._stop_if(stop)

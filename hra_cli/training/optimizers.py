@@ -1,4 +1,4 @@
-"""The optimisers of a run: Muon for what a method names as matrices, AdamW for everything else."""
+"""The optimisers of a run: Muon for the parameters that the adapter names as matrices, AdamW for the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hra_cli.training.muon import WEIGHT_DECAY, Muon
 def new_optimizers(
     adapter: TaskAdapter, lr: float, own_weights: Optional[Tensor] = None
 ) -> list[torch.optim.Optimizer]:
-    """For all of the adapter's parameters that require gradients.
+    """The optimisers of all of the adapter's parameters that require gradients.
 
     own_weights (tasks,): as a policy of gradient sharing gives them, for the parameters per task.
     """
@@ -33,7 +33,7 @@ def new_optimizers(
 
 
 def _groups(adapter: TaskAdapter, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
-    """One for parameters per task and one for shared ones; no empty one."""
+    """A group of the shared parameters and a group of the parameters per task; empty groups are left out."""
     own = {id(parameter) for parameter in adapter.per_task_parameters().values()}
     groups = [
         {"params": [parameter for parameter in parameters if (id(parameter) in own) == per_task], "per_task": per_task}
@@ -43,7 +43,10 @@ def _groups(adapter: TaskAdapter, parameters: Sequence[nn.Parameter]) -> list[di
 
 
 class AdamW(torch.optim.AdamW):
-    """torch's, for parameter groups that say `per_task`; own_weights (tasks,) is what it is to Muon."""
+    """torch's AdamW, for parameter groups with the key `per_task`: whether every task has its own, (tasks, …).
+
+    own_weights (tasks,): as a policy of gradient sharing gives them.
+    """
 
     def __init__(self, groups: list[dict[str, Any]], lr: float, own_weights: Optional[Tensor] = None):
         super().__init__(groups, lr=lr, weight_decay=WEIGHT_DECAY)

@@ -1,4 +1,4 @@
-"""What a run leaves behind while it goes on: train.log, metrics.jsonl, TensorBoard and checkpoints."""
+"""The records of a run: train.log, metrics.jsonl and TensorBoard."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ LOG_EVERY = 10  # steps between records of the training loss
 
 
 class Recorder:
-    """Appends to the experiment's records; of an interrupted run it keeps those up to `step`, where it goes on.
-
-    Of several processes that train together only one has it.
-    """
+    """Appends to the records in `exp_dir`. step: the last one whose records stay, where an interrupted run goes on."""
 
     def __init__(self, exp_dir: Path, step: int):
         self.metrics_file = exp_dir / METRICS_NAME
@@ -50,7 +47,7 @@ class Recorder:
             )
 
     def dev(self, state: RunState, result: DevResult, train_loss: Optional[float] = None) -> None:
-        """What validation found after an epoch; without train_loss (per frame) it is that of the frozen model."""
+        """What validation found after an epoch. train_loss: per encoder frame; None for the frozen model."""
         wer = {task: counts.wer for task, counts in result.scores.tasks.items()}
         total = result.scores.total.wer
         trained = {} if train_loss is None else {"train_loss": train_loss}
@@ -60,6 +57,7 @@ class Recorder:
         self.say(f"epoch {state.epoch}: {model}; dev WER {total:.2f} % ({shown})")
 
     def close(self) -> None:
+        """Closes the files."""
         self.text.close()
         self.board.close()
 

@@ -36,6 +36,8 @@ class RunState:
 
 @dataclass
 class Checkpoint:
+    """What `save_checkpoint` wrote: the run's state, and tensors by name."""
+
     state: RunState
     adapter: dict[str, Tensor]
     selected: dict[str, Tensor]
@@ -93,5 +95,5 @@ def restore(checkpoint: Checkpoint, adapter: nn.Module, optimizers: Sequence[tor
 
 
 def _state_of(parameter: nn.Parameter, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """What the one optimiser that moves it remembers of it."""
+    """The state that an optimiser has for this parameter; no more than one has any."""
     return next((optimizer.state[parameter] for optimizer in optimizers if parameter in optimizer.state), {})

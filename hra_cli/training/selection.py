@@ -17,14 +17,15 @@ from hra_cli.training.validation import DevResult
 class SelectedEpochs:
     """The last epoch so far whose errors on dev are within one standard error of the fewest.
 
-    The fewest of many epochs are few by chance too, and the rate falls to nothing, so that the last epochs are the best
-    trained: an earlier one has to be better by more than chance (the one-standard-error rule, Breiman et al. 1984).
+    The fewest errors of many epochs are partly chance, and the learning rate falls to zero, so the last epochs are the
+    best trained. An earlier epoch has to be better by more than chance (the one-standard-error rule, Breiman et al.
+    1984).
 
     When heads are trained on a frozen controller each task has its own epoch. When the controller moves too, one epoch
     is selected for all tasks: a head works only with the controller of its own epoch.
 
-    by_task: as JSON: epoch, step, scores (error counts), and of the epochs that it was selected from the fewest errors
-    of one, and the selected epoch's loss.
+    each_its_own: whether each task has its own epoch. by_task: for each task, as JSON, the selected epoch, its step and
+    scores (error counts); over the tasks selected together, its dev loss and the fewest errors of any epoch so far.
     tensors: the adapter's state as of the selected epochs, on the CPU.
     """
 
@@ -61,5 +62,5 @@ class SelectedEpochs:
 
 
 def as_good_as(errors: int) -> float:
-    """How many errors may be so many by chance: one standard error more, by Poisson's law."""
+    """The most errors that may differ from `errors` by chance: one standard error more, by Poisson's law."""
     return errors + math.sqrt(errors)

@@ -18,11 +18,11 @@ from hra_cli.transducer.adapted import AdaptedModel
 from hra_cli.transducer.loss import Loss, check_loss, check_rnnt_type, pruned_loss
 
 GRADIENT_NORM = 1.0  # to which gradients are clipped
-SMALLEST_SCALE = 1.0  # of the loss in float16; what overflows there is no matter of scale
+SMALLEST_SCALE = 1.0  # of the loss in float16; what still overflows at this scale has diverged
 
 
 class Diverged(HraError):
-    """The loss or its gradient is no number any more."""
+    """The loss or its gradient is infinite or NaN."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ class StepResult:
 
 
 class TrainingStep:
-    """Updates what is trained of `model.adapter` by the gradient of one batch at a time."""
+    """Updates the trained parameters of `model.adapter` by the gradient of one batch at a time.
+
+    Raises HraError for a rnnt_type or loss in `config` that is not known.
+    """
 
     def __init__(self, model: AdaptedModel, optimizers: Sequence[torch.optim.Optimizer], config: TrainConfig):
         assert model.adapter is not None
@@ -55,8 +58,9 @@ class TrainingStep:
         self.scaler = gradient_scaler(config.precision)
 
     def __call__(self, batch: Batch, number: int, lr: float) -> StepResult:
-        """number: of the step in the run, from 0; with the config's seed it decides what SpecAugment hides.
+        """One step on `batch`, whose features SpecAugment replaces, at the learning rate `lr`.
 
+        number: of the step in the run, from 0; with the config's seed it decides what SpecAugment hides.
         Raises Diverged where the loss or its gradient is not finite; nothing is updated then.
         """
         for optimizer in self.optimizers:
@@ -105,6 +109,9 @@ class TrainingStep:
 def batch_loss(
     model: AdaptedModel, batch: Batch, encoder_out: torch.Tensor, lens: torch.Tensor, config: TrainConfig
 ) -> Loss:
-    """The loss of every utterance (N,); encoder_out (N, T, C) and lens (N,), as `model.encode` gives them."""
+    """The loss of every utterance (N,); encoder_out (N, T, C) and lens (N,), as `model.encode` gives them.
+
+    Raises HraError as `pruned_loss` does.
+    """
     tokens = [model.tokenizer.encode(text) for text in batch.texts]
     return pruned_loss(model.backbone, encoder_out, lens, tokens, config.rnnt_type, config.loss)

@@ -31,7 +31,8 @@ FRONTEND_NAME = "frontend"  # the folder of --cache-frontend
 
 @dataclass
 class TrainResult:
-    """rows: WER on dev before and after, per task. skipped: utterances that could not be trained on."""
+    """What a run came to. rows: WER on dev before and after, per task. selected_epochs: by task, of `num_epochs`.
+    skipped: utterances that could not be trained on."""
 
     rows: list[BeforeAfter]
     controller_parameters: int
@@ -55,14 +56,17 @@ def train(config: TrainConfig, exp_dir: Path, resume: bool = False, progress: Op
 
 
 def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
-    """The run that trains a controller and heads, or heads on a given controller (onboarding)."""
+    """The run that trains a controller and heads, or heads on a given controller (onboarding).
+
+    Raises HraError for a backbone, data or controller that cannot be used, and as `TrainingLoop` does.
+    """
     backbone = load_backbone(config.backbone, config.backbone_options)
     tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
     data = load_training_data(config, backbone, tokenizer)
     controller = None if config.controller is None else read_controller(Path(config.controller), backbone.fingerprint)
     adapter = new_adapter(data.tasks, backbone.width, config.hidden, config.head, config.inner, config.seed, controller)
     cache = FrontendCache(exp_dir / FRONTEND_NAME, backbone) if config.cache_frontend else None
-    # On a frozen controller heads are independent of each other, and stay so.
+    # On a frozen controller heads are independent of each other; sharing gradients would change that.
     sharing = by_amount_of_speech if config.controller is None else own_gradient
     model = AdaptedModel(backbone, tokenizer, adapter, cache)
     files = _HeadFiles(config, exp_dir, adapter, backbone.fingerprint, tokenizer.fingerprint, data.utterances)
@@ -92,7 +96,7 @@ class _HeadFiles:
     utterances: dict[str, int]
 
     def write(self, selected: SelectedEpochs, state: RunState) -> None:
-        """Those of the selected epochs."""
+        """Writes the controller and the heads as they were in the selected epochs."""
         adapter = self._as_of(selected)
         needed = controller_fingerprint(adapter.controller.tensors())
         write_controller(self.exp_dir / "controller.safetensors", adapter.controller, self.backbone_fingerprint)

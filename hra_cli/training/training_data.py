@@ -25,7 +25,7 @@ from hra_cli.transducer.loss import fits
 @dataclass(frozen=True)
 class TrainingData:
     """tasks: in the order of the adapter's rows. train: cuts. dev: cuts in batches, longest first.
-    skipped: what cannot be used. utterances, seconds: to train on, by task. digest: of what is trained on."""
+    skipped: what cannot be used. utterances, seconds: of speech to train on, by task. digest: SHA-256 of `train`."""
 
     tasks: list[str]
     train: CutSet
@@ -50,7 +50,7 @@ def load_training_data(config: TrainConfig, backbone: Backbone, tokenizer: Token
     for task in tasks:
         if task not in utterances:
             raise HraError(f"task '{task}' has no utterance to train on in {config.data}; train others with --task")
-    # Without gradients twice as much fits.
+    # Without gradients, batches twice as long fit into memory.
     dev_batches = decoding_batches(dev, 2 * config.max_duration)
     return TrainingData(tasks, train, dev_batches, skipped, dict(utterances), seconds, _digest(train))
 
@@ -76,7 +76,7 @@ def _usable(cuts: list[Cut], backbone: Backbone, tokenizer: Tokenizer, skipped: 
 
 
 def _digest(cuts: CutSet) -> str:
-    """Of ids, durations and texts, in order."""
+    """SHA-256 (hex) of the cuts' ids, durations and texts, in order."""
     digest = hashlib.sha256()
     for cut in cuts:
         digest.update(f"{cut.id}\t{cut.duration}\t{cut.supervisions[0].text}\n".encode())

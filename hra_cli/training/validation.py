@@ -17,7 +17,7 @@ from hra_cli.transducer.search import search
 
 @dataclass(frozen=True)
 class DevResult:
-    """scores: of greedy search. losses: summed over each task's utterances."""
+    """scores: of greedy search. losses: by task, summed over its utterances."""
 
     scores: Scores
     losses: dict[str, float]
@@ -32,6 +32,7 @@ class Validator:
 
     @torch.no_grad()
     def __call__(self, model: AdaptedModel) -> DevResult:
+        """WER and loss of `model` on dev. Raises HraError for a cut that cannot be read."""
         utterances: list[Utterance] = []
         losses = dict.fromkeys(self.data.tasks, 0.0)
         for batch in load_batches(self.data.dev, self.config.num_workers):

@@ -1,0 +1,1 @@
+"""Losses and searches over encoder frames."""

@@ -21,7 +21,7 @@ from hra_cli.transducer.search_interface import Hypothesis
 class AdaptedModel:
     """A frozen backbone, its tokenizer, and the parameters that adapt it to tasks.
 
-    adapter None: the frozen model alone. frontend_cache: where features stay the same from epoch to epoch. Every
+    adapter None: the frozen model alone. frontend_cache: for features that stay the same from epoch to epoch. Every
     utterance is encoded with its own task's parameters, whatever else is in its batch.
     Raises HraError for a tokenizer of another recogniser.
     """
@@ -44,13 +44,13 @@ class AdaptedModel:
         self.frontend_cache = frontend_cache
 
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """A batch on the host to encoder_out (N, T, C) and its lengths (N,), both on the backbone's device.
+        """A batch on the host to encoder_out (N, T, C) at 25 Hz and its lengths (N,), both on the backbone's device.
 
         Raises HraError for a task without a head, and for an utterance that is too short for the encoder.
         """
         after_layer = None if self.adapter is None else self.adapter.for_tasks(batch.tasks)
-        # The one place where batches, which are read on the host, go to a device. Lengths stay: they decide what is
-        # computed.
+        # The one place where batches, which are read on the host, go to a device. Lengths stay on the host: they decide
+        # what is computed.
         features = to_device(batch.features, self.backbone.device)
         if self.frontend_cache is None:
             return self.backbone.encode(features, batch.feature_lens, after_layer)
@@ -58,7 +58,7 @@ class AdaptedModel:
         return self.backbone.encode_rows(x, rows, after_layer)
 
     def utterances(self, batch: Batch, found: list[Hypothesis]) -> list[Utterance]:
-        """What a search found in a batch, in words, pieces and seconds, beside what was said."""
+        """The batch's utterances: what was said, and what a search found, as words, pieces and the pieces' times."""
         seconds = FRAME_SHIFT * self.backbone.sizes.subsampling  # from one encoder frame to the next
         return [
             Utterance(

@@ -73,7 +73,8 @@ class FastBeamSearch(Search[FastBeamStream]):
         return [stream.found for stream in state]
 
     def _step_through(self, together: Any, projected: Tensor, rows: list[int], begins: list[int], steps: range) -> None:
-        """A frame of each of the streams `rows` at every step."""
+        """At every step, one frame of each of the streams `rows`. projected (N, T, joiner_dim); begins: each stream's
+        first step."""
         stream_of = torch.tensor(rows, device=projected.device)
         begin_of = torch.tensor([begins[n] for n in rows], device=projected.device)
         for step in steps:

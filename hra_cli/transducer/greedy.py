@@ -26,8 +26,8 @@ class GreedySearch(Search[GreedyStream]):
 
     def __init__(self, backbone: Backbone, options: SearchOptions = SearchOptions()):  # noqa: B008 - frozen
         super().__init__(backbone, options)
-        # Most frames emit nothing and leave the prediction as it is. A CPU saves the work; to know of a GPU, one would
-        # have to wait for it at every frame, which takes longer than the work.
+        # Most frames emit nothing and leave the prediction as it is, so a CPU need not compute it again. On a GPU the
+        # host would have to wait at every frame to know, which takes longer than the prediction.
         self.predict_always = backbone.device.type == "cuda"
 
     def start(self, streams: int) -> list[GreedyStream]:
@@ -60,7 +60,7 @@ class GreedySearch(Search[GreedyStream]):
 
 
 def _longer(stream: GreedyStream, symbols: list[int]) -> Hypothesis:
-    """What was found so far, and the symbols of the next frames."""
+    """What was found in the stream so far, extended by the symbols of its next frames."""
     emitting = [frame for frame, symbol in enumerate(symbols) if symbol != BLANK]
     return Hypothesis(
         stream.found.tokens + [symbols[frame] for frame in emitting],

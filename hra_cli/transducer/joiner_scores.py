@@ -1,4 +1,4 @@
-"""Log-probabilities of blank and of the next token from the joiner, without ever holding all of its logits."""
+"""Log-probabilities of blank and of the next token from the joiner, without all of its logits in memory at once."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from hra_cli.nn.device import answers_at_once
 from hra_cli.nn.linear import linear
 
 BLANK = 0
-# Of logits at a time: on a CPU what stays in its cache, on a GPU what keeps it busy.
+# Logits computed at a time: on a CPU, as many as its cache holds; on a GPU, enough to keep it busy.
 CHUNK_NUMBERS = {"cpu": 2**20, "gpu": 2**26}
-# Cells whose gradient is below this have no part in what float32 keeps of a sum of such.
+# Cells with a gradient below this are left out of sums: in float32 they would change nothing.
 NEGLIGIBLE = 1e-10
 
 
 class JoinerScores(torch.autograd.Function):
-    """For cells, each a frame and a history: am (A, J) and lm (B, J) projected to the joiner's width, frame and history
-    (cells,) their rows, token (cells,); weight (V, J) and bias (V,) of the output layer.
+    """The joiner's scores of cells. A cell is a frame together with a history, the tokens before it.
 
-    Returns the log-probabilities of the cell's token and of blank, twice (cells,). Logits are computed in chunks, and
-    again for the gradient, then only where there is one.
+    am (A, J), lm (B, J): frames and histories, projected to the joiner's width. weight (V, J), bias (V,): the joiner's
+    output layer. frame, history (cells,): the rows of am and lm for each cell. token (cells,): the token to score.
+
+    Returns the log-probabilities of each cell's token and of blank, two tensors (cells,). Logits are computed in chunks,
+    and for the gradient once more, on a CPU only for cells that have one.
     """
 
     @staticmethod
@@ -54,7 +56,7 @@ class JoinerScores(torch.autograd.Function):
         for part in _chunks(len(frame), weight):
             f, h = frame[part], history[part]
             hidden = _hidden(am, lm, f, h)
-            # The gradient of a log-probability is its token's indicator less all tokens' probabilities.
+            # The gradient of a token's log-probability by the logits: 1 for the token, less all tokens' probabilities.
             grad = linear(hidden, weight, bias).sub_(total[part].unsqueeze(1)).exp_()
             grad.mul_((emit_grad[part] + blank_grad[part]).neg_().unsqueeze(1))
             grad[:, BLANK] += blank_grad[part]

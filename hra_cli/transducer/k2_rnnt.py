@@ -21,7 +21,7 @@ def simple_and_pruned(
     lm_scale: float,
     prune_range: int,
 ) -> tuple[Tensor, Tensor]:
-    """As in pruned_rnnt.py; batches without any token are refused by k2. Raises HraError without k2."""
+    """As in pruned_rnnt.py, by k2's functions. k2 refuses a batch without any token. Raises HraError without k2."""
     k2 = import_k2()
     boundary = stack([zeros_like(tokens), zeros_like(tokens), tokens, frames], dim=1)
     decoder_out = backbone.decoder(F.pad(symbols, (1, 0), value=BLANK))

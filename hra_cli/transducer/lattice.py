@@ -1,4 +1,4 @@
-"""The transducer's lattice: the probability of all alignments together, and how often each arc is taken.
+"""The transducer's lattice: the probability of all alignments together, and how often they take each arc.
 
 Nodes (s, t) say that s tokens were emitted and t frames passed. From each of them an arc emits the next token and an
 arc passes a frame, which is what blank means; a path leads from (0, 0) to (tokens, frames). A token takes no frame
@@ -15,10 +15,10 @@ from torch import Tensor
 
 class Alignments(torch.autograd.Function):
     """emit, blank (N, S+1, T): log-probabilities of the arcs that leave each node; emit[:, S] has no meaning.
-    tokens, frames (N,): where each utterance ends.
+    tokens, frames (N,): where each utterance ends. regular: whether a token takes no frame.
 
-    Returns the log-probability of all paths, (N,), and the expected number of times that each arc is taken, twice
-    (N, S+1, T). The last two are the first's gradient, and have none of their own.
+    Returns the log-probability of all paths together, (N,), and the expected number of times that each arc of emit and
+    of blank is taken, two tensors (N, S+1, T). These two are the gradient of the first; none flows through them.
     """
 
     @staticmethod
@@ -79,7 +79,7 @@ def _sweep(start: Tensor, emit: Tensor, blank: Tensor) -> Tensor:
     nodes[0] = start
     emitted = start.new_full((batch, rows + 1), -torch.inf)  # shifted by one row, so that row 0 is reached by no token
     passed = torch.empty_like(start)
-    # Views made here once, since the loop is all overhead.
+    # The views are made once, before the loop: its steps are so small that making them would take most of the time.
     into, arrived = emitted[:, 1:], emitted[:, :-1]
     for now, then, e, b in zip(nodes[:-1].unbind(), nodes[1:].unbind(), emit.unbind(), blank.unbind()):
         torch.add(now, e, out=into)

@@ -12,7 +12,7 @@ from hra_cli.nn.device import on_device
 from hra_cli.transducer import k2_rnnt, pruned_rnnt
 from hra_cli.transducer.names import LOSSES, RNNT_TYPES
 
-# What names.py lists.
+# The functions for the names in names.py.
 FUNCTIONS = {"hra": pruned_rnnt.simple_and_pruned, "k2": k2_rnnt.simple_and_pruned}
 BLANK = 0
 
@@ -24,26 +24,29 @@ PRUNE_RANGE = 5
 
 @dataclass
 class Loss:
-    """simple and pruned, (N,) by utterance, or () as sums; `total` is 0.5 · simple + pruned."""
+    """The simple and the pruned loss in nats, summed over frames: (N,) by utterance, or () as sums over the batch."""
 
     simple: Tensor
     pruned: Tensor
 
     @property
     def total(self) -> Tensor:
+        """What training minimises: 0.5 · simple + pruned."""
         return SIMPLE_LOSS_SCALE * self.simple + self.pruned
 
     def sum(self) -> Loss:
-        """Over the batch."""
+        """The losses summed over the batch."""
         return Loss(self.simple.sum(), self.pruned.sum())
 
 
 def check_rnnt_type(rnnt_type: str) -> None:
+    """Raises HraError for a type that is not in RNNT_TYPES."""
     if rnnt_type not in RNNT_TYPES:
         raise HraError(f"no such --rnnt-type: '{rnnt_type}'{did_you_mean(rnnt_type, RNNT_TYPES)}")
 
 
 def check_loss(library: str) -> None:
+    """Raises HraError for a library that is not in LOSSES."""
     if library not in LOSSES:
         raise HraError(f"no such --loss: '{library}'{did_you_mean(library, LOSSES)}")
 
@@ -56,9 +59,10 @@ def pruned_loss(
     rnnt_type: str = "regular",
     library: str = "hra",
 ) -> Loss:
-    """encoder_out (N, T, C) and encoder_out_lens (N,) on one device, tokens of each utterance without blank: the loss
-    by utterance, there. library: "hra", or "k2" for k2's own functions, which give the same.
+    """The loss of every utterance, (N,), on the device of encoder_out.
 
+    encoder_out (N, T, C), encoder_out_lens (N,): on one device. tokens: ids of each utterance, without blank.
+    rnnt_type: a name in RNNT_TYPES. library: "hra", or "k2" for k2's own functions, which give the same.
     Every utterance must have at least as many frames as tokens. Raises HraError where k2 is wanted and missing.
     """
     device = encoder_out.device

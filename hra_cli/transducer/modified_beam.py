@@ -61,9 +61,11 @@ class ModifiedBeamSearch(Search[BeamStream]):
         return found
 
     def _best(self, projected: Tensor, beams: list[Beam], rows: list[int]) -> tuple[Tensor, Tensor]:
-        """The scores of the best continuations of every beam, best first, and which they are: its sequence times the
-        vocabulary's size, and the symbol; both (beams, beam_size). projected (N, joiner_dim): a frame of every stream.
-        rows: the beams' streams."""
+        """The best continuations of every beam, best first: their scores, and which they are, both (beams, beam_size).
+
+        A continuation is the number of its sequence in the beam times the vocabulary's size, plus the symbol.
+        projected (N, joiner_dim): a frame of every stream. rows: the beams' streams.
+        """
         vocab, device = self.backbone.sizes.vocab_size, projected.device
         context_size = self.backbone.decoder.context_size
         sequences = [(row, tokens, path.score) for row, beam in zip(rows, beams) for tokens, path in beam.items()]

@@ -1,5 +1,7 @@
-"""What can be chosen of this room, by name, each with a line of help. No torch here: the command line shows these at
-once."""
+"""The searches, types of transducer and losses by name, each with a line of help.
+
+Imports nothing heavy, since the command line shows them.
+"""
 
 from __future__ import annotations
 

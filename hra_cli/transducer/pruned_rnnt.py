@@ -23,10 +23,11 @@ def simple_and_pruned(
     lm_scale: float,
     prune_range: int,
 ) -> tuple[Tensor, Tensor]:
-    """encoder_out (N, T, C), frames (N,), symbols (N, S) padded with blank, tokens (N,): both losses, (N,).
+    """The simple and the pruned loss of every utterance, two tensors (N,), in nats.
 
-    lm_scale: the prediction network's share in smoothing the simple loss. prune_range: positions of the window at each
-    frame.
+    encoder_out (N, T, C), of which each utterance has frames (N,); symbols (N, S), of which it has tokens (N,), padded
+    with blank. lm_scale: the prediction network's share in smoothing the simple loss. prune_range: for how many token
+    positions the joiner is computed at each frame.
     """
     decoder_out = backbone.decoder(F.pad(symbols, (1, 0), value=BLANK))
     following = F.pad(symbols, (0, 1), value=BLANK)  # the token after each history
@@ -50,8 +51,11 @@ def _constrained(emit: Tensor, blank: Tensor, rnnt_type: str) -> tuple[Tensor, T
 
 
 def simple_scores(am: Tensor, lm: Tensor, following: Tensor, lm_scale: float) -> tuple[Tensor, Tensor]:
-    """am (N, T, V), lm (N, S+1, V), following (N, S+1): log-probabilities of the token and of blank, (N, S+1, T), where
-    the logits are am + lm, smoothed with `lm_scale` of what lm alone would give."""
+    """The log-probabilities of the next token and of blank in the simple lattice, two tensors (N, S+1, T).
+
+    am (N, T, V), lm (N, S+1, V): their sum is the logits. following (N, S+1): the next tokens. lm_scale: the share of
+    what lm alone would give.
+    """
     num_frames = am.shape[1]
     am_top, lm_top = am.detach().amax(2, keepdim=True), lm.detach().amax(2, keepdim=True)
     lm_exp = (lm - lm_top).exp()
@@ -77,8 +81,11 @@ def pruned_scores(
     frames: Tensor,
     prune_range: int,
 ) -> tuple[Tensor, Tensor]:
-    """first (N, T), each frame's window: the joiner's log-probabilities of the token and of blank, (N, S+1, T), -inf
-    outside of the windows."""
+    """The joiner's log-probabilities of the next token and of blank, two tensors (N, S+1, T); -inf outside windows.
+
+    encoder_out (N, T, C), decoder_out (N, S+1, D), following (N, S+1): the next tokens. first (N, T): where each frame's
+    window of prune_range positions begins. tokens, frames (N,): of each utterance.
+    """
     batch, num_frames = first.shape
     rows = following.shape[1]
     device = first.device

@@ -16,7 +16,7 @@ def prune_ranges(
     """
     rows, num_frames = passed.shape[1:]
     size = min(prune_range, rows)
-    # What a window holds is what leaves it by blank, less what came into its first position on the same frame.
+    # How probable a window is: that its positions are left by blank, less that its first one is reached on this frame.
     held = torch.nn.functional.pad(passed.cumsum(1), (0, 0, 1, 0))
     held = held[:, size:] - held[:, : rows - size + 1]
     held[:, 1:] -= emitted[:, : rows - size]

@@ -15,7 +15,7 @@ from hra_cli.transducer.names import SEARCHES
 from hra_cli.transducer.search_interface import Hypothesis, Search
 from hra_cli.transducer.search_options import SearchOptions
 
-# What names.py lists.
+# The classes for the names in names.py.
 METHODS: dict[str, type[Search[Any]]] = {
     "greedy_search": GreedySearch,
     "modified_beam_search": ModifiedBeamSearch,
@@ -24,13 +24,13 @@ METHODS: dict[str, type[Search[Any]]] = {
 
 
 def check_method(method: str) -> None:
-    """Raises HraError for a search that there is not."""
+    """Raises HraError for a search that is not in SEARCHES."""
     if method not in SEARCHES:
         raise HraError(f"no such --decoding-method: '{method}'{did_you_mean(method, SEARCHES)}")
 
 
 def new_search(method: str, backbone: Backbone, options: SearchOptions = SearchOptions()) -> Search[Any]:  # noqa: B008
-    """Raises HraError for an unknown method, and for k2's where k2 is missing."""
+    """The search called `method`. Raises HraError for an unknown one, and for k2's where k2 is missing."""
     check_method(method)
     return METHODS[method](backbone, options)
 
@@ -42,7 +42,7 @@ def search(
     encoder_out_lens: Tensor,
     options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
 ) -> list[Hypothesis]:
-    """What `method` finds in each of a batch of whole utterances; encoder_out (N, T, C), encoder_out_lens (N,).
+    """What `method` finds in each utterance of a batch; encoder_out (N, T, C), encoder_out_lens (N,), on one device.
 
     Raises HraError as `new_search` does.
     """

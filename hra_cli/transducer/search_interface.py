@@ -29,9 +29,9 @@ Stream = TypeVar("Stream")
 class Search(ABC, Generic[Stream]):
     """A way to find tokens. At most one is emitted a frame, as in icefall's batched searches.
 
-    A stream is one utterance, whose frames come in one stretch or in several: its tokens are the same, and what other
-    streams are searched beside it does not matter. The state of a search is a list with one piece per stream, so
-    streams join with `state + search.start(1)` and leave with their piece; row n of `encoder_out` is stream n's.
+    A stream is one utterance. Its frames come in one stretch or in several, and its tokens are the same either way,
+    whatever other streams are searched beside it. The state of a search is a list with an item per stream: a stream
+    joins with `state + search.start(1)`, and leaves when its item is taken out. Row n of `encoder_out` is of item n.
     """
 
     def __init__(self, backbone: Backbone, options: SearchOptions = SearchOptions()):  # noqa: B008 - frozen
@@ -40,7 +40,7 @@ class Search(ABC, Generic[Stream]):
 
     @abstractmethod
     def start(self, streams: int) -> list[Stream]:
-        """The state before the first frame of so many streams."""
+        """The state of so many new streams, before their first frame."""
 
     @abstractmethod
     def advance(self, state: list[Stream], encoder_out: Tensor, lens: Tensor) -> list[Stream]:
@@ -55,7 +55,7 @@ class Search(ABC, Generic[Stream]):
         """What was recognised in the frames so far. It changes nothing: after it a search may go on."""
 
     def initial_context(self) -> list[int]:
-        """What the prediction network sees before the first token: no token, and blank as the last."""
+        """The context before the first token, context_size ids: -1, which is no token, and blank as the last."""
         return [-1] * (self.backbone.decoder.context_size - 1) + [BLANK]
 
     def predict(self, context: Tensor) -> Tensor:
@@ -64,6 +64,6 @@ class Search(ABC, Generic[Stream]):
         return predicted
 
     def logits(self, projected: Tensor, predicted: Tensor) -> Tensor:
-        """Encoder frames and predictions, both (N, joiner_dim): (N, vocab)."""
+        """Encoder frames and predictions, both (N, joiner_dim), to the joiner's logits, (N, vocab)."""
         logits: Tensor = self.backbone.joiner(projected, predicted, project_input=False)
         return logits

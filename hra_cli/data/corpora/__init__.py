@@ -1,0 +1,1 @@
+"""The corpora that `hra prepare` knows: one module each, with a function that makes a `Corpus`."""
