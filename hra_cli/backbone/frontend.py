@@ -15,7 +15,7 @@ Frames = TypeVar("Frames", int, Tensor)
 
 
 def embedded_lens(feature_lens: Frames) -> Frames:
-    """Frames (50 Hz) that the front end makes of so many feature frames (100 Hz), for one utterance or for many, (N,)."""
+    """Frames (50 Hz) that the front end makes of feature frames (100 Hz), of one utterance or of many, (N,)."""
     return (feature_lens - 7) // 2
 
 

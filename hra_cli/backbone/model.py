@@ -165,7 +165,7 @@ class Backbone(nn.Module):
 
 
 def _padded(utterances: list[Tensor], frames: int) -> Tensor:
-    """Utterances (T, C) as one block (n, frames, C), each padded with its last frame: zeros have no norm to divide by."""
+    """Utterances (T, C) as (n, frames, C), each padded with its last frame, since zeros have no norm to divide by."""
     return torch.stack([torch.cat([x, x[-1:].expand(frames - len(x), -1)]) for x in utterances])
 
 

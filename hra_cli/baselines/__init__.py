@@ -1,1 +1,4 @@
-"""The methods that HRA is compared with, and HRA without its parts. Nothing of the product needs them."""
+"""The methods that HRA is compared with, and HRA with one part changed.
+
+Only `hra compare` and `hra info --growth` use them.
+"""

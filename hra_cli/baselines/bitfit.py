@@ -14,7 +14,7 @@ from hra_cli.baselines.hooked import Change, Hooked
 
 
 class Shift(Change):
-    """A bias moved by (tasks, channels); the axis of the channels differs by module."""
+    """A bias moved by (tasks, channels). Linear has (N, T, C), convolutions have (N, C, T) or (N, C, T, F)."""
 
     def __init__(self, tasks: int, module: Union[nn.Linear, nn.Conv1d, nn.Conv2d]):
         super().__init__()
@@ -30,11 +30,11 @@ class Shift(Change):
 
 
 class Norm(Change):
-    """A BiasNorm whose bias and log scale moved."""
+    """A BiasNorm whose bias and log scale are moved per task: (N, T, C) to (N, T, C)."""
 
     def __init__(self, tasks: int, norm: BiasNorm):
         super().__init__()
-        # In a list, since the frozen norm's own parameters are none of this module's.
+        # In a list, so that the frozen norm's parameters are not this module's.
         self._frozen = [norm]
         self.shift = nn.Parameter(torch.zeros(tasks, norm.bias.numel()))
         self.log_scale = nn.Parameter(torch.zeros(tasks, 1))
@@ -47,11 +47,12 @@ class Norm(Change):
 
 
 def bitfit(backbone: Backbone, tasks: Sequence[str]) -> Hooked:
+    """BitFit on a copy of `backbone`: every bias and norm of its front end and encoder is moved, per task."""
     changes: dict[str, Change] = {}
     for name, module in backbone.named_modules():
         if not name.startswith(("encoder.", "encoder_embed.")):
             continue
-        # A chunk-wise convolution sees chunks, not utterances; its causal half has a bias to the same effect.
+        # A chunk-wise convolution sees chunks, not utterances. The bias of its causal half has the same effect.
         if name.endswith("chunkwise_conv"):
             continue
         if isinstance(module, BiasNorm):

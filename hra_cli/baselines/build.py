@@ -21,8 +21,10 @@ REACH_INSIDE = ("bitfit", "lora")
 
 
 def new_method(method: Method, backbone: Backbone, tasks: Sequence[str], seed: int) -> tuple[Backbone, TaskAdapter]:
-    """An untrained instance, which changes nothing until it is trained, and the backbone that it works on: the
-    given one, or a copy where the method changes what is inside."""
+    """An untrained adapter by this method, which changes nothing until it is trained, and the backbone that it is for.
+
+    That is the given one, or a copy where the method changes layers from inside.
+    """
     if method.name == "full":
         full = FullFineTuning(backbone, tasks)
         return full.model, full
@@ -35,7 +37,10 @@ def new_method(method: Method, backbone: Backbone, tasks: Sequence[str], seed: i
 
 
 def between_layers(method: Method, layer_widths: dict[str, int], tasks: Sequence[str], seed: int) -> TaskAdapter:
-    """An untrained instance of a method that sits between layers, for layers of these names and widths."""
+    """An untrained adapter by a method that works between layers; layer_widths: channels by the layer's name.
+
+    Raises HraError for a method that works inside of layers.
+    """
     generator = torch.Generator().manual_seed(seed)
     widths, size = list(layer_widths.values()), method.size or 0
     if method.name == "residual-adapters":

@@ -1,4 +1,4 @@
-"""Full fine-tuning: a copy of the whole recogniser, in which everything moves."""
+"""Full fine-tuning: a copy of the whole recogniser, in which every parameter is trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hra_cli.backbone.model import Backbone
 
 
 class FullFineTuning(TaskAdapter):
-    """One model that all its tasks share."""
+    """One model that all its tasks share; nothing is per task."""
 
     def __init__(self, backbone: Backbone, tasks: Sequence[str]):
         super().__init__(tasks)

@@ -12,7 +12,7 @@ from hra_cli.backbone.model import Backbone
 
 
 class Change(nn.Module):
-    """How one module's output changes; parameters (tasks, …). The first axis of inputs and output is the utterances."""
+    """How one module's output is changed. Parameters are (tasks, …); inputs and output are (N, …), N utterances."""
 
     def forward(self, inputs: Tensor, output: Tensor, index: Tensor) -> Tensor:
         """index (N,): which task each utterance is of. Returns the new output."""
@@ -20,20 +20,24 @@ class Change(nn.Module):
 
 
 class Hooked(TaskAdapter):
-    """`changes` by module name. The backbone given is copied, so that the frozen one stays as it is."""
+    """A copy of `backbone` in which outputs of modules are changed, `changes` by the module's name.
+
+    The backbone given stays as it is.
+    """
 
     def __init__(self, backbone: Backbone, tasks: Sequence[str], changes: dict[str, Change]):
         super().__init__(tasks)
         self.changes = nn.ModuleDict({name.replace(".", "-"): change for name, change in changes.items()})
         self._index: Optional[Tensor] = None
-        # In a list, so that the frozen weights are none of this module's parameters.
-        self._backbone = [backbone.copy(in_blocks=False)]  # for modules to see whose frames are whose
+        # In a list, so that the frozen weights are not this module's parameters.
+        self._backbone = [backbone.copy(in_blocks=False)]  # so that modules see a batch utterance by utterance
         modules = dict(self.backbone.named_modules())
         for name, change in changes.items():
             modules[name].register_forward_hook(self._hook(change))
 
     @property
     def backbone(self) -> Backbone:
+        """The copy; it must encode what is adapted."""
         return self._backbone[0]
 
     def _hook(self, change: Change):  # type: ignore[no-untyped-def]
@@ -49,7 +53,7 @@ class Hooked(TaskAdapter):
         return changed
 
     def for_tasks(self, tasks: Sequence[str]) -> None:
-        """The next `encode` of `backbone` is for these."""
+        """Makes the next `encode` of `backbone` one for these tasks. Raises HraError for an unknown one."""
         self._index = self.index(tasks)
 
     def per_task_parameters(self) -> dict[str, nn.Parameter]:

@@ -31,6 +31,7 @@ class LowRank(Change):
 
 
 def lora(backbone: Backbone, tasks: Sequence[str], rank: int, generator: torch.Generator) -> Hooked:
+    """LoRA of this rank on a copy of `backbone`."""
     changes: dict[str, Change] = {
         name: LowRank(len(tasks), module, rank, generator)
         for name, module in backbone.named_modules()

@@ -14,9 +14,12 @@ from hra_cli.errors import HraError, did_you_mean
 
 @dataclass(frozen=True)
 class Kind:
-    """title: as tables show it, with the size's name. size: the default, None where the method has none.
+    """A method of any size.
+
+    title: as tables show it, with {} for the size. size: the default, None where the method has none.
     lrs: the peaks of the learning rate that `hra compare` tries. sharing: the policy by which tasks trained jointly
-    follow each other's gradients (training/gradient_sharing.py)."""
+    share gradients (training/gradient_sharing.py).
+    """
 
     title: str
     size: Optional[int]
@@ -62,10 +65,12 @@ class Method:
 
     @property
     def kind(self) -> Kind:
+        """Its entry in `kinds()`."""
         return kinds()[self.name]
 
     @property
     def label(self) -> str:
+        """Its title with its size, as tables show it."""
         return self.kind.title.format(self.size)
 
     def __str__(self) -> str:
@@ -73,7 +78,7 @@ class Method:
 
 
 def parse_method(text: str) -> Method:
-    """`name` or `name:size`, such as lora:8. Raises HraError for what is none."""
+    """The method called `name` or `name:size`, such as lora:8. Raises HraError for an unknown one, or a wrong size."""
     name, _, size = text.strip().partition(":")
     known = kinds()
     if name not in known:

@@ -16,7 +16,7 @@ from hra_cli.adapter.task_adapter import AfterLayer, LayerInfo, TaskAdapter
 
 
 class Bottlenecks(nn.Module):
-    """x + up(ReLU(down(LayerNorm(x)))) for every task; up starts at zero, and so the adapter at nothing."""
+    """x + up(ReLU(down(LayerNorm(x)))) for every task. up starts at zero, so that an untrained one does nothing."""
 
     def __init__(self, tasks: int, width: int, bottleneck: int, generator: torch.Generator):
         super().__init__()
@@ -35,7 +35,7 @@ class Bottlenecks(nn.Module):
 
 
 class ResidualAdapters(TaskAdapter):
-    """layer_widths: channels by the layer's name."""
+    """A bottleneck per task after every layer. layer_widths: channels by the layer's name."""
 
     def __init__(self, layer_widths: dict[str, int], tasks: Sequence[str], bottleneck: int, generator: torch.Generator):
         super().__init__(tasks)

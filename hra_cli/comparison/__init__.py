@@ -1,1 +1,1 @@
-"""Every method on the same recogniser and data, side by side: what `hra compare` does."""
+"""What `hra compare` does: every method on the same recogniser and data, side by side."""

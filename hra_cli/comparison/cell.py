@@ -40,7 +40,10 @@ INTERRUPTED = 130  # the exit status after Ctrl-C
 
 
 def cell_loop(config: CellConfig, folder: Path) -> TrainingLoop:
-    """The run that trains one model of one method. model.safetensors is what was trained, of the selected epoch."""
+    """The run that trains one model of one method, and writes it as of the selected epoch to model.safetensors.
+
+    Raises HraError for a backbone, data or options that cannot be used.
+    """
     method = parse_method(config.method)
     backbone = load_backbone(config.backbone, config.backbone_options)
     tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
@@ -62,7 +65,10 @@ def cell_loop(config: CellConfig, folder: Path) -> TrainingLoop:
 
 
 def seconds_per_epoch(config: CellConfig, at_most: float) -> float:
-    """From the time of an epoch, or of its first steps if that takes longer than `at_most` seconds."""
+    """Seconds of training in an epoch, from the time of one epoch, or of its first steps.
+
+    at_most: seconds of measuring, after which the first steps have to do.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         loop = cell_loop(config, Path(scratch))
         plan = training_batches(loop.data.train, config.max_duration, config.seed, 0)
@@ -98,7 +104,10 @@ def _result(loop: TrainingLoop) -> dict[str, Any]:
 
 
 def train_cell(folder: Path) -> None:
-    """Trains the models that `models.json` lists and writes `result.json`; goes on where it was interrupted."""
+    """Trains the models that `models.json` lists and writes `result.json`; goes on where it was interrupted.
+
+    Raises HraError for what the user can mend. A loss that diverges is a result, not an error.
+    """
     models = []
     try:
         for entry in json.loads((folder / MODELS_NAME).read_text(encoding="utf-8")):

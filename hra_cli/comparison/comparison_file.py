@@ -15,7 +15,7 @@ FORMAT_VERSION = 1
 
 
 def read_comparison_file(exp_dir: Path) -> dict[str, Any]:
-    """Raises HraError for a file that is damaged, of another format or of another version."""
+    """What `comparison.json` holds. Raises HraError where it is damaged, of another format or of another version."""
     file = exp_dir / COMPARISON_NAME
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -32,7 +32,7 @@ def read_comparison_file(exp_dir: Path) -> dict[str, Any]:
 
 
 def write_comparison_file(exp_dir: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Writes it whole or not at all, with its format, and returns what is in it now."""
+    """Writes `comparison.json`, whole or not at all, and returns what it holds: `content` and its format."""
     found = {"format": FORMAT, "format_version": FORMAT_VERSION, **content}
     write_text(exp_dir / COMPARISON_NAME, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return found

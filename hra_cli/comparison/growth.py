@@ -1,4 +1,4 @@
-"""Parameters in all over the number of tasks, from sizes alone."""
+"""Growth: how many parameters each method has in all, for more and more tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from hra_cli.baselines.build import between_layers, new_method
 from hra_cli.baselines.methods import MAIN, Method, parse_method
 from hra_cli.errors import HraError
 
-BETWEEN_LAYERS = ("residual-adapters", "hra-linear", "hra-ffn")  # what sizes alone are enough for
+# Methods whose parameters follow from the widths of the layers alone.
+BETWEEN_LAYERS = ("residual-adapters", "hra-linear", "hra-ffn")
 TASKS = (1, 10, 100, 128, 1000, 10_000)  # 128: the speakers of arXiv 2403.19709's atypical speech
 
 
@@ -27,14 +28,17 @@ class Growth:
 
 
 def growth(backbone: Backbone, methods: Sequence[Method], tasks: Sequence[int] = TASKS) -> Growth:
-    """For a recogniser; full fine-tuning stores a recogniser per task."""
+    """The growth of methods on a recogniser. Full fine-tuning stores a recogniser per task."""
     return _grown({method.label: new_method(method, backbone, ["task"], seed=0)[1] for method in methods}, tasks)
 
 
 def growth_of_path(
     path: Path, methods: Optional[Sequence[Method]] = None, pos_head_dim: int = BackboneOptions.pos_head_dim
 ) -> Growth:
-    """For the recogniser in a folder or checkpoint. methods: None for the main ones."""
+    """The growth of methods on the recogniser in a folder or checkpoint. methods: None for the main ones.
+
+    Raises HraError as `load_backbone` does.
+    """
     backbone = load_backbone(path, BackboneOptions(pos_head_dim=pos_head_dim, device="cpu"))
     return growth(backbone, _named(MAIN) if methods is None else methods)
 
@@ -42,9 +46,10 @@ def growth_of_path(
 def growth_of_sizes(
     width: int, num_layers: int, methods: Optional[Sequence[Method]] = None, tasks: Sequence[int] = TASKS
 ) -> Growth:
-    """For an encoder of `num_layers` layers of `width` channels. methods: None for those that sit between layers.
+    """The growth of methods on an encoder of `num_layers` layers of `width` channels.
 
-    Raises HraError for a method that needs more than sizes.
+    methods: None for those that work between layers. Raises HraError for another method, and for sizes that are not
+    positive.
     """
     if width <= 0 or num_layers <= 0:
         raise HraError(f"--width and --layers must be positive, not {width} and {num_layers}")

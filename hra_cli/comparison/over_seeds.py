@@ -13,11 +13,11 @@ from hra_cli.scoring.wer import Utterance
 
 
 def over_seeds(exp_dir: Path, cells: Sequence[dict[str, Any]], decoding_method: str) -> list[dict[str, Any]]:
-    """A record per method and mode, in the order of `cells`, those of `comparison.json`, whose tests are decoded.
+    """A record per method and mode, in the order of `cells`, which are those of `comparison.json`.
 
-    wer, lowest, highest, dev_wer: in per cent, the means and the range of the seeds. difference, low, high: of its mean
-    WER from that of the first method in the same mode, with a paired 95 % bootstrap interval over test utterances; not
-    there for that method itself.
+    wer, lowest, highest, dev_wer: in per cent, the mean over the seeds and its range, on test and on dev. difference,
+    low, high: its mean WER less that of the first method in the same mode, with a paired 95 % bootstrap interval over
+    test utterances; the first method itself has none. Raises HraError where test was not decoded.
     """
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for cell in cells:

@@ -1,4 +1,4 @@
-"""What is compared, and the cells that this makes. Imports nothing heavy, since the command line shows the defaults."""
+"""What is compared, as cells. Imports nothing heavy, since the command line shows the defaults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CompareConfig:
     tasks: () for all in the data. methods: names, or name:size. modes: "single" (a model per task) and "multi" (one
     for all). lrs: the learning rates to try; () for each method's own grid. budget_seconds: of training per model,
     turned into whole epochs by timing the method's steps; instead of num_epochs. The learning rate is chosen with the
-    first of `seeds`.
+    first of `seeds`. Raises HraError for an unknown mode, no method, mode or seed, and a budget that is not positive.
     """
 
     backbone: str
@@ -57,7 +57,7 @@ class CompareConfig:
 
     @property
     def backbone_options(self) -> BackboneOptions:
-        """Those of the options that say how the recogniser is run."""
+        """The options that say how the recogniser is run."""
         return BackboneOptions(
             pos_head_dim=self.pos_head_dim,
             chunk_size=self.chunk_size,
@@ -66,7 +66,7 @@ class CompareConfig:
         )
 
     def parsed_methods(self) -> list[Method]:
-        """Each method once, in the given order."""
+        """Each method once, in the given order. Raises HraError as `parse_method` does."""
         return list(dict.fromkeys(parse_method(text) for text in self.methods))
 
     def rows(self) -> list[tuple[Method, str]]:
@@ -74,7 +74,7 @@ class CompareConfig:
         return [(method, mode) for method in self.parsed_methods() for mode in dict.fromkeys(self.modes)]
 
     def grid(self, method: Method, mode: str) -> list[Cell]:
-        """The cells among which a row's learning rate is chosen."""
+        """The cells of a row, one per learning rate, from which the learning rate is chosen."""
         return [Cell(method, mode, lr, self.seeds[0]) for lr in dict.fromkeys(self.lrs or method.kind.lrs)]
 
 
@@ -89,12 +89,13 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """Also that of its folder."""
         return f"{str(self.method).replace(':', '-')}-{self.mode}-lr{self.lr:g}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class CellConfig(TrainConfig):
-    """What decides one model of a cell; `tasks` is one task's name in single-task cells."""
+    """What decides one model of a cell; in single-task cells `tasks` is one task."""
 
     method: str = "hra-linear"
     budget_seconds: Optional[float] = CompareConfig.budget_seconds

@@ -49,7 +49,7 @@ from hra_cli.transducer.search_options import SearchOptions
 CONFIG_NAME = "compare.yaml"
 TABLE_NAME = "comparison.md"
 TEST_NAME = "test.json"
-# What may change from one call to the next: which cells there are, not what they are.
+# Options that may change from one call to the next: they add cells, and change none.
 GROWS = ("methods", "modes", "lrs", "seeds", "device")
 
 
@@ -75,7 +75,7 @@ def compare(
     comparison = _Comparison(config, exp_dir)
     grid = [cell for row in rows for cell in config.grid(*row)]
     comparison.check(grid)
-    # Only now, so that a mistake does not bind the folder to its options.
+    # Only after the checks, so that a mistake does not bind the folder to its options.
     _keep_config(config, exp_dir)
 
     train_cells([comparison.prepared(cell) for cell in grid], num_jobs, threads, "learning rates", progress)
@@ -112,6 +112,7 @@ class _Comparison:
         self.frozen = load_recogniser(Path(config.backbone), config.backbone_options)
 
     def folder(self, cell: Cell) -> Path:
+        """The folder of a cell's models and results."""
         return self.exp_dir / "cells" / cell.name
 
     def check(self, grid: Sequence[Cell]) -> None:
@@ -129,11 +130,15 @@ class _Comparison:
         return self.folder(cell)
 
     def result(self, cell: Cell) -> dict[str, Any]:
+        """What `train_cell` wrote about a cell."""
         found: dict[str, Any] = json.loads((self.folder(cell) / RESULT_NAME).read_text(encoding="utf-8"))
         return found
 
     def best(self, grid: Sequence[Cell]) -> Cell:
-        """Of those as good as the fewest errors on dev, the lowest dev loss."""
+        """The cell with the lowest dev loss, of those that may have the fewest dev errors (`as_good_as`).
+
+        Raises Diverged where none was trained to the end.
+        """
         results = {cell: self.result(cell) for cell in grid}
         trained = {cell: _dev(result) for cell, result in results.items() if "models" in result}
         if not trained:
@@ -142,6 +147,7 @@ class _Comparison:
         return min((cell for cell in trained if trained[cell][0] <= enough), key=lambda cell: trained[cell][1])
 
     def scored(self, cells: Sequence[Cell], command: str, threads: int, progress: Progress) -> dict[str, Any]:
+        """What `comparison.json` holds, with the test scores of the frozen model and of `cells`."""
         config, backbone = self.config, self.frozen.backbone
         cuts = {task: list(found) for task, found in self.test_cuts.items()}
         everything = [*chain.from_iterable(cuts.values())]
@@ -227,7 +233,7 @@ class _Comparison:
         ).utterances
 
     def _scores(self, folder: Path, decode: Callable[[], list[Utterance]]) -> dict[str, Any]:
-        """Test scores, from the folder where they were made before."""
+        """Test scores: those in the folder, if it has them, or else of what `decode` returns."""
         file = folder / TEST_NAME
         if not file.is_file():
             utterances = decode()

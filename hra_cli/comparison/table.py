@@ -16,7 +16,7 @@ DIFFERENCE = "The difference is to the first method of the same mode; its interv
 
 
 def cell_rows(found: dict[str, Any]) -> list[dict[str, str]]:
-    """The frozen model and every cell of `comparison.json`, by the names in COLUMNS; what one has not is missing."""
+    """The frozen model and every cell of `comparison.json`, each by the names in COLUMNS; some lack some of them."""
     return [
         {"method": "frozen", "per task": "0", "shared": "0", "in all": "0", **_scores(found["frozen"])},
         *(

@@ -20,8 +20,11 @@ POLL_SECONDS = 0.2
 
 
 def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, description: str, progress: Progress) -> None:
-    """Trains those that have no result yet. Raises HraError with the message of one that failed, and KeyboardInterrupt
-    where one was interrupted; the others are then stopped, and go on from their checkpoints next time."""
+    """Trains the cells in `folders` that have no result yet, `num_jobs` at a time, with `threads` each.
+
+    Raises HraError with the message of one that failed, and KeyboardInterrupt where one was interrupted. The others are
+    then stopped, and go on from their checkpoints next time.
+    """
     waiting = [folder for folder in folders if not (folder / RESULT_NAME).is_file()]
     running: dict[Path, subprocess.Popen[bytes]] = {}
     task = progress.add_task(description, total=len(folders), completed=len(folders) - len(waiting), note="")

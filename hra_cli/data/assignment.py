@@ -121,6 +121,7 @@ def _one_supervision_each(cuts: Iterable[Cut], skipped: list[Skipped]) -> Iterat
 
 
 def refuse_duplicates(cuts: Iterable[Cut]) -> None:
+    """Raises `HraError` for ids that occur more than once."""
     counts = collections.Counter(cut.id for cut in cuts)
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:

@@ -50,7 +50,7 @@ class Batch:
 
 
 def task_of(cut: Cut) -> str:
-    """'' for a cut that has none."""
+    """The task of a cut; '' for a cut that has none."""
     return str((cut.custom or {}).get("task", ""))
 
 
@@ -95,7 +95,7 @@ def _unreadable(cut: Cut, error: Exception) -> str:
 def training_batches(cuts: CutSet, max_duration: float, seed: int, epoch: int) -> list[CutSet]:
     """The batches of one epoch, each cut once: cuts of similar length together, in a random order.
 
-    Sets of a few batches are not sorted by length.
+    Where there are only a few batches, their cuts are not sorted by length.
 
     The same (cuts, max_duration, seed, epoch) give the same batches. `max_duration` is seconds of audio per
     batch, padding included; as lhotse counts, a batch's last cut may exceed it, and a longer cut is a batch of

@@ -25,7 +25,7 @@ _SMALLEST_WAV_HEADER = 44
 
 
 def fbank() -> Fbank:
-    """The features that icefall's recipes train with."""
+    """The features that icefall's recipes train with: 80 log-mel energies every 10 ms, at 16 kHz."""
     return Fbank(FbankConfig(sampling_rate=SAMPLING_RATE, num_mel_bins=NUM_MEL_BINS, frame_shift=FRAME_SHIFT))
 
 

@@ -38,7 +38,7 @@ from hra_cli.data.task_index import INDEX_NAME, Split, TaskIndex, check_task_nam
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 
-# There while a folder is being written: what it says is ours may be removed by the next run.
+# A file that is there while a folder is being written: the next run may then remove what an unfinished one left.
 UNFINISHED_NAME = ".hra-prepare-unfinished"
 MANIFESTS = ("recordings.jsonl.gz", "supervisions.jsonl.gz", "features.jsonl.gz", "cuts.jsonl.gz")
 # One archive of features and one step of the progress bar; independent of num_jobs, so that results are too.
@@ -46,7 +46,7 @@ CUTS_PER_CHUNK = 100
 
 
 def read_cuts(path: Path) -> CutSet:
-    """Reads a lhotse cut manifest. `HraError` where it is missing or something else."""
+    """Reads a lhotse cut manifest. Raises `HraError` where it is missing or something else."""
     if not path.is_file():
         raise HraError(f"no such cut manifest: {path}")
     try:
@@ -274,9 +274,6 @@ def _checked_audio(cut: Cut) -> np.ndarray[Any, Any]:
     if not np.isfinite(samples).all():
         raise ValueError(f"the samples of {', '.join(map(str, audio_files(cut)))} are not all finite numbers")
     return samples
-
-
-# --- the folder
 
 
 def _start_over(folder: Path) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """num_jobs: processes that read audio; the result does not depend on it. on_the_fly: store no features, they are
-    then computed from the audio whenever they are needed. perturb_speed: training cuts also 0.9 and 1.1 times as fast.
+    """num_jobs: processes that read audio; the result does not depend on it. on_the_fly: store no features, but
+    compute them from the audio whenever they are needed. perturb_speed: training cuts also 0.9 and 1.1 times as fast.
     """
 
     num_jobs: int = 2

@@ -1,4 +1,4 @@
-"""Making the next thing while the last one is in use."""
+"""Reading ahead: the next item is made while the last one is in use."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class TaskIndex:
         return {split: self.tasks[task][split] for split in SPLITS if split in self.tasks[task]}
 
     def select(self, names: list[str] | None) -> list[str]:
-        """The named tasks in the order given, each once; all tasks for None. Unknown task: `HraError`."""
+        """The named tasks in the order given, each once; all tasks for None. Raises `HraError` for an unknown one."""
         if names is None:
             return self.names
         for name in names:
@@ -109,7 +109,7 @@ class TaskIndex:
 
 
 def load_tasks(data_dir: Path) -> TaskIndex:
-    """Reads the index of a prepared data folder. `HraError` where there is none or it cannot be used."""
+    """Reads the index of a prepared data folder. Raises `HraError` where there is none or it cannot be used."""
     path = Path(data_dir) / INDEX_NAME
     if not path.is_file():
         raise HraError(f"{data_dir} is no prepared data folder (it has no {INDEX_NAME}); run `hra prepare` first")
@@ -145,7 +145,7 @@ def load_tasks(data_dir: Path) -> TaskIndex:
 
 
 def check_task_name(name: str) -> None:
-    """`HraError` where `name` cannot be the name of a folder or file on every system."""
+    """Raises `HraError` where `name` cannot be the name of a folder or file on every system."""
     wrong = None
     if not name:
         wrong = "is empty"

@@ -34,13 +34,16 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
+        """How many token ids there are."""
         return self._processor.get_piece_size()
 
     def encode(self, text: str) -> list[int]:
+        """The token ids of a text; <unk> for what the model does not know."""
         ids: list[int] = self._processor.encode(text)
         return ids
 
     def decode(self, ids: list[int]) -> str:
+        """The text of token ids."""
         text: str = self._processor.decode(ids)
         return text
 

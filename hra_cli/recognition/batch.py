@@ -20,8 +20,7 @@ from hra_cli.transducer.search_options import SearchOptions
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was recognised, in how many seconds of audio, and how many seconds it took: all but loading the
-    recogniser."""
+    """What was recognised. audio_seconds: of all cuts. seconds: how long it took, without loading the recogniser."""
 
     utterances: list[Utterance]
     audio_seconds: float
@@ -29,7 +28,7 @@ class Decoded:
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds for a second of audio."""
+        """Seconds of computing per second of audio."""
         return self.seconds / self.audio_seconds if self.audio_seconds else 0.0
 
     def utterances_as_json(self) -> dict[str, dict[str, Any]]:
@@ -63,8 +62,10 @@ def decode_cuts(
     num_workers: int = DecodeConfig.num_workers,
     progress: Optional[Progress] = None,
 ) -> Decoded:
-    """All utterances, longest first, in batches of `max_duration` seconds; `progress` counts them. Raises HraError as
-    `Recogniser.decode` does."""
+    """Decodes all cuts, longest first, in batches of `max_duration` seconds; `progress` counts utterances.
+
+    Raises HraError as `Recogniser.decode` does.
+    """
     audio_seconds = sum(cut.duration for cut in cuts)
     started = time.monotonic()
     progress = progress or no_progress()
@@ -77,8 +78,10 @@ def decode_cuts(
 
 
 def for_task(cuts: CutSet, recogniser: Recogniser, task: Optional[str] = None) -> CutSet:
-    """Loose audio given to one task's head: the named one, or the only one there is. Raises HraError where there are
-    several and none is named."""
+    """Cuts of audio files, as cuts of one task: the one named, or the only one that has a head.
+
+    Raises HraError where several have a head and none is named.
+    """
     if recogniser.adapter is None:
         return cuts
     known = recogniser.adapter.tasks

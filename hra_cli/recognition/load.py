@@ -31,11 +31,11 @@ def load_recogniser(
     max_heads: int = DecodeConfig.max_heads,
 ) -> Recogniser:
     """The recogniser in `backbone` with the heads of an experiment, of a folder of head files, or of single head
-    files; with none of them, frozen.
+    files; with none of these, the frozen recogniser alone.
 
     tasks: which heads, None for all that are there. controller: for head files that bundle none. max_heads: of an
     experiment or folder, how many are in memory at a time; they are read when a batch needs them.
-    Raises HraError for a head that cannot be applied.
+    Raises HraError for more than one source of heads, for what cannot be read, and for a head that cannot be applied.
     """
     if sum(map(bool, (exp_dir, heads_dir, heads))) > 1:
         raise HraError("give one of --exp-dir, --heads and --head")

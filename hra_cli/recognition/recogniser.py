@@ -29,13 +29,14 @@ class Recogniser(AdaptedModel):
     ) -> Iterator[list[Utterance]]:
         """Decodes cuts, longest first, batch by batch of `max_duration` seconds.
 
-        method: a name of transducer/names.py. Cuts of prepared data know their task; loose audio is given one by
-        `batch.for_task`. Raises HraError for a cut that is too short, cannot be read, or whose task has no head that
-        can be applied.
+        method: a name of transducer/names.py. Cuts of prepared data know their task; those of audio files get
+        one from `batch.for_task`.
+
+        Raises HraError for a cut that is too short, cannot be read, or whose task has no head that can be applied.
         """
         plan = decoding_batches(cuts, max_duration)
         if self.adapter is not None:
-            # Of all batches before the first is decoded, so that no mistake ends a long decoding.
+            # All batches are checked before the first is decoded, so that no mistake ends a long decoding.
             for cuts_of_batch in plan:
                 self.adapter.check([task_of(cut) for cut in cuts_of_batch])
         for batch in load_batches(plan, num_workers):

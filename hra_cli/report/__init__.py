@@ -1,1 +1,1 @@
-"""What can be told of a path: the facts that `hra info` shows, and an experiment or a comparison as one HTML page."""
+"""What is known about a path: the facts that `hra info` shows, and an experiment or a comparison as one HTML page."""

@@ -76,11 +76,15 @@ class Cell:
 
     @property
     def family(self) -> str:
+        """What it is coloured as."""
         return family_of(self.method)
 
 
 def read_comparison(exp_dir: Path) -> Content:
-    """Raises HraError for a comparison.json of another version or a damaged one, and for damaged files beside it."""
+    """The content of a comparison's report.
+
+    Raises HraError for a comparison.json that is damaged or of another version, and for damaged files beside it.
+    """
     file = exp_dir / COMPARISON_NAME
     found = read_comparison_file(exp_dir)
     try:
@@ -201,7 +205,7 @@ def _point(same: list[Cell], tasks: int) -> Point:
 
 
 def _differences(over_seeds: list[dict[str, Any]], families: dict[str, str]) -> list[Differences]:
-    """By mode; a mode with one method has none."""
+    """The differences of every mode that has more than one method."""
     found = []
     for mode in ("multi", "single"):
         records = [record for record in over_seeds if record["mode"] == mode]

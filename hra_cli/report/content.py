@@ -78,6 +78,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Growth:
+    """Parameters in all by the number of tasks, a line per method."""
+
     tasks: list[int]
     lines: list[Line]
 
@@ -139,7 +141,7 @@ class Content:
 
 
 def number(value: Optional[float], digits: int = 2) -> str:
-    """With thousands separated, or a dash for None."""
+    """A number with so many digits after the point and thousands separated, or a dash for None."""
     return "–" if value is None else f"{value:,.{digits}f}"
 
 

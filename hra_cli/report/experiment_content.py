@@ -40,7 +40,10 @@ DECODED_WITH = ("backbone", "data", "pos_head_dim", "chunk_size", "left_context_
 
 
 def read_experiment(exp_dir: Path) -> Content:
-    """Raises HraError for a folder that is no experiment, has no heads yet, or is damaged."""
+    """The content of an experiment's report.
+
+    Raises HraError for a folder that is no experiment, has no heads yet, or is damaged.
+    """
     config = load_config(exp_dir)
     heads = experiment_heads(exp_dir)
     name = exp_dir.resolve().name  # not the path, so that a moved experiment gives the same report

@@ -27,7 +27,7 @@ def describe_installation() -> Description:
 
 
 def _k2() -> str:
-    """Its version, or why it is of no use here."""
+    """k2's version, or why it cannot be imported here."""
     try:
         import_k2()
     except HraError as error:

@@ -43,7 +43,7 @@ CONTINUED = " \\\n"
 
 
 def page(content: Content) -> str:
-    """The whole document."""
+    """The whole document, as HTML."""
     sections = [
         ("wer", "WER before and after", _wer(content)),
         ("parameters", "WER against parameters", _parameters(content.points)),

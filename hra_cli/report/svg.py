@@ -53,7 +53,10 @@ _STYLE = {
 
 @contextlib.contextmanager
 def style(name: str) -> Iterator[None]:
-    """Figures made and saved in this block look alike, whatever the user's matplotlibrc says; `name` is theirs."""
+    """Figures made and saved in this block look alike, whatever the user's matplotlibrc says.
+
+    name: as for `inline_svg`.
+    """
     import matplotlib.style
 
     with warnings.catch_warnings(), matplotlib.style.context(["default", {**_STYLE, "svg.hashsalt": name}]):

@@ -1,4 +1,4 @@
-"""How sure a word error rate is."""
+"""How sure a word error rate is, or a difference of two: bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def wer_interval(utterances: Sequence[Utterance]) -> tuple[float, float]:
     """The 95 % bootstrap interval of the WER in per cent, over utterances (Bisani and Ney 2004), as kaldialign
     computes it; the same for the same utterances.
 
-    What is recognised in utterances without reference words counts the same in every sample: a sample of nothing else
-    would have no WER.
+    Utterances without reference words are not sampled, since a sample of nothing else would have no WER. What was
+    recognised in them is added to every sample.
     """
     ordered = _ordered([utterance for utterance in utterances if utterance.ref])
     inserted = sum(len(utterance.hyp) for utterance in utterances if not utterance.ref)
@@ -37,8 +37,9 @@ def wer_difference(
 ) -> tuple[float, float, float]:
     """The mean WER of `runs` less that of `others`, in per cent, and its 95 % bootstrap interval.
 
-    Both are models of several seeds, each with what it recognised of the same utterances, of which there is at least
-    one. The interval is over utterances, and paired: a sample has the same ones for all runs (Bisani and Ney 2004).
+    runs, others: the models of several seeds each; of every model, what it recognised in the same utterances, at least
+    one. The interval is over utterances and paired: a sample has the same utterances for all models (Bisani and Ney
+    2004).
     """
     words = np.array([len(utterance.ref) for utterance in _ordered(runs[0])])
     errors = np.mean([_errors(run) for run in runs], axis=0) - np.mean([_errors(run) for run in others], axis=0)

@@ -35,7 +35,7 @@ class Confusions:
 
 
 def result_files(directory: Path, split: str, suffix: str) -> ResultFiles:
-    """Where `write_results` puts them."""
+    """The paths of the files that `write_results` writes."""
     name = f"{split}-{suffix}.txt"
     return ResultFiles(
         recogs=directory / f"recogs-{name}",
@@ -107,7 +107,7 @@ def count_confusions(alignments: Iterable[list[tuple[str, str]]]) -> Confusions:
 
 
 def most_frequent_first(counts: Counter[Any]) -> list[tuple[Any, int]]:
-    # icefall sorts (count, key) downwards, so equal counts come in reverse alphabetical order.
+    """(key, count) with the highest count first; equal counts in reverse alphabetical order, as icefall has them."""
     return sorted(counts.items(), key=lambda item: (item[1], item[0]), reverse=True)
 
 

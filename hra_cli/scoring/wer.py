@@ -39,6 +39,7 @@ class ErrorCounts:
 
     @property
     def errors(self) -> int:
+        """Insertions, deletions and substitutions together."""
         return self.insertions + self.deletions + self.substitutions
 
     @property
@@ -75,7 +76,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """A task's errors with the frozen model alone and with its head of so many `parameters`."""
+    """A task's errors with the frozen model alone (before) and with its head (after), which has `parameters`."""
 
     task: str
     parameters: int

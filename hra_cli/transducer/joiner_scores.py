@@ -24,8 +24,8 @@ class JoinerScores(torch.autograd.Function):
     am (A, J), lm (B, J): frames and histories, projected to the joiner's width. weight (V, J), bias (V,): the joiner's
     output layer. frame, history (cells,): the rows of am and lm for each cell. token (cells,): the token to score.
 
-    Returns the log-probabilities of each cell's token and of blank, two tensors (cells,). Logits are computed in chunks,
-    and for the gradient once more, on a CPU only for cells that have one.
+    Returns the log-probabilities of each cell's token and of blank, two tensors (cells,). Logits are computed in
+    chunks, and for the gradient once more, on a CPU only for cells that have one.
     """
 
     @staticmethod

@@ -83,8 +83,8 @@ def pruned_scores(
 ) -> tuple[Tensor, Tensor]:
     """The joiner's log-probabilities of the next token and of blank, two tensors (N, S+1, T); -inf outside windows.
 
-    encoder_out (N, T, C), decoder_out (N, S+1, D), following (N, S+1): the next tokens. first (N, T): where each frame's
-    window of prune_range positions begins. tokens, frames (N,): of each utterance.
+    encoder_out (N, T, C), decoder_out (N, S+1, D), following (N, S+1): the next tokens. first (N, T): where each
+    frame's window of prune_range positions begins. tokens, frames (N,): of each utterance.
     """
     batch, num_frames = first.shape
     rows = following.shape[1]

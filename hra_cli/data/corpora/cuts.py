@@ -21,7 +21,7 @@ def cuts_corpus(
 ) -> Corpus:
     """The cuts in a lhotse manifest. task_by, split_by: as in `cuts_by_task`; random_split: where there is no split_by.
 
-    Raises HraError where the manifest is missing or something else; another one in its place is another corpus.
+    Raises HraError where the manifest is missing or something else. A manifest that has changed is another corpus.
     """
     cuts = read_cuts(cuts_file)
     arguments: dict[str, Any] = {

@@ -18,13 +18,13 @@ _FILE_NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_(?P<index>[0-9]+)\
 
 
 def fsdd_corpus(corpus_dir: Path) -> Corpus:
-    """FSDD in the folder of a clone, see `fsdd_cuts`."""
+    """FSDD in the folder of a clone, see `fsdd_cuts`, whose errors are raised when the cuts are made."""
     arguments = {"corpus": "fsdd", "corpus-dir": os.path.abspath(corpus_dir)}
     return Corpus(arguments, lambda: fsdd_cuts(corpus_dir))
 
 
 def fsdd_cuts(corpus_dir: Path) -> tuple[CutSet, list[Skipped]]:
-    """The cuts of FSDD, sorted by id, and the files that are none.
+    """The cuts of FSDD, sorted by id, and the files that cannot be used.
 
     Recordings are looked for in `corpus_dir/recordings`, else in `corpus_dir`. The text is the digit's word
     in capitals; `cut.custom` holds the speaker as "task" and as "split" the official test set (index 0-4),
