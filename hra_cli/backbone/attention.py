@@ -38,7 +38,7 @@ def position_products(query: Tensor, key: Tensor) -> Tensor:
 
 
 def _by_target(scores: Tensor, products: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """scores (H, n, T, T) in parts, each with its part of `position_products`, in the same shape. All are views.
+    """scores (H, n, T, T) in parts, and beside each its products, in the same shape; all of them are views.
 
     The first part holds the whole tiles, the second the targets of a last, shorter tile, where there is one.
     """
@@ -55,8 +55,11 @@ def _by_target(scores: Tensor, products: Tensor) -> Iterator[tuple[Tensor, Tenso
 
 
 class _Softmax(torch.autograd.Function):
-    """Weights (H, n, T, T): the softmax of scores by content (H, n, T, T), which are overwritten, plus `products` with
-    positions. masked: True where a target may not see a source, or None. Keeps the scores' type."""
+    """Attention weights (H, n, T, T): the softmax of the sum of scores by content and products with positions.
+
+    scores (H, n, T, T): by content; they are overwritten. products: as `position_products` gives them. masked: True
+    where a target may not see a source, or None. The weights have the scores' type.
+    """
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, products: Tensor, masked: Optional[Tensor]) -> Tensor:

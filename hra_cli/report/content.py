@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from hra_cli.scoring.wer import Utterance
 
-# What a line or bar is about; each has its colour.
+# Families: what a line or bar is about. Each has its colour.
 FROZEN, HRA, ABLATION, BASELINE = "frozen", "hra", "ablation", "baseline"
 
 
@@ -86,7 +86,7 @@ class Growth:
 
 @dataclass(frozen=True)
 class Curve:
-    """(step, value), in order."""
+    """A line of (step, value), in the order of the steps."""
 
     label: str
     family: str
@@ -95,7 +95,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as they are shown; all columns hold numbers but those at `text`."""
+    """Cells as they are shown; `text`: the columns that do not hold numbers."""
 
     columns: list[str]
     rows: list[list[str]]
@@ -112,7 +112,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Utterances of one decoding; title says of what."""
+    """The utterances of one decoding; title: what was decoded, and how."""
 
     title: str
     utterances: list[Utterance]

@@ -32,7 +32,7 @@ class Augment:
         )
 
     def __call__(self, features: Tensor, lens: Tensor, seed: int) -> Tensor:
-        """Masked and warped copies of features (N, T, 80), of which the first lens (N,) frames are speech."""
+        """Masked and warped copies of features (N, T, 80), of which the first lens (N,) frames are no padding."""
         features = features.clone()
         with _seeded(seed):
             for utterance, length in zip(features, lens.tolist()):

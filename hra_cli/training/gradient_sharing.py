@@ -40,8 +40,8 @@ def shared_gradient(gradients: Tensor, own_weights: Tensor) -> Tensor:
     """The gradient that each task follows, (tasks, …).
 
     gradients (tasks, …): each task's own, zero for tasks that the batch lacks. own_weights (tasks,): as a policy gives
-    them. A task's own gradient is mixed with the sum over all tasks. It is multiplied by the number of tasks in the
-    batch before, so that both have about the same size.
+    them. Each task follows a mix of its own gradient and the sum over all tasks. Its own is first multiplied by the
+    number of tasks in the batch, so that both have about the same size.
     """
     weight = own_weights.to(gradients).view(-1, *[1] * (gradients.dim() - 1))
     in_batch = gradients.flatten(1).any(dim=1).sum()

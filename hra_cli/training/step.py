@@ -43,7 +43,7 @@ class StepResult:
 class TrainingStep:
     """Updates the trained parameters of `model.adapter` by the gradient of one batch at a time.
 
-    Raises HraError for a rnnt_type or loss in `config` that is not known.
+    Raises HraError where the config's rnnt_type or loss is not known.
     """
 
     def __init__(self, model: AdaptedModel, optimizers: Sequence[torch.optim.Optimizer], config: TrainConfig):

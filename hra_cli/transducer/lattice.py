@@ -79,7 +79,7 @@ def _sweep(start: Tensor, emit: Tensor, blank: Tensor) -> Tensor:
     nodes[0] = start
     emitted = start.new_full((batch, rows + 1), -torch.inf)  # shifted by one row, so that row 0 is reached by no token
     passed = torch.empty_like(start)
-    # The views are made once, before the loop: its steps are so small that making them would take most of the time.
+    # The views are made once, before the loop, whose steps are so small that overhead takes most of their time.
     into, arrived = emitted[:, 1:], emitted[:, :-1]
     for now, then, e, b in zip(nodes[:-1].unbind(), nodes[1:].unbind(), emit.unbind(), blank.unbind()):
         torch.add(now, e, out=into)

@@ -24,7 +24,7 @@ PRUNE_RANGE = 5
 
 @dataclass
 class Loss:
-    """The simple and the pruned loss in nats, summed over frames: (N,) by utterance, or () as sums over the batch."""
+    """The simple and the pruned loss in nats, not divided by frames: (N,) by utterance, or () as sums over a batch."""
 
     simple: Tensor
     pruned: Tensor
