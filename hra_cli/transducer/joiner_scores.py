@@ -10,8 +10,8 @@ from torch import Tensor
 
 from hra_cli.nn.device import answers_at_once
 from hra_cli.nn.linear import linear
+from hra_cli.transducer.blank import BLANK
 
-BLANK = 0
 # Of logits at a time: on a CPU what stays in its cache, on a GPU what keeps it busy.
 CHUNK_NUMBERS = {"cpu": 2**20, "gpu": 2**26}
 # Cells whose gradient is below this have no part in what float32 keeps of a sum of such.
