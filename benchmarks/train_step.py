@@ -22,11 +22,13 @@ from rich.table import Table
 from torch import Tensor, nn
 from zipformer_package import Package, package_is_installed
 
+from hra_cli.adapter.task_adapter import TaskAdapter
 from hra_cli.backbone.model import Backbone
 from hra_cli.baselines.build import new_method
 from hra_cli.baselines.methods import parse_method
 from hra_cli.io.files import write_text
 from hra_cli.nn.memory import keep_freed_memory
+from hra_cli.training.gradient_sharing import SHARING
 from hra_cli.training.optimizers import new_optimizers
 from hra_cli.transducer.loss import pruned_loss
 
@@ -91,10 +93,16 @@ def step(method: str, backbone: Backbone, data: Data, tasks: list[str] = TASKS) 
     chosen = [tasks[n % len(tasks)] for n in range(len(features))]
     return updating(
         model,
-        new_optimizers(adapter, LR, [SECONDS_PER_TASK] * len(tasks)),
+        optimizers_of(method, adapter),
         lambda: model.encode(features, lens, adapter.for_tasks(chosen)),
         data,
     )
+
+
+def optimizers_of(method: str, adapter: TaskAdapter) -> list[torch.optim.Optimizer]:
+    """As `hra compare` has them."""
+    sharing = SHARING[parse_method(method).kind.sharing]
+    return new_optimizers(adapter, LR, sharing([SECONDS_PER_TASK] * len(adapter.tasks)))
 
 
 def cached_step(backbone: Backbone, data: Data) -> Callable[[], None]:
@@ -106,7 +114,7 @@ def cached_step(backbone: Backbone, data: Data) -> Callable[[], None]:
     tasks = [TASKS[n % len(TASKS)] for n in range(len(features))]
     return updating(
         backbone,
-        new_optimizers(adapter, LR, [SECONDS_PER_TASK] * len(TASKS)),
+        optimizers_of("hra-linear:64", adapter),
         lambda: backbone.encode_rows(embedded, rows, adapter.for_tasks(tasks)),
         data,
     )

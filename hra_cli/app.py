@@ -9,10 +9,9 @@ import typer
 
 from hra_cli import __version__
 from hra_cli.commands import compare, decode, export_head, info, prepare, report, train
-from hra_cli.errors import HraError
+from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
 from hra_cli.nn.memory import keep_freed_memory
 
-INTERRUPTED = 130
 # Options that are rarely given have their values here. Without them typer imports pydantic to find out that there is
 # none, and help takes half as long again.
 NOT_ASKED_FOR = {"help": False, "install_completion": False, "show_completion": False, "prepare": {"help": False}}
@@ -59,9 +58,9 @@ def main(arguments: Optional[list[str]] = None) -> None:
     try:
         status = app(args=arguments, prog_name="hra", standalone_mode=False)
     except HraError as error:
-        status, mistake = 2, str(error)
+        status, mistake = MISTAKE, str(error)
     except UsageError as error:
-        status, mistake = 2, _one_line(error)
+        status, mistake = MISTAKE, _one_line(error)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     if mistake:

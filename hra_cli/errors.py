@@ -1,9 +1,12 @@
-"""The one exception for what a user can mend."""
+"""How a program ends that cannot go on: the one exception for what a user can mend, and exit statuses."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+MISTAKE = 2  # the exit status after an HraError
+INTERRUPTED = 130  # the exit status after Ctrl-C
 
 
 class HraError(Exception):

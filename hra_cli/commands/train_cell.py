@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from hra_cli.errors import HraError
+from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
 from hra_cli.nn.memory import keep_freed_memory
 
 
@@ -22,13 +22,13 @@ def main() -> None:
     # Before the long imports, during which the parent may end.
     _end_with(int(sys.argv[2]))
     keep_freed_memory()
-    from hra_cli.comparison.cell import INTERRUPTED, train_cell
+    from hra_cli.comparison.cell import train_cell
 
     try:
         train_cell(Path(sys.argv[1]))
     except HraError as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        sys.exit(MISTAKE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -36,7 +36,6 @@ RESULT_NAME = "result.json"
 MODEL_NAME = "model.safetensors"
 TIMED_STEPS = 4  # at least, to turn a budget into epochs
 TIMED_SHARE = 0.1  # of the budget, at most, where that is more than these steps
-INTERRUPTED = 130  # the exit status after Ctrl-C
 
 
 def cell_loop(config: CellConfig, folder: Path) -> TrainingLoop:

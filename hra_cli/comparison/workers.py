@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from hra_cli.comparison.cell import INTERRUPTED, RESULT_NAME
-from hra_cli.errors import HraError
+from hra_cli.comparison.cell import RESULT_NAME
+from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
 
 PROGRAM = "hra_cli.commands.train_cell"
 LOG_NAME = "cell.log"
@@ -60,6 +60,6 @@ def _start(folder: Path, threads: int) -> subprocess.Popen[bytes]:
 
 def _why(folder: Path, returncode: int) -> str:
     lines = (folder / LOG_NAME).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    if returncode == 2 and lines:
+    if returncode == MISTAKE and lines:
         return lines[-1]
     return f"training {folder.name} ended with exit status {returncode}; see {folder / LOG_NAME}"

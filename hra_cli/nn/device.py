@@ -71,3 +71,13 @@ def gradient_scaler(precision: str) -> torch.cuda.amp.GradScaler:
         else torch.cuda.amp.GradScaler(enabled=enabled)
     )
     return scaler
+
+
+def make_repeatable(device: torch.device) -> None:
+    """Makes this process compute the same bits every time on `device`. The CPU does so anyway.
+
+    On CUDA torch then uses kernels that add up in one order. Where it has none, it warns.
+    """
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
+        torch.use_deterministic_algorithms(True, warn_only=True)

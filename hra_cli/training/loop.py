@@ -14,6 +14,7 @@ from hra_cli.data.skipped import SKIPPED_NAME, write_skipped
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig, save_config
 from hra_cli.io.progress import no_progress
+from hra_cli.nn.device import make_repeatable
 from hra_cli.nn.memory import peak_memory
 from hra_cli.scoring.wer import ErrorCounts
 from hra_cli.training.gradient_sharing import SharingPolicy
@@ -69,6 +70,7 @@ class TrainingLoop:
     def run(self, progress: Optional[Progress] = None) -> None:
         """Trains to the end; a finished run is left as it is. Raises KeyboardInterrupt after having saved a checkpoint
         when asked to stop, Diverged where the loss or its gradient is not finite."""
+        make_repeatable(self.model.backbone.device)
         save_config(self.config, self.exp_dir)
         if self.data.skipped:
             write_skipped(self.exp_dir / SKIPPED_NAME, self.data.skipped)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from hra_cli.backbone.model import Backbone
+from hra_cli.transducer.blank import BLANK
 from hra_cli.transducer.k2_library import import_k2
-from hra_cli.transducer.search_interface import BLANK, Hypothesis, Search
+from hra_cli.transducer.search_interface import Hypothesis, Search
 from hra_cli.transducer.search_options import SearchOptions
 
 

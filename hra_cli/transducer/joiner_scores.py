@@ -10,8 +10,8 @@ from torch import Tensor
 
 from hra_cli.nn.device import answers_at_once
 from hra_cli.nn.linear import linear
+from hra_cli.transducer.blank import BLANK
 
-BLANK = 0
 # Logits computed at a time: on a CPU, as many as its cache holds; on a GPU, enough to keep it busy.
 CHUNK_NUMBERS = {"cpu": 2**20, "gpu": 2**26}
 # Cells with a gradient below this are left out of sums: in float32 they would change nothing.

@@ -6,9 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, stack, zeros_like
 
 from hra_cli.backbone.model import Backbone
+from hra_cli.transducer.blank import BLANK
 from hra_cli.transducer.k2_library import import_k2
-
-BLANK = 0
 
 
 def simple_and_pruned(

@@ -10,11 +10,11 @@ from hra_cli.backbone.model import Backbone
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.nn.device import on_device
 from hra_cli.transducer import k2_rnnt, pruned_rnnt
+from hra_cli.transducer.blank import BLANK
 from hra_cli.transducer.names import LOSSES, RNNT_TYPES
 
 # The functions for the names in names.py.
 FUNCTIONS = {"hra": pruned_rnnt.simple_and_pruned, "k2": k2_rnnt.simple_and_pruned}
-BLANK = 0
 
 # The scales of icefall's recipes.
 LM_SCALE = 0.25

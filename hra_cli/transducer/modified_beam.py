@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hra_cli.transducer.search_interface import BLANK, Hypothesis, Search
+from hra_cli.transducer.blank import BLANK
+from hra_cli.transducer.search_interface import Hypothesis, Search
 
 
 class Scored(NamedTuple):

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from hra_cli.backbone.model import Backbone
 from hra_cli.nn.device import answers_at_once
-from hra_cli.transducer.joiner_scores import BLANK, JoinerScores
+from hra_cli.transducer.blank import BLANK
+from hra_cli.transducer.joiner_scores import JoinerScores
 from hra_cli.transducer.lattice import Alignments
 from hra_cli.transducer.pruning import prune_ranges
 

@@ -9,9 +9,8 @@ from typing import Generic, TypeVar
 from torch import Tensor
 
 from hra_cli.backbone.model import Backbone
+from hra_cli.transducer.blank import BLANK
 from hra_cli.transducer.search_options import SearchOptions
-
-BLANK = 0
 
 
 @dataclass

@@ -23,12 +23,13 @@ from hra_cli.baselines.build import new_method
 from hra_cli.baselines.methods import Method, parse_method
 from hra_cli.comparison import cell as one_cell
 from hra_cli.comparison import workers
-from hra_cli.comparison.cell import INTERRUPTED, train_cell
+from hra_cli.comparison.cell import train_cell
 from hra_cli.comparison.plan import Cell, CellConfig, CompareConfig
 from hra_cli.comparison.run import _Comparison, compare
 from hra_cli.data.batches import training_batches
 from hra_cli.data.task_index import load_tasks
 from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.errors import INTERRUPTED
 from hra_cli.experiment.config import load_config_as
 from hra_cli.io.files import write_text
 from hra_cli.io.progress import no_progress

@@ -7,7 +7,7 @@ import torch
 from builders import refused
 from devices import LeftBehind, needs_cuda, needs_meta, pretended_gpu
 
-from hra_cli.nn.device import available_devices, find_device, on_device, to_device
+from hra_cli.nn.device import available_devices, find_device, make_repeatable, on_device, to_device
 from hra_cli.nn.frames import repeat_last_frame
 from hra_cli.nn.memory import peak_memory
 
@@ -123,3 +123,15 @@ def test_the_last_frame_is_repeated(lens, monkeypatch):
     assert torch.equal(repeat_last_frame(x, torch.tensor(lens)), expected)
     monkeypatch.setattr("hra_cli.nn.frames.answers_at_once", lambda device: False)  # as on a GPU
     assert torch.equal(repeat_last_frame(x, torch.tensor(lens)), expected)
+
+
+def test_training_adds_up_in_one_order_on_cuda_and_the_cpu_is_left_as_it_is(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        make_repeatable(torch.device("cpu"))
+        assert not torch.are_deterministic_algorithms_enabled()
+        make_repeatable(torch.device("cuda", 0))
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    finally:
+        torch.use_deterministic_algorithms(False)
