@@ -76,4 +76,4 @@ def exactly():
 def as_on_a_gpu(monkeypatch, *modules):
     """Lets the modules of these names take the ways on the CPU that they take where the device cannot be asked."""
     for module in modules:
-        monkeypatch.setattr(f"{module}.answers_at_once", lambda device: False)
+        monkeypatch.setattr(f"{module}.host_can_read", lambda device: False)

@@ -166,7 +166,7 @@ def read_controller(file: Path, backbone_fingerprint: str) -> Controller:
         _check_shapes(file, own, _controller_shapes(hidden, width))
     if metadata.get("backbone_fingerprint") != backbone_fingerprint:
         raise HraError(f"the controller in {file} belongs to another backbone; use the recogniser it was trained on")
-    return controller_from(own)
+    return controller_from_tensors(own)
 
 
 def write_controller(file: Path, controller: Controller, backbone_fingerprint: str) -> None:
@@ -189,7 +189,7 @@ def controller_fingerprint(tensors: dict[str, Tensor]) -> str:
     return fingerprint({name: tensor.float() for name, tensor in tensors.items()})
 
 
-def controller_from(tensors: dict[str, Tensor]) -> Controller:
+def controller_from_tensors(tensors: dict[str, Tensor]) -> Controller:
     """A controller, float32, from tensors named as in files."""
     hidden, width = tensors["controller.weight"].shape
     controller = Controller(width, hidden, torch.Generator())
@@ -221,7 +221,7 @@ def adapter_from_heads(
             raise HraError(f"two heads for task '{task}'; give one")
     first = heads[0]
     for head in heads:
-        check_together(first, head)
+        check_same_bank(first, head)
     bank = new_bank(first.kind, len(heads), first.sizes)
     for row, head in enumerate(heads):
         bank.load(row, head.tensors)
@@ -244,7 +244,7 @@ def check_backbone(head: Head, backbone_fingerprint: str, width: int, tokenizer_
         raise HraError(f"the head of task '{head.task}' was trained with another bpe.model")
 
 
-def check_together(first: Head, other: Head) -> None:
+def check_same_bank(first: Head, other: Head) -> None:
     """Raises HraError for two heads that cannot share a bank: of different controllers, kinds or sizes."""
     if other.controller_fingerprint != first.controller_fingerprint:
         raise HraError(
@@ -279,7 +279,7 @@ def controller_of(heads: Sequence[Head], controller: Optional[Controller]) -> Co
             f"the head of task '{heads[0].task}' needs the controller {wanted[:12]}… and none is there; "
             "export the head without --no-controller, or give its controller.safetensors with --controller"
         )
-    return controller_from(bundled[0])
+    return controller_from_tensors(bundled[0])
 
 
 def _check_format(file: Path, metadata: dict[str, str], wanted: str) -> None:

@@ -8,7 +8,7 @@ from typing import Optional
 
 from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
-from hra_cli.adapter.head_file import Head, check_backbone, check_together, controller_of, read_head
+from hra_cli.adapter.head_file import Head, check_backbone, check_same_bank, controller_of, read_head
 from hra_cli.adapter.heads import new_bank
 from hra_cli.errors import HraError, did_you_mean
 
@@ -52,9 +52,9 @@ class HeadFolder(Adapter):
         return [self._in_memory[task] for task in tasks]
 
     def _read(self, task: str) -> None:
-        head = read_named(self._files[task], task)
+        head = read_head_of(self._files[task], task)
         check_backbone(head, self._first.backbone_fingerprint, self._first.width, self._first.tokenizer_fingerprint)
-        check_together(self._first, head)
+        check_same_bank(self._first, head)
         row = len(self._in_memory)
         if row == self._size:
             row = self._in_memory.pop(next(iter(self._in_memory)))
@@ -62,7 +62,7 @@ class HeadFolder(Adapter):
         self._in_memory[task] = row
 
 
-def head_folder(
+def open_head_folder(
     folder: Path,
     backbone_fingerprint: str,
     width: int,
@@ -81,7 +81,7 @@ def head_folder(
         raise HraError(f"--max-heads {max_heads} must be 1 or more")
     files = head_files(folder, tasks)
     task, file = next(iter(files.items()))
-    first = read_named(file, task)
+    first = read_head_of(file, task)
     check_backbone(first, backbone_fingerprint, width, tokenizer_fingerprint)
     return HeadFolder(files, first, controller_of([first], controller), max_heads or len(files))
 
@@ -100,7 +100,7 @@ def head_files(folder: Path, tasks: Optional[Sequence[str]] = None) -> dict[str,
     return {task: files[task] for task in tasks or files}
 
 
-def read_named(file: Path, task: str) -> Head:
+def read_head_of(file: Path, task: str) -> Head:
     """Reads the head of `task`. Raises HraError where the file holds another's."""
     head = read_head(file)
     if head.task != task:

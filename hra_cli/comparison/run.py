@@ -50,7 +50,7 @@ CONFIG_NAME = "compare.yaml"
 TABLE_NAME = "comparison.md"
 TEST_NAME = "test.json"
 # Options that may change from one call to the next: they add cells, and change none.
-GROWS = ("methods", "modes", "lrs", "seeds", "device")
+MAY_CHANGE = ("methods", "modes", "lrs", "seeds", "device")
 
 
 def compare(
@@ -78,10 +78,10 @@ def compare(
     # Only after the checks, so that a mistake does not bind the folder to its options.
     _keep_config(config, exp_dir)
 
-    train_cells([comparison.prepared(cell) for cell in grid], num_jobs, threads, "learning rates", progress)
+    train_cells([comparison.write_models(cell) for cell in grid], num_jobs, threads, "learning rates", progress)
     chosen = {row: comparison.best(config.grid(*row)) for row in rows}
     cells = [dataclasses.replace(chosen[row], seed=seed) for row in rows for seed in dict.fromkeys(config.seeds)]
-    train_cells([comparison.prepared(cell) for cell in cells], num_jobs, threads, "chosen cells", progress)
+    train_cells([comparison.write_models(cell) for cell in cells], num_jobs, threads, "chosen cells", progress)
 
     found = write_comparison_file(exp_dir, comparison.scored(cells, command, threads, progress))
     write_text(exp_dir / TABLE_NAME, markdown(found))
@@ -93,7 +93,7 @@ def _keep_config(config: CompareConfig, exp_dir: Path) -> None:
     file = exp_dir / CONFIG_NAME
     if file.is_file():
         before = yaml.safe_load(file.read_text(encoding="utf-8"))
-        changed = changed_options(before, content, GROWS)
+        changed = changed_options(before, content, MAY_CHANGE)
         if changed:
             raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); compare in a new folder")
     write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
@@ -120,7 +120,7 @@ class _Comparison:
         for cell in grid:
             list(model_configs(self.config, cell, self.tasks))
 
-    def prepared(self, cell: Cell) -> Path:
+    def write_models(self, cell: Cell) -> Path:
         """The cell's folder, with the list of its models in it."""
         models = [
             {"folder": str(folder), "config": dataclasses.asdict(model)}

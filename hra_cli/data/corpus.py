@@ -11,7 +11,7 @@ from lhotse import CutSet
 from rich.progress import Progress
 
 from hra_cli.data.perturb import with_perturbed_speed
-from hra_cli.data.preparation import prepare, prepared
+from hra_cli.data.preparation import find_prepared, prepare
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.task_index import TaskIndex
@@ -52,7 +52,7 @@ def prepare_corpus(
     Raises HraError as `prepare` does.
     """
     arguments = {**corpus.arguments, **({"perturb-speed": True} if options.perturb_speed else {})}
-    before = prepared(output_dir, arguments, on_the_fly=options.on_the_fly, tokenizer=tokenizer)
+    before = find_prepared(output_dir, arguments, on_the_fly=options.on_the_fly, tokenizer=tokenizer)
     if before is not None:
         return Prepared(before, was_there=True)
     cuts, skipped = corpus.cuts()

@@ -58,7 +58,7 @@ def read_cuts(path: Path) -> CutSet:
     return cuts
 
 
-def prepared(
+def find_prepared(
     output_dir: Path,
     arguments: Mapping[str, Any],
     *,
@@ -111,7 +111,7 @@ def prepare(
     """
     if num_jobs < 1:
         raise HraError(f"--num-jobs {num_jobs} must be 1 or more")
-    index = prepared(output_dir, arguments, on_the_fly=on_the_fly, tokenizer=tokenizer)
+    index = find_prepared(output_dir, arguments, on_the_fly=on_the_fly, tokenizer=tokenizer)
     if index is not None:
         return index
     todo = sorted(cuts, key=lambda cut: (cut.custom["task"], SPLITS.index(cut.custom["split"]), cut.id))

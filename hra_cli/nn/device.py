@@ -41,7 +41,7 @@ def available_devices() -> list[tuple[str, str]]:
     return found
 
 
-def answers_at_once(device: torch.device) -> bool:
+def host_can_read(device: torch.device) -> bool:
     """Whether the host can read a result of this device without waiting: true for the CPU.
 
     A GPU works behind the host. To read a result, the host would have to wait until the GPU has caught up.

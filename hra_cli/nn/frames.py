@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hra_cli.nn.device import answers_at_once
+from hra_cli.nn.device import host_can_read
 
 
 def padding_mask(lens: Tensor, num_frames: int) -> Tensor:
@@ -19,7 +19,7 @@ def padding_mask(lens: Tensor, num_frames: int) -> Tensor:
 def repeat_last_frame(x: Tensor, lens: Tensor) -> Tensor:
     """x (T, N, C) with every frame past an utterance's end replaced by that utterance's last frame; lens (N,)."""
     num_frames = x.shape[0]
-    if answers_at_once(lens.device) and bool((lens >= num_frames).all()):
+    if host_can_read(lens.device) and bool((lens >= num_frames).all()):
         return x
     # Indexed, since gather would keep all of x for its gradient.
     last = x[(lens - 1).clamp(min=0), torch.arange(len(lens), device=lens.device)]

@@ -8,7 +8,7 @@ from typing import Optional
 from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, adapter_from_heads, read_controller, read_head
-from hra_cli.adapter.head_folder import head_folder
+from hra_cli.adapter.head_folder import open_head_folder
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
@@ -49,7 +49,7 @@ def load_recogniser(
     belongs_to = (model.fingerprint, model.width, tokenizer.fingerprint)
     adapter: Optional[Adapter] = None
     if heads_dir is not None:
-        adapter = head_folder(heads_dir, *belongs_to, tasks, shared, max_heads)
+        adapter = open_head_folder(heads_dir, *belongs_to, tasks, shared, max_heads)
     elif heads:
         adapter = adapter_from_heads(_named([read_head(file) for file in heads], tasks), *belongs_to, shared)
     return Recogniser(model, tokenizer, adapter)

@@ -195,7 +195,7 @@ def _point(same: list[Cell], tasks: int) -> Point:
     return Point(
         label=same[0].label,
         family=same[0].family,
-        several=same[0].mode == "multi",
+        multi_task=same[0].mode == "multi",
         parameters=same[0].parameters_in_all / tasks,
         wer=_mean([cell.wer for cell in same]),
         low=_mean([cell.low for cell in same]),

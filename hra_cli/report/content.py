@@ -33,11 +33,11 @@ class WerTable:
 
 @dataclass(frozen=True)
 class Point:
-    """A method's WER, with its 95 % interval, at its parameters per task. several: multi-task, else single-task."""
+    """A method's WER, with its 95 % interval, at its parameters per task. multi_task: multi-task, else single-task."""
 
     label: str
     family: str
-    several: bool
+    multi_task: bool
     parameters: float
     wer: float
     low: float
@@ -60,10 +60,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Differences:
-    """Methods against the first one. several: all trained on all tasks together, else a model per task."""
+    """Methods against the first one. multi_task: all trained on all tasks together, else a model per task."""
 
     first: str
-    several: bool
+    multi_task: bool
     rows: list[Difference]
 
 

@@ -124,7 +124,7 @@ def _parameters(points: Optional[list[Point]]) -> str:
     rows = [
         [
             point.label,
-            "all tasks together" if point.several else "one model per task",
+            "all tasks together" if point.multi_task else "one model per task",
             f"{point.parameters:,.0f}",
             number(point.wer),
             f"{number(point.low, 1)}–{number(point.high, 1)}",
@@ -147,7 +147,7 @@ def _differences(differences: Sequence[Differences]) -> str:
             [row.label, number(row.wer), f"{row.difference:+.2f}", f"{row.low:+.1f} to {row.high:+.1f}", str(row.seeds)]
             for row in found.rows
         ]
-        parts.append(f"<h3>{'All tasks together' if found.several else 'One model per task'}</h3>\n")
+        parts.append(f"<h3>{'All tasks together' if found.multi_task else 'One model per task'}</h3>\n")
         parts.append(_figure(difference_figure(found, f"difference{place}"), caption))
         parts.append(_table(Table(["method", "mean WER %", "difference", "95 % interval", "seeds"], rows)))
     return "".join(parts)

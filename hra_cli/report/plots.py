@@ -64,10 +64,10 @@ def wer_against_parameters(points: Sequence[Point], name: str) -> str:
                 point.parameters,
                 point.wer,
                 [[max(point.wer - point.low, 0.0)], [max(point.high - point.wer, 0.0)]],
-                fmt="o" if point.several else "D",
-                markersize=7 if point.several else 6,
+                fmt="o" if point.multi_task else "D",
+                markersize=7 if point.multi_task else 6,
                 color=COLOURS[point.family],
-                markerfacecolor=COLOURS[point.family] if point.several else COLOURS["background"],
+                markerfacecolor=COLOURS[point.family] if point.multi_task else COLOURS["background"],
                 markeredgewidth=1.5,
                 elinewidth=1.0,
                 capsize=2.5,
@@ -240,9 +240,9 @@ def _marker_legend(axes: Axes, points: Sequence[Point]) -> None:
     kinds = [("trained on all tasks together", True, "o"), ("one model per task", False, "D")]
     handles = [
         Line2D([], [], linestyle="", marker=marker, markersize=6, color=COLOURS["text"], label=label,
-               markerfacecolor=COLOURS["text"] if several else COLOURS["background"], markeredgewidth=1.5)
-        for label, several, marker in kinds
-        if any(point.several == several for point in points)
+               markerfacecolor=COLOURS["text"] if multi_task else COLOURS["background"], markeredgewidth=1.5)
+        for label, multi_task, marker in kinds
+        if any(point.multi_task == multi_task for point in points)
     ]  # fmt: skip
     axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2, frameon=False, fontsize=8)
 

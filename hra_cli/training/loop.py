@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Optional
 
 from rich.progress import Progress
 
 from hra_cli.data.batches import load_batches, training_batches
-from hra_cli.data.skipped import SKIPPED_NAME, write_skipped
 from hra_cli.errors import HraError
-from hra_cli.experiment.config import TrainConfig, save_config
+from hra_cli.experiment.config import TrainConfig
 from hra_cli.io.progress import no_progress
 from hra_cli.nn.device import make_repeatable
 from hra_cli.nn.memory import peak_memory
@@ -20,8 +19,8 @@ from hra_cli.scoring.wer import ErrorCounts
 from hra_cli.training.gradient_sharing import SharingPolicy
 from hra_cli.training.interrupt import StopRequest
 from hra_cli.training.optimizers import new_optimizers
-from hra_cli.training.recorder import Recorder
-from hra_cli.training.run_state import RunState, load_checkpoint, restore, save_checkpoint
+from hra_cli.training.recorder import Recorder, WriteSelected
+from hra_cli.training.run_state import RunState, load_checkpoint, restore
 from hra_cli.training.schedule import learning_rate_factor
 from hra_cli.training.selection import SelectedEpochs
 from hra_cli.training.step import Diverged, TrainingStep
@@ -35,8 +34,8 @@ SAVE_EVERY = 50  # steps between checkpoints
 class TrainingLoop:
     """Trains `model.adapter` on `data` into `exp_dir`, for as many epochs as `config` says.
 
-    frozen: the model without an adapter, which is scored first. sharing: how tasks share gradients. write: called after
-    every epoch with the selected epochs and the run's state, to write the heads or the model.
+    frozen: the model without an adapter, which is scored first. sharing: how tasks share gradients. write_selected:
+    called after every epoch with the selected epochs and the run's state, to write the heads or the model.
 
     Where `exp_dir` holds a checkpoint the run goes on from it, to the same result as without a break. Raises HraError
     where the checkpoint is damaged or the data have changed since. Nothing is written before `run`.
@@ -50,7 +49,7 @@ class TrainingLoop:
         frozen: AdaptedModel,
         model: AdaptedModel,
         sharing: SharingPolicy,
-        write: Callable[[SelectedEpochs, RunState], None],
+        write_selected: WriteSelected,
     ):
         assert model.adapter is not None
         self.config = config
@@ -59,11 +58,11 @@ class TrainingLoop:
         self.frozen = frozen
         self.model = model
         self.adapter = model.adapter
-        self.write = write
+        self.write_selected = write_selected
         self.optimizers = new_optimizers(self.adapter, config.lr, sharing(list(data.seconds.values())))
         self.step = TrainingStep(model, self.optimizers, config)
         self.validate = Validator(data, config)
-        self.selected = SelectedEpochs(data.tasks, each_its_own=config.controller is not None)
+        self.selected = SelectedEpochs(data.tasks, epoch_per_task=config.controller is not None)
         self.state = RunState(data_digest=data.digest)
         self.resumed = self._go_on()
 
@@ -71,10 +70,8 @@ class TrainingLoop:
         """Trains to the end; a finished run is left as it is. Raises KeyboardInterrupt after having saved a checkpoint
         when asked to stop, Diverged where the loss or its gradient is not finite."""
         make_repeatable(self.model.backbone.device)
-        save_config(self.config, self.exp_dir)
-        if self.data.skipped:
-            write_skipped(self.exp_dir / SKIPPED_NAME, self.data.skipped)
-        self.recorder = Recorder(self.exp_dir, self.state.step if self.resumed else -1)
+        step = self.state.step if self.resumed else -1
+        self.recorder = Recorder(self.exp_dir, self.config, self.data.skipped, self.write_selected, step)
         try:
             with StopRequest() as stop:
                 self._describe()
@@ -158,10 +155,10 @@ class TrainingLoop:
         self.recorder.dev(state, found, train_loss)
         self.recorder.say(f"peak memory {peak_memory(self.model.backbone.device):.0f} MiB")
         self.selected.offer(self.adapter, state.epoch, state.step, found)
-        self.write(self.selected, state)
+        self.recorder.write_selected(self.selected, state)
         self._save()
 
     def _save(self) -> None:
         self.state.selected = self.selected.by_task
         self.state.scaler = self.step.state()
-        save_checkpoint(self.exp_dir, self.state, self.adapter, self.selected.tensors, self.optimizers)
+        self.recorder.save(self.state, self.adapter, self.selected, self.optimizers)

@@ -1,28 +1,49 @@
-"""The records of a run: train.log, metrics.jsonl and TensorBoard."""
+"""All that a run writes into its experiment folder. Of several processes that train together, one has it."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
+from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
+from hra_cli.adapter.task_adapter import TaskAdapter
+from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
+from hra_cli.experiment.config import TrainConfig, save_config
 from hra_cli.experiment.metrics import METRICS_NAME, read_metrics
 from hra_cli.io.files import write_text
-from hra_cli.training.run_state import RunState
+from hra_cli.training.run_state import RunState, save_checkpoint
+from hra_cli.training.selection import SelectedEpochs
 from hra_cli.training.step import StepResult
 from hra_cli.training.validation import DevResult
 
 LOG_EVERY = 10  # steps between records of the training loss
 
 
-class Recorder:
-    """Appends to the records in `exp_dir`. step: the last one whose records stay, where an interrupted run goes on."""
+# Writes what a run is for, as of the selected epochs.
+WriteSelected = Callable[[SelectedEpochs, RunState], None]
 
-    def __init__(self, exp_dir: Path, step: int):
+
+class Recorder:
+    """config.yaml, skipped.tsv, train.log, metrics.jsonl, TensorBoard, checkpoints, and what the run is for.
+
+    skipped: utterances that are not trained on. write_selected: called after every epoch. step: the last one whose
+    records stay, where an interrupted run goes on; -1 for a new run.
+    """
+
+    def __init__(
+        self, exp_dir: Path, config: TrainConfig, skipped: list[Skipped], write_selected: WriteSelected, step: int
+    ):
+        self.exp_dir = exp_dir
+        self.write_selected = write_selected
         self.metrics_file = exp_dir / METRICS_NAME
+        save_config(config, exp_dir)
+        if skipped:
+            write_skipped(exp_dir / SKIPPED_NAME, skipped)
         before = [record for record in read_metrics(exp_dir) if record["step"] <= step]
         write_text(self.metrics_file, "".join(json.dumps(record) + "\n" for record in before))
         self.text = open(exp_dir / "train.log", "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed below
@@ -55,6 +76,12 @@ class Recorder:
         shown = ", ".join(f"{task} {value:.2f}" for task, value in wer.items())
         model = "frozen model" if train_loss is None else f"training loss {train_loss:.4f} a frame"
         self.say(f"epoch {state.epoch}: {model}; dev WER {total:.2f} % ({shown})")
+
+    def save(
+        self, state: RunState, adapter: TaskAdapter, selected: SelectedEpochs, optimizers: Sequence[Optimizer]
+    ) -> None:
+        """Writes the checkpoint that a stopped run goes on from."""
+        save_checkpoint(self.exp_dir, state, adapter, selected.tensors, optimizers)
 
     def close(self) -> None:
         """Closes the files."""

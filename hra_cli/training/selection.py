@@ -24,14 +24,14 @@ class SelectedEpochs:
     When heads are trained on a frozen controller each task has its own epoch. When the controller moves too, one epoch
     is selected for all tasks: a head works only with the controller of its own epoch.
 
-    each_its_own: whether each task has its own epoch. by_task: for each task, as JSON, the selected epoch, its step and
-    scores (error counts); over the tasks selected together, its dev loss and the fewest errors of any epoch so far.
+    epoch_per_task: whether each task has its own epoch. by_task: for each task, as JSON, the selected epoch, its step
+    and scores (error counts); over the tasks selected together, its dev loss and the fewest errors of any epoch so far.
     tensors: the adapter's state as of the selected epochs, on the CPU.
     """
 
-    def __init__(self, tasks: Sequence[str], each_its_own: bool):
+    def __init__(self, tasks: Sequence[str], epoch_per_task: bool):
         self.tasks = list(tasks)
-        self.groups = [[task] for task in self.tasks] if each_its_own else [self.tasks]
+        self.groups = [[task] for task in self.tasks] if epoch_per_task else [self.tasks]
         self.by_task: dict[str, dict[str, Any]] = {}
         self.tensors: dict[str, Tensor] = {}
 

@@ -8,12 +8,12 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from hra_cli.nn.device import answers_at_once
+from hra_cli.nn.device import host_can_read
 from hra_cli.nn.linear import linear
 from hra_cli.transducer.blank import BLANK
 
 # Logits computed at a time: on a CPU, as many as its cache holds; on a GPU, enough to keep it busy.
-CHUNK_NUMBERS = {"cpu": 2**20, "gpu": 2**26}
+CHUNK_LOGITS = {"cpu": 2**20, "gpu": 2**26}
 # Cells with a gradient below this are left out of sums: in float32 they would change nothing.
 NEGLIGIBLE = 1e-10
 
@@ -49,7 +49,7 @@ class JoinerScores(torch.autograd.Function):
             torch.zeros_like(x) if needed else None for x, needed in zip((am, lm, weight, bias), ctx.needs_input_grad)
         ]
         am_grad, lm_grad, weight_grad, bias_grad = grads
-        if answers_at_once(am.device):
+        if host_can_read(am.device):
             chosen = (emit_grad.abs() + blank_grad.abs() > NEGLIGIBLE).nonzero().squeeze(1)
             emit_grad, blank_grad = emit_grad[chosen], blank_grad[chosen]
             frame, history, token, total = frame[chosen], history[chosen], token[chosen], total[chosen]
@@ -78,6 +78,6 @@ def _hidden(am: Tensor, lm: Tensor, frame: Tensor, history: Tensor) -> Tensor:
 
 
 def _chunks(cells: int, weight: Tensor) -> Iterator[slice]:
-    numbers = CHUNK_NUMBERS["cpu" if weight.device.type == "cpu" else "gpu"]
+    numbers = CHUNK_LOGITS["cpu" if weight.device.type == "cpu" else "gpu"]
     size = max(64, numbers // weight.shape[0])
     return (slice(begin, begin + size) for begin in range(0, cells, size))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hra_cli.backbone.model import Backbone
-from hra_cli.nn.device import answers_at_once
+from hra_cli.nn.device import host_can_read
 from hra_cli.transducer.blank import BLANK
 from hra_cli.transducer.joiner_scores import JoinerScores
 from hra_cli.transducer.lattice import Alignments
@@ -95,7 +95,7 @@ def pruned_scores(
     time = torch.arange(num_frames, device=device).view(1, -1, 1)
     history = utterance * rows + position
     frame = (utterance * num_frames + time).expand_as(history)
-    if answers_at_once(device):
+    if host_can_read(device):
         exists = (time < frames.view(-1, 1, 1)) & (position <= tokens.view(-1, 1, 1))
         frame, history = frame[exists], history[exists]
     else:  # all of them: no path leads through those that do not exist

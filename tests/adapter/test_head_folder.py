@@ -7,7 +7,7 @@ import torch
 from builders import BACKBONE, TOKENIZER, heads_of, random_adapter, random_features, refused, tiny_backbone
 
 from hra_cli.adapter.head_file import write_head
-from hra_cli.adapter.head_folder import head_folder
+from hra_cli.adapter.head_folder import open_head_folder
 
 WIDTH = 40
 TASKS = ["ann", "bob", "cho", "dan", "eve"]
@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 
 def served(folder, **options):
-    return head_folder(folder, BACKBONE, WIDTH, TOKENIZER, **options)
+    return open_head_folder(folder, BACKBONE, WIDTH, TOKENIZER, **options)
 
 
 def use(adapter, *tasks):
@@ -151,9 +151,9 @@ def test_a_head_that_cannot_be_applied_is_an_error_when_it_is_needed(folder, cha
 
 def test_the_first_head_must_belong_to_the_recogniser(folder):
     with refused("'ann' belongs to another backbone"):
-        head_folder(folder, "d" * 64, WIDTH, TOKENIZER)
+        open_head_folder(folder, "d" * 64, WIDTH, TOKENIZER)
     with refused("'ann' has width 40, the backbone 48"):
-        head_folder(folder, BACKBONE, 48, TOKENIZER)
+        open_head_folder(folder, BACKBONE, 48, TOKENIZER)
 
 
 def test_heads_without_their_controller(tmp_path):

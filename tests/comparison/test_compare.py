@@ -462,7 +462,7 @@ def test_other_options_need_another_folder(refused, copied, little, changed, mes
 def a_cell(little, tmp_path, lr=0.004, **changes):
     """The folder of a multi-task cell that is ready to be trained."""
     settings = config(little, methods=("hra-linear:8",), lrs=(lr,), **changes)
-    return _Comparison(settings, tmp_path).prepared(Cell(Method("hra-linear", 8), "multi", lr, 42))
+    return _Comparison(settings, tmp_path).write_models(Cell(Method("hra-linear", 8), "multi", lr, 42))
 
 
 def epochs_trained(folder):

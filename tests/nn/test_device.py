@@ -121,7 +121,7 @@ def test_the_last_frame_is_repeated(lens, monkeypatch):
     x = torch.arange(8.0).view(4, 2, 1)
     expected = torch.stack([x[[min(t, length - 1) for t in range(4)], n] for n, length in enumerate(lens)], dim=1)
     assert torch.equal(repeat_last_frame(x, torch.tensor(lens)), expected)
-    monkeypatch.setattr("hra_cli.nn.frames.answers_at_once", lambda device: False)  # as on a GPU
+    monkeypatch.setattr("hra_cli.nn.frames.host_can_read", lambda device: False)  # as on a GPU
     assert torch.equal(repeat_last_frame(x, torch.tensor(lens)), expected)
 
 

@@ -13,10 +13,10 @@ from hra_cli.training.validation import DevResult
 TASKS = ["ann", "bob"]
 
 
-def run(errors, each_its_own=False):
+def run(errors, epoch_per_task=False):
     """What a run with these dev errors selects, a {task: errors} for each epoch. Epoch n's adapter holds n."""
     adapter = new_adapter(TASKS, width=8, hidden=4)
-    selected = SelectedEpochs(TASKS, each_its_own)
+    selected = SelectedEpochs(TASKS, epoch_per_task)
     for epoch, of_tasks in enumerate(errors, start=1):
         with torch.no_grad():
             for parameter in adapter.parameters():
@@ -55,7 +55,7 @@ def test_heads_that_share_a_controller_are_selected_of_one_epoch_by_all_errors()
 
 
 def test_onboarded_heads_are_each_selected_of_their_own_epoch():
-    selected = run([{"ann": 20, "bob": 80}, {"ann": 80, "bob": 40}, {"ann": 90, "bob": 10}], each_its_own=True)
+    selected = run([{"ann": 20, "bob": 80}, {"ann": 80, "bob": 40}, {"ann": 90, "bob": 10}], epoch_per_task=True)
     assert [selected.by_task[task]["epoch"] for task in TASKS] == [1, 3]
     weight, bias = selected.tensors["bank.weight"], selected.tensors["bank.bias"]
     assert weight[0].unique().tolist() == bias[0].unique().tolist() == [1.0]

@@ -196,8 +196,8 @@ def test_a_batch_without_any_token_is_blank_on_every_frame(backbone, encoded):
 def test_chunks_of_the_joiner_do_not_show(backbone, encoded, monkeypatch):
     out, lens = encoded
     found = []
-    for size in (joiner_scores.CHUNK_NUMBERS["cpu"], 1):
-        monkeypatch.setitem(joiner_scores.CHUNK_NUMBERS, "cpu", size)
+    for size in (joiner_scores.CHUNK_LOGITS["cpu"], 1):
+        monkeypatch.setitem(joiner_scores.CHUNK_LOGITS, "cpu", size)
         x = out.clone().requires_grad_()
         loss = pruned_loss(backbone, x, lens, TOKENS).sum().total
         found.append((loss, *torch.autograd.grad(loss, x)))
