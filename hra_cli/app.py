@@ -59,6 +59,8 @@ def main(arguments: Optional[list[str]] = None) -> None:
         status = app(args=arguments, prog_name="hra", standalone_mode=False)
     except HraError as error:
         status, mistake = MISTAKE, str(error)
+    except OSError as error:
+        status, mistake = MISTAKE, f"{error.filename or 'a file'}: {error.strerror or error}"
     except UsageError as error:
         status, mistake = MISTAKE, _one_line(error)
     except (KeyboardInterrupt, typer.Abort):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
+from typing import Optional
 
 MISTAKE = 2  # the exit status after an HraError
 INTERRUPTED = 130  # the exit status after Ctrl-C
@@ -14,6 +16,19 @@ class HraError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def check_positive(**options: Optional[float]) -> None:
+    """Raises HraError for an option, named as a Python variable, that is not a positive finite number; None may be."""
+    for name, value in options.items():
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise HraError(f"--{name.replace('_', '-')} must be positive, not {value}")
+
+
+def check_num_workers(num_workers: int) -> None:
+    """Raises HraError for fewer processes than none."""
+    if num_workers < 0:
+        raise HraError(f"--num-workers must be 0 or more, not {num_workers}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

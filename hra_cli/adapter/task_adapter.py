@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Callable, Optional, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from hra_cli.errors import HraError, did_you_mean
+from hra_cli.nn.device import on_device
 
 
 class LayerInfo(Protocol):
@@ -86,4 +86,4 @@ class TaskAdapter(nn.Module):
 
     def index(self, tasks: Sequence[str]) -> Tensor:
         """`rows` as a tensor (N,) on the parameters' device."""
-        return torch.tensor(self.rows(tasks), device=next(self.parameters()).device)
+        return on_device(self.rows(tasks), next(self.parameters()).device)

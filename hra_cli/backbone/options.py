@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from hra_cli.errors import HraError, did_you_mean
+from hra_cli.errors import HraError, check_positive, did_you_mean
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -27,5 +27,6 @@ class BackboneOptions:
     recompute: bool = False
 
     def __post_init__(self) -> None:
+        check_positive(pos_head_dim=self.pos_head_dim)
         if self.precision not in PRECISIONS:
             raise HraError(f"no such precision: '{self.precision}'{did_you_mean(self.precision, PRECISIONS)}")

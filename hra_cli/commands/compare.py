@@ -25,8 +25,12 @@ def compare(
     data: Path = options.DATA,
     exp_dir: Path = typer.Option(..., help="Folder for the comparison; one that was interrupted goes on."),
     task: Optional[list[str]] = typer.Option(None, help="Task to compare on; repeatable. Default: all."),
-    methods: str = typer.Option(",".join(CompareConfig.methods), help=METHODS_HELP),
-    modes: str = typer.Option(",".join(CompareConfig.modes), help=MODES_HELP),
+    methods: str = typer.Option(
+        ",".join(CompareConfig.methods), help=METHODS_HELP, autocompletion=options.complete_list(kinds)
+    ),
+    modes: str = typer.Option(
+        ",".join(CompareConfig.modes), help=MODES_HELP, autocompletion=options.complete_list(lambda: MODES)
+    ),
     lrs: str = typer.Option("", help="Learning rates to choose from on dev. Default: each method's own two."),
     num_epochs: int = options.NUM_EPOCHS,
     budget_seconds: Optional[float] = typer.Option(

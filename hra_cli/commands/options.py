@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable
 
 import typer
 
@@ -32,6 +32,16 @@ def choice(default: str, names: Mapping[str, Any], help: str) -> Any:
         return value
 
     return typer.Option(default, help=f"{help}: {', '.join(names)}.", autocompletion=complete, callback=check)
+
+
+def complete_list(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Completes the last name of a list with commas."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [before + comma + name for name in names() if name.startswith(last)]
+
+    return complete
 
 
 def _devices(incomplete: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Optional
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.baselines.methods import MAIN, Method, parse_method
-from hra_cli.errors import HraError, did_you_mean
+from hra_cli.errors import HraError, check_positive, did_you_mean
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.recognition.decode_config import DecodeConfig
 
@@ -52,8 +52,12 @@ class CompareConfig:
         for name in ("methods", "modes", "seeds"):
             if not getattr(self, name):
                 raise HraError(f"--{name} names none")
-        if self.budget_seconds is not None and self.budget_seconds <= 0:
-            raise HraError(f"--budget-seconds must be positive, not {self.budget_seconds}")
+        check_positive(
+            num_epochs=self.num_epochs,
+            budget_seconds=self.budget_seconds,
+            max_duration=self.max_duration,
+            pos_head_dim=self.pos_head_dim,
+        )
 
     @property
     def backbone_options(self) -> BackboneOptions:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Optional, TypeVar
 
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.errors import HraError
+from hra_cli.errors import HraError, check_num_workers, check_positive
 from hra_cli.io.files import write_text
 
 CONFIG_NAME = "config.yaml"
@@ -56,9 +56,15 @@ class TrainConfig:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "inner", "num_epochs", "max_duration", "lr"):
-            if getattr(self, name) <= 0:
-                raise HraError(f"--{name.replace('_', '-')} must be positive, not {getattr(self, name)}")
+        check_positive(
+            hidden=self.hidden,
+            inner=self.inner,
+            num_epochs=self.num_epochs,
+            max_duration=self.max_duration,
+            lr=self.lr,
+            pos_head_dim=self.pos_head_dim,
+        )
+        check_num_workers(self.num_workers)
         if self.cache_frontend and self.spec_augment:
             raise HraError("--cache-frontend needs features that stay the same; add --no-spec-augment, or leave it out")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.errors import HraError
+from hra_cli.errors import HraError, check_num_workers, check_positive
 from hra_cli.transducer.search_options import SearchOptions
 
 
@@ -21,7 +21,8 @@ class DecodeConfig:
     max_duration: seconds of audio in a batch. num_workers: processes that read data ahead; 0: a thread does.
     output_dir: for icefall's result files; None: below exp_dir, by method, and nowhere without one.
 
-    Raises HraError where data and audio, or heads and no_heads, contradict each other.
+    Raises HraError for sizes that are not positive, and where data and audio, or heads and no_heads, contradict each
+    other.
     """
 
     backbone: Path
@@ -43,6 +44,8 @@ class DecodeConfig:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
+        check_positive(max_duration=self.max_duration)
+        check_num_workers(self.num_workers)
         if bool(self.audio) == (self.data is not None):
             raise HraError("give audio files or --data, one of them")
         if not (self.no_heads or self.exp_dir or self.heads_dir or self.heads):

@@ -118,6 +118,7 @@ class TrainingLoop:
     def _train(self, stop: StopRequest, progress: Progress) -> None:
         config, state = self.config, self.state
         bar = progress.add_task("training", total=None, note="")
+        progress.update(bar, completed=state.step, total=state.step)  # what a finished run shows
         while state.epoch < config.num_epochs:
             plan = training_batches(self.data.train, config.max_duration, config.seed, state.epoch)
             left = (config.num_epochs - state.epoch) * len(plan) - state.batch

@@ -20,6 +20,8 @@ def new_optimizers(
 
     own_weights (tasks,): as a policy of gradient sharing gives them, for the parameters per task.
     """
+    if own_weights is not None:
+        own_weights = own_weights.to(next(adapter.parameters()).device)
     matrices = {id(parameter) for parameter in adapter.matrices()}
     trained = [parameter for parameter in adapter.parameters() if parameter.requires_grad]
     as_matrices = _groups(adapter, [parameter for parameter in trained if id(parameter) in matrices])

@@ -77,12 +77,15 @@ class TrainingStep:
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, GRADIENT_NORM)
-        # The one time that a step waits for the device.
+        # Here a step waits for the device; what Muon asks it afterwards is done by then.
         total, gradient_norm = torch.stack([loss.total.detach(), norm]).tolist()
         self._check_finite(total, gradient_norm, batch, number)
-        for optimizer in self.optimizers:
-            self.scaler.step(optimizer)
-        self.scaler.update()
+        if math.isfinite(gradient_norm):
+            for optimizer in self.optimizers:
+                self.scaler.step(optimizer)
+            self.scaler.update()
+        else:  # it overflows float16: no optimiser moves, also one whose own gradients are finite
+            self.scaler.update(self.scaler.get_scale() / 2)
         return StepResult(loss, total, frames, gradient_norm)
 
     def _check_finite(self, total: float, gradient_norm: float, batch: Batch, number: int) -> None:
@@ -90,7 +93,7 @@ class TrainingStep:
             if math.isfinite(value):
                 continue
             if what != "loss" and self.scaler.is_enabled() and self.scaler.get_scale() > SMALLEST_SCALE:
-                return  # it overflows float16: the scaler leaves this step out and lowers its scale
+                return  # of float16, where a smaller scale of the loss helps
             raise Diverged(
                 f"the {what} is {value} at step {number + 1}, on cuts {', '.join(batch.ids)}; "
                 "look at these cuts, or train with a lower --lr into a new folder"

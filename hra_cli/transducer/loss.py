@@ -11,6 +11,7 @@ from hra_cli.errors import HraError, did_you_mean
 from hra_cli.nn.device import on_device
 from hra_cli.transducer import k2_rnnt, pruned_rnnt
 from hra_cli.transducer.blank import BLANK
+from hra_cli.transducer.k2_library import import_k2
 from hra_cli.transducer.names import LOSSES, RNNT_TYPES
 
 # The functions for the names in names.py.
@@ -46,9 +47,11 @@ def check_rnnt_type(rnnt_type: str) -> None:
 
 
 def check_loss(library: str) -> None:
-    """Raises HraError for a library that is not in LOSSES."""
+    """Raises HraError for a loss that is not known, and for k2's where k2 is missing."""
     if library not in LOSSES:
         raise HraError(f"no such --loss: '{library}'{did_you_mean(library, LOSSES)}")
+    if library == "k2":
+        import_k2()
 
 
 def pruned_loss(

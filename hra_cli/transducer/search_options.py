@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hra_cli.errors import HraError
+from hra_cli.errors import check_positive
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,6 @@ class SearchOptions:
     max_states: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("beam_size", "beam", "max_contexts", "max_states"):
-            if getattr(self, name) <= 0:
-                raise HraError(f"--{name.replace('_', '-')} must be positive, not {getattr(self, name)}")
+        check_positive(
+            beam_size=self.beam_size, beam=self.beam, max_contexts=self.max_contexts, max_states=self.max_states
+        )

@@ -93,5 +93,5 @@ if in_range 7; then
     --num-jobs "$num_jobs" --seeds "$seed" $(cat "$compare_conf")
 fi
 
-python ../utils/results.py "$exp" frozen hra/decode --title "Accents: a head per accent" --command "$COMMAND_LINE" \
+python ../utils/results.py "$exp" frozen hra/decode --title "Accents: a head per accent" \
   --output "${results:-$exp/RESULTS.md}"

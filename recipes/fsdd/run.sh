@@ -151,4 +151,4 @@ compare 13  single-digits digits        "$seed"        single-digits.conf
 compare 14  same-time-20  connected-20  "$every_seed"  same-time.conf
 
 python ../utils/results.py "$exp" frozen 'joint-*/*_search' 'onboard-*' exported --title "FSDD: a head per speaker" \
-  --command "$COMMAND_LINE" --output "${results:-$exp/RESULTS.md}"
+  --output "${results:-$exp/RESULTS.md}"

@@ -28,7 +28,6 @@ def main() -> None:
     parser.add_argument("exp", type=Path)
     parser.add_argument("decodings", nargs="+", help="folders below EXP with a wer.json, as patterns, in this order")
     parser.add_argument("--title", required=True)
-    parser.add_argument("--command", required=True, help="what was run")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
 
@@ -43,12 +42,18 @@ def main() -> None:
         head = [
             f"# {arguments.title}",
             "",
-            f"`{arguments.command}`; hra {__version__}, torch {version('torch')}, Python {platform.python_version()}, "
+            f"{commands(exp)}; hra {__version__}, torch {version('torch')}, Python {platform.python_version()}, "
             f"{threads} CPU threads.",
             "",
         ]
         write_text(arguments.output, "\n".join(head + tables))
         print(f"tables: {arguments.output}")
+
+
+def commands(exp: Path) -> str:
+    """What was run into EXP, in order, as stages.sh has noted it."""
+    lines = (exp / "log" / "commands").read_text(encoding="utf-8").splitlines()
+    return ", then ".join(f"`{line}`" for line in dict.fromkeys(lines))
 
 
 def wer_table(exp: Path, folders: list[Path]) -> list[str]:

@@ -23,6 +23,8 @@ in_range() {
 # only.
 [[ -t 1 ]] && COLUMNS=$(tput cols) && export COLUMNS
 mkdir -p "$exp/log"
+# Tables are of all runs into $exp, and name each.
+printf '%s\n' "$COMMAND_LINE" >> "$exp/log/commands"
 exec > >(tee -a "$exp/log/run.$(date '+%Y-%m-%d-%H-%M-%S').log")
 tee_pid=$!
 trap 'exec >&-; wait "$tee_pid"' EXIT

@@ -36,6 +36,8 @@ def offered(words, shell="bash"):
         ("hra train --head ", ["linear", "ffn"]),
         ("hra train --precision bf", ["bfloat16"]),
         ("hra export-head --dtype ", ["float32", "bfloat16", "float16"]),
+        ("hra compare --methods full,hra-l", ["full,hra-linear"]),
+        ("hra compare --modes m", ["multi"]),
         ("hra decode --device c", ["cpu", "cuda", "cuda:0"]),
         # A mistake before it is no reason to be silent.
         ("hra train --precision flaot32 --head l", ["linear"]),

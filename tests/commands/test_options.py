@@ -129,3 +129,35 @@ def test_a_comparison_trains_as_train_does():
 
 def test_the_dtypes_of_head_files_are_those_that_export_offers():
     assert set(DTYPES) == set(PRECISIONS)
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        (command, option, value)
+        for command, options in {
+            "train": ("--lr", "--max-duration", "--pos-head-dim", "--num-workers"),
+            "decode": ("--max-duration", "--beam", "--pos-head-dim", "--num-workers"),
+            "compare": ("--budget-seconds", "--max-duration", "--pos-head-dim"),
+        }.items()
+        for option in options
+        for value in (("-1",) if option in ("--num-workers", "--pos-head-dim") else ("0", "nan", "inf"))
+    ],
+)
+def test_a_size_that_is_none_is_one_line_and_leaves_nothing(shown, tmp_path, command, option, value):
+    folder = tmp_path / "exp"
+    where = ["--no-heads"] if command == "decode" else ["--exp-dir", str(folder)]
+    code, _, err = shown(command, "--backbone", "b", "--data", "d", *where, option, value)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert f"hra: error: {option} must be " in err
+    assert not folder.exists()
+
+
+def test_a_file_that_cannot_be_written_is_one_line(shown, experiment, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    code, _, err = shown("report", str(experiment), "--output", str(file / "report.html"))
+    assert code == 2
+    assert err.count("\n") == 1
+    assert str(file) in err

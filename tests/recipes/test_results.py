@@ -56,6 +56,15 @@ def test_a_row_per_decoding_and_a_column_per_task(clone, tmp_path):
     ]
 
 
+def test_every_run_into_the_folder_is_named(clone, tmp_path):
+    exp = tmp_path / "exp"
+    decoded(exp / "frozen", ann=(7, 1200))
+    write_tables(clone, "fsdd", exp)
+    write_tables(clone, "fsdd", exp, "--seeds", "7")
+    command = (exp / "RESULTS.md").read_text().splitlines()[2]
+    assert re.match(rf"`\S+ --stage 99 [^`]*{exp}`, then `\S+ --stage 99 [^`]*{exp} --seeds 7`; hra ", command)
+
+
 @pytest.mark.parametrize(
     ("recipe", "heads", "comparison"),
     [("accents", "hra/decode", "compare"), ("fsdd", "joint-x/greedy_search", "compare-x")],

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from speech import BACKBONE, ROOT, TASKS, config, heads_of, hra
 from hra_cli.adapter.head_file import read_head
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.model import load_backbone
+from hra_cli.data.batches import load_batches
 from hra_cli.data.task_index import load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
@@ -267,3 +269,54 @@ def test_a_controller_of_another_backbone_is_refused(data, experiment, tmp_path)
     write_safetensors(tmp_path / "other.safetensors", controller[0], {**controller[1], "backbone_fingerprint": "0"})
     with pytest.raises(HraError, match="belongs to another backbone"):
         train(config(data, controller=str(tmp_path / "other.safetensors")), tmp_path / "exp")
+
+
+def test_a_run_that_wants_k2_where_it_is_missing_leaves_nothing(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "k2", None)
+    with pytest.raises(HraError, match="k2 cannot be imported"):
+        train(config(data, loss="k2"), tmp_path / "exp")
+    assert not (tmp_path / "exp").exists()
+
+
+class Overflowing:
+    """A scaler of the loss as in float16, whose steps are those of `torch.cuda.amp.GradScaler`."""
+
+    def __init__(self):
+        self.size, self.asked = 1024.0, []
+
+    def scale(self, loss):
+        return loss * self.size
+
+    def unscale_(self, optimizer):
+        for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+            if parameter.grad is not None:
+                parameter.grad /= self.size
+                if parameter.dim() == 2 and len(self.asked) == 0:
+                    parameter.grad[0] = torch.inf  # as if one optimiser's gradients alone overflowed
+
+    def step(self, optimizer):
+        optimizer.step()
+
+    def update(self, size=None):
+        self.asked.append(size)
+        self.size = size or self.size
+
+    def is_enabled(self):
+        return True
+
+    def get_scale(self):
+        return self.size
+
+
+def test_where_one_gradient_overflows_float16_nothing_moves_and_the_scale_falls(data, tmp_path):
+    loop = heads_loop(config(data), tmp_path / "exp")
+    batch = next(iter(load_batches(loop.data.dev)))
+    loop.step.scaler = Overflowing()
+    before = {name: tensor.clone() for name, tensor in loop.adapter.state_dict().items()}
+    result = loop.step(batch, 0, 0.01)
+    assert not math.isfinite(result.gradient_norm)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in loop.adapter.state_dict().items())
+    assert loop.step.scaler.asked == [512.0]
+    result = loop.step(batch, 1, 0.01)
+    assert math.isfinite(result.gradient_norm)
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in loop.adapter.state_dict().items())
