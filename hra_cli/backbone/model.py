@@ -76,8 +76,8 @@ class Backbone(nn.Module):
     def copy(self, in_blocks: Optional[bool] = None, **changes: Any) -> Backbone:
         """A recogniser with the same weights, its own, that is run in another way.
 
-        in_blocks: None for as this one. changes: of the fields of BackboneOptions. Raises HraError for options that do
-        not fit the recogniser or its device.
+        in_blocks: None for as this one. changes: of the fields of BackboneOptions, but of device: the copy is where
+        this one is. Raises HraError for options that do not fit the recogniser or its device.
         """
         options = replace(self.options, **changes)
         _check_precision(options.precision, self.device)
