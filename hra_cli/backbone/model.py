@@ -77,8 +77,8 @@ class Backbone(nn.Module):
     def copy(self, in_blocks: Optional[bool] = None, **changes: Any) -> Backbone:
         """A recogniser with its own copy of the weights that is run in another way.
 
-        in_blocks: None for as this one. changes: fields of BackboneOptions. Raises HraError for options that do
-        not fit the recogniser or its device.
+        in_blocks: None for as this one. changes: fields of BackboneOptions, but device: the copy is where
+        this one is. Raises HraError for options that do not fit the recogniser or its device.
         """
         options = replace(self.options, **changes)
         _check_precision(options.precision, self.device)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from builders import random_adapter, random_features, relative_error, save_pt, tiny_backbone
+from builders import random_adapter, random_features, refused, relative_error, save_pt, tiny_backbone
 
 from hra_cli.backbone.frontend import MIN_FEATURE_FRAMES
 from hra_cli.backbone.model import load_backbone
@@ -120,6 +120,23 @@ def test_the_backbone_stays_frozen():
         assert each is not None
         assert not any(module.training for module in backbone.modules())
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+def test_a_copy_is_run_in_another_way_and_leaves_the_original_as_it_was():
+    backbone = tiny_backbone(causal=True)
+    features, lens = random_features([150])
+    full, _ = backbone.encode(features, lens)
+    copied = backbone.copy(chunk_size=8, left_context_frames=16)
+    expected = tiny_backbone(causal=True, chunk_size=8, left_context_frames=16).encode(features, lens)[0]
+    assert torch.equal(copied.encode(features, lens)[0], expected)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.zero_()
+    assert torch.equal(backbone.encode(features, lens)[0], full)
+    with refused("chunk_size 6 must be a positive multiple of 4"):
+        backbone.copy(chunk_size=6)
+    with refused("chunk_size is for causal"):
+        tiny_backbone().copy(chunk_size=8)
 
 
 def test_a_loaded_backbone_is_frozen_and_leaves_the_random_generator_alone(tmp_path):
