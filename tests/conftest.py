@@ -6,6 +6,11 @@ import speech
 from hra_cli.training.train_heads import train
 
 
+def pytest_collection_modifyitems(items):
+    """Those that take minutes first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("takes_minutes") is None)
+
+
 @pytest.fixture
 def shared() -> Path:
     """Corpora and models that lie beside the repository."""

@@ -23,6 +23,7 @@ CONF = {
 }
 
 
+@pytest.mark.takes_minutes
 def test_every_stage_leaves_what_the_next_one_needs(shared, clone, tmp_path):
     corpus = tmp_path / "corpus"
     (corpus / "recordings").mkdir(parents=True)

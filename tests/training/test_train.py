@@ -144,6 +144,7 @@ def test_the_cached_front_end_gives_the_same_bytes_also_after_an_interruption(da
     assert not (exp_dir / "frontend").exists()
 
 
+@pytest.mark.takes_minutes
 def test_training_and_decoding_in_bfloat16(data, experiment, tmp_path):
     exp_dir = tmp_path / "exp"
     train(config(data, precision="bfloat16"), exp_dir)
@@ -236,6 +237,7 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
     assert factors[-1] == pytest.approx(0.0)
 
 
+@pytest.mark.takes_minutes
 def test_fsdd_joint_heads_leave_what_results_claims(shared, tmp_path):
     """recipes/fsdd/RESULTS.md: 29.0 % frozen, 0 to 3.5 % with heads; here with seed 1, as the recipe trains."""
     data, exp_dir = tmp_path / "data", tmp_path / "exp"
