@@ -15,7 +15,7 @@ from hra_cli.experiment.config import TrainConfig
 from hra_cli.nn.device import gradient_scaler
 from hra_cli.training.augment import Augment
 from hra_cli.transducer.adapted import AdaptedModel
-from hra_cli.transducer.loss import Loss, check_loss, check_rnnt_type, pruned_loss
+from hra_cli.transducer.loss import Loss, check_installed, check_loss, check_rnnt_type, pruned_loss
 
 GRADIENT_NORM = 1.0  # to which gradients are clipped
 SMALLEST_SCALE = 1.0  # of the loss in float16; what still overflows at this scale has diverged
@@ -50,6 +50,7 @@ class TrainingStep:
         assert model.adapter is not None
         check_rnnt_type(config.rnnt_type)
         check_loss(config.loss)
+        check_installed(config.loss)
         self.model = model
         self.trained = [parameter for parameter in model.adapter.parameters() if parameter.requires_grad]
         self.optimizers = optimizers

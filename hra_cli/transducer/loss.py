@@ -47,9 +47,13 @@ def check_rnnt_type(rnnt_type: str) -> None:
 
 
 def check_loss(library: str) -> None:
-    """Raises HraError for a loss that is not known, and for k2's where k2 is missing."""
+    """Raises HraError for a library that is not in LOSSES."""
     if library not in LOSSES:
         raise HraError(f"no such --loss: '{library}'{did_you_mean(library, LOSSES)}")
+
+
+def check_installed(library: str) -> None:
+    """Raises HraError where the loss is k2's and k2 is missing: before a run, not at its first step."""
     if library == "k2":
         import_k2()
 
