@@ -146,10 +146,12 @@ def heads_of(adapter: Adapter, bundled: bool = True) -> list[Head]:
 
 
 @contextlib.contextmanager
-def refused(match: str) -> Iterator[None]:
-    """The block must raise an HraError whose message matches and is one line."""
+def refused(match: str, *parts: object) -> Iterator[None]:
+    """The block must raise an HraError whose message matches, has every one of `parts` in it, and is one line."""
     with pytest.raises(HraError, match=match) as caught:
         yield
     message = str(caught.value)
+    for part in parts:
+        assert str(part) in message
     assert "\n" not in message
     assert message == message.strip()
