@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import hashlib
 import os
 import random
 import re
@@ -11,8 +13,8 @@ from typing import Any
 
 from robustness.careless import CARELESS
 from robustness.kinds import KINDS, Kind
-from robustness.mutators import SENTINEL
-from robustness.outcomes import CHANGED, EXECUTED, HARMLESS, SAME, UNUSED, Outcome, Refused, outcome_of_error
+from robustness.mutators import SENTINEL, Mutator
+from robustness.outcomes import CHANGED, EXECUTED, HARMLESS, REFUSED, SAME, UNUSED, Outcome, Refused, outcome_of_error
 from robustness.samples import Samples
 
 from hra_cli.errors import HraError
@@ -40,8 +42,6 @@ class Workshop:
                 self.undamaged[name] = kind.read(self._place(kind), self.samples)
             except (HraError, Refused) as error:
                 self.undamaged[name] = Outcome(UNUSED, str(error).replace(str(self.here), "…"))
-        if isinstance(self.undamaged[name], Outcome):
-            return self.undamaged[name]
         file = self._place(kind)
         content = damaged(kind, seed, file.read_bytes())
         file.write_bytes(content)
@@ -49,6 +49,8 @@ class Workshop:
             outcome = self._compare(kind, kind.read(file, self.samples))
         except Exception as error:  # whatever it is, it is this case's outcome
             outcome = outcome_of_error(error, self._names(file))
+        if isinstance(self.undamaged[name], Outcome) and outcome.name == REFUSED:
+            outcome = self.undamaged[name]
         created = self._created()
         return Outcome(EXECUTED, f"created {', '.join(created)}; {outcome.detail}") if created else outcome
 
@@ -66,6 +68,8 @@ class Workshop:
 
     def _compare(self, kind: Kind, after: Any) -> Outcome:
         before = self.undamaged[kind.name]
+        if isinstance(before, Outcome):
+            return Outcome(CHANGED, f"accepted, while the undamaged file is refused: {before.detail}")
         if repr(after) == repr(before):  # by their text, in which NaN is NaN
             return Outcome(SAME)
         reason = kind.harmless(before, after)
@@ -90,11 +94,22 @@ class Workshop:
 def damaged(kind: Kind, seed: int, content: bytes) -> bytes:
     """The content as the case (kind, seed) damages it."""
     rng = random.Random(f"{kind.name} {seed}")
-    for _ in range(20):
-        changed = rng.choice(kind.mutators)(content, rng)
+    for mutator in _order(kind, seed):
+        changed = mutator(content, rng)
         if changed != content:
             return changed
     return content
+
+
+def _order(kind: Kind, seed: int) -> list[Mutator]:
+    """The kind's mutators in an order that a new one among them does not change."""
+    counts: collections.Counter[str] = collections.Counter()
+    ranked = []
+    for mutator in kind.mutators:
+        counts[mutator.__name__] += 1  # one that is listed several times is drawn as often
+        name = f"{kind.name} {seed} {mutator.__name__} {counts[mutator.__name__]}"
+        ranked.append((hashlib.sha256(name.encode()).digest(), mutator))
+    return [mutator for _, mutator in sorted(ranked, key=lambda one: one[0])]
 
 
 def key(outcome: Outcome) -> str:

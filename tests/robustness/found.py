@@ -1,5 +1,5 @@
-"""Cases that once were faults: kind and seed. They stay right for as long as the mutators draw as they do now; a
-mutator that is added to a kind moves its seeds, and the cases in the tests of the reader itself do not move."""
+"""Cases that once were faults: kind and seed. A mutator that is added to a kind moves few of its seeds, one that draws
+otherwise moves its own; the tests of the reader itself hold each fault as a file made by hand."""
 
 FOUND: tuple[tuple[str, int], ...] = (
     # Its code was run.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
 import json
 import re
 import shutil
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,7 @@ from robustness.mutators import (
     TORCH_ZIPS,
     YAML,
     Mutator,
+    hostile_source,
     hostile_texts,
     zipped,
 )
@@ -236,6 +240,26 @@ def _read_data(file: Path, samples: Samples) -> Any:
     return _use_data(data, samples)
 
 
+def _place_unprepared(folder: Path, samples: Samples) -> Path:
+    """A manifest of a folder whose audio is read whenever it is needed."""
+    hra(
+        "prepare", "cuts", samples.cuts, "--task-by", "speaker", "--output-dir", folder / "data", "--on-the-fly",
+    )  # fmt: skip
+    return folder / "data" / "cuts" / "ann" / "test.jsonl.gz"
+
+
+def _read_resealed(file: Path, samples: Samples) -> Any:
+    """As whoever makes a hostile folder does it: the index has the digest of the damaged manifest."""
+    data = file.parents[2]
+    index = json.loads((data / "tasks.json").read_text(encoding="utf-8"))
+    entry = index["tasks"]["ann"]["test"]
+    if "sha256" in entry:
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            entry["sha256"] = hashlib.sha256(gzip.decompress(file.read_bytes())).hexdigest()
+    (data / "tasks.json").write_text(json.dumps(index), encoding="utf-8")
+    return _decode_data(data, samples, "--no-heads")
+
+
 def _use_data(data: Path, samples: Samples) -> Any:
     recognised = _decode_data(data, samples, "--no-heads")
     hra("train", *samples.train_arguments(data, epochs=1), "--exp-dir", data.parent / "trained")
@@ -356,7 +380,7 @@ def _read_named_manifest(file: Path, samples: Samples) -> Any:
 
 
 OWN_MANIFEST = always("a user's own manifest, taken at its word: its ids, texts, times and files")
-SHOWN = always("what a run measured, shown as it stands; nothing is computed from it")
+SHOWN = always("what was measured, as the file has it: text without a checksum")
 
 KINDS = (
     Kind(
@@ -429,6 +453,14 @@ KINDS = (
     Kind("tasks.json", _place_data("tasks.json"), JSON, _read_data, cost=3),
     Kind("data-train", _place_data("cuts/ann/train.jsonl.gz"), zipped(CUTS), _read_data, cost=3),
     Kind("data-test", _place_data("cuts/bob/test.jsonl.gz"), zipped(CUTS), _read_data, cost=3),
+    Kind(
+        "data-resealed",
+        _place_unprepared,
+        zipped((*CUTS, *[hostile_source] * 8)),
+        _read_resealed,
+        always("a folder made and sealed by someone else: its texts, times and files are taken at their word"),
+        cost=2,
+    ),
     Kind(
         "features",
         _place_features,

@@ -213,7 +213,7 @@ def _strange(value: Any, rng: random.Random) -> Any:
         at = rng.randrange(len(value))
         return rng.choice((value.upper(), value[:at] + value[at + 1 :], value[:at] + "\u00e9" + value[at:], value * 2))
     deep: Any = []
-    for _ in range(rng.choice((3, 200, 2000))):
+    for _ in range(rng.choice((3, 100, 400))):
         deep = [deep]
     strange: list[Any] = [
         None, True, False, 0, -1, 1, 0.5, 10**30, -(10**30), 2**63, 1e308, -0.0, float("nan"), float("inf"),
@@ -236,6 +236,11 @@ def json_key_twice(content: bytes, rng: random.Random) -> bytes:
     value = rng.choice((b"null", b"0", b'"x"', b"{}"))
     parts[at] = parts[at][: len(parts[at]) - len(key) - 1] + b'"' + key + b'": ' + value + b', "' + key
     return b'": '.join(parts)
+
+
+def deep(content: bytes, rng: random.Random) -> bytes:
+    """Brackets so deep that whoever follows them by calling itself is out of stack."""
+    return rng.choice((b"[", b'{"a":')) * 100_000
 
 
 def jsonl_value(content: bytes, rng: random.Random) -> bytes:
@@ -276,9 +281,9 @@ def _json(value: Any, rng: random.Random) -> bytes:
     return json.dumps(value, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
 
 
-JSON: tuple[Mutator, ...] = (*BYTES, *LINES, *[json_value] * 10, json_key_twice)
-JSONL: tuple[Mutator, ...] = (*BYTES, *LINES, *[jsonl_value] * 10, json_key_twice)
-YAML: tuple[Mutator, ...] = (*BYTES, *LINES, *[yaml_value] * 10, yaml_bomb, yaml_tag)
+JSON: tuple[Mutator, ...] = (*BYTES, *LINES, *[json_value] * 10, json_key_twice, deep)
+JSONL: tuple[Mutator, ...] = (*BYTES, *LINES, *[jsonl_value] * 10, json_key_twice, deep)
+YAML: tuple[Mutator, ...] = (*BYTES, *LINES, *[yaml_value] * 10, yaml_bomb, yaml_tag, deep)
 
 
 def zipped(mutators: Sequence[Mutator]) -> tuple[Mutator, ...]:
@@ -288,6 +293,7 @@ def zipped(mutators: Sequence[Mutator]) -> tuple[Mutator, ...]:
         def change(content: bytes, rng: random.Random) -> bytes:
             return gzip.compress(mutator(gzip.decompress(content), rng), mtime=0)
 
+        change.__name__ = f"zipped_{mutator.__name__}"
         return change
 
     def plain(content: bytes, rng: random.Random) -> bytes:

@@ -26,7 +26,7 @@ CRASH = "crash"  # a signal
 HANG = "hang"
 MEMORY = "memory"
 EXECUTED = "executed"  # what the file says was run, or a file was written elsewhere
-UNUSED = "unused"  # the undamaged file cannot be read on this machine either, such as without a decoder for it
+UNUSED = "unused"  # refused, as the undamaged file is, such as where a decoder is missing
 RAW = "raw"  # control characters of the file reached the terminal, or markup of it a page
 GOOD = (REFUSED, SAME, HARMLESS, UNUSED)
 OUTCOMES = (*GOOD, CHANGED, UNCLEAR, TRACEBACK, CRASH, HANG, MEMORY, EXECUTED, RAW)
@@ -96,8 +96,6 @@ def outcome_of_error(error: BaseException, names: list[str]) -> Outcome:
         line = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
         if "\n" in line or not line.strip():
             return Outcome(UNCLEAR, repr(line[:300]))
-        if _CONTROL.search(line):
-            return Outcome(RAW, repr(line[:300]))
         if not any(name in line for name in names):
             return Outcome(UNCLEAR, f"does not name the file: {line[:300]}")
         return Outcome(REFUSED, line)
