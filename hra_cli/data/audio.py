@@ -97,7 +97,7 @@ def open_recording(path: Path) -> Recording:
     installed.
     """
     name = os.path.abspath(path)
-    with _named(str(path)):
+    with naming(str(path)):
         header = _header(name)
     return Recording(
         id=Path(path).stem,
@@ -109,9 +109,22 @@ def open_recording(path: Path) -> Recording:
 
 
 def one_line(error: BaseException) -> str:
-    """An error as one short line, without the manifests that lhotse appends to it."""
-    text = " ".join(str(error).split("[extra info]")[0].split())
-    return (text or type(error).__name__)[:1000]
+    """An error as one line, without the manifests that lhotse appends to it; what is not ours is cut short."""
+    text = _collapsed(str(error).split("[extra info]")[0]) or type(error).__name__
+    return text if isinstance(error, HraError) else text[:300]
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Makes any error of the block an HraError of one line that begins with `name`, which need not be one."""
+    try:
+        yield
+    except Exception as error:  # decoders raise errors of many kinds
+        raise HraError(f"{_collapsed(name)}: {one_line(error)}") from error
+
+
+def _collapsed(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _checked(recording: Recording, allow_commands: bool) -> Recording:
@@ -140,7 +153,7 @@ def _checked(recording: Recording, allow_commands: bool) -> Recording:
 
 
 def _name_of(source: AudioSource) -> str:
-    return one_line(Exception(source.source))[:300] if isinstance(source.source, str) else "audio in memory"
+    return _collapsed(source.source) if isinstance(source.source, str) else "audio in memory"
 
 
 @dataclass
@@ -156,7 +169,7 @@ class _CheckedSource(AudioSource):  # type: ignore[misc]  # lhotse has no types
     def load_audio(
         self, offset: float = 0.0, duration: Optional[float] = None, force_opus_sampling_rate: Optional[int] = None
     ) -> Samples:
-        with _named(_name_of(self)):
+        with naming(_name_of(self)):
             samples, sampling_rate = _samples(self._audio(), offset, duration)
             if sampling_rate != self.sampling_rate:
                 raise HraError(
@@ -182,15 +195,6 @@ class _CheckedSource(AudioSource):  # type: ignore[misc]  # lhotse has no types
             return done.stdout
         content = self._prepare_for_reading(offset=0.0, duration=None)
         return content.getvalue() if isinstance(content, io.BytesIO) else content
-
-
-@contextlib.contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Makes any error of the block an HraError of one line that begins with `name`."""
-    try:
-        yield
-    except Exception as error:  # decoders raise errors of many kinds
-        raise HraError(f"{name}: {one_line(error)[:300]}") from error
 
 
 @dataclass(frozen=True)

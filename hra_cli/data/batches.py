@@ -14,7 +14,7 @@ from lhotse.dataset import DynamicBucketingSampler, DynamicCutSampler
 from lhotse.dataset.collation import collate_matrices
 from torch.utils.data import DataLoader, Dataset
 
-from hra_cli.data.audio import mono_audio, one_line, open_recording
+from hra_cli.data.audio import mono_audio, naming, one_line, open_recording
 from hra_cli.data.features import NUM_MEL_BINS, SAMPLING_RATE, SHORTEST_SECONDS, fbank
 from hra_cli.data.read_ahead import one_ahead
 from hra_cli.data.skipped import Skipped
@@ -192,7 +192,8 @@ def audio_file_cut(path: Path) -> Cut:
     """
     cut = open_recording(path).to_cut().resample(SAMPLING_RATE)
     if cut.duration < SHORTEST_SECONDS:
-        raise HraError(f"{path}: the audio file is shorter than {SHORTEST_SECONDS} s, leave it out")
+        with naming(str(path)):
+            raise HraError(f"the audio file is shorter than {SHORTEST_SECONDS} s, leave it out")
     cut.id = str(path)
     return cut
 

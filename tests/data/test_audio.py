@@ -164,6 +164,9 @@ def test_what_is_no_audio_file_is_called_what_it_is(tmp_path):
     ]:
         with refused(f"^{tmp_path / name}: {message}"):
             open_recording(tmp_path / name)
+    (tmp_path / "two\nlines.wav").touch()
+    with refused("two lines.wav: not an audio file"):
+        open_recording(tmp_path / "two\nlines.wav")
 
 
 def test_formats_that_need_a_program_name_it(tmp_path, monkeypatch):
