@@ -29,11 +29,14 @@ def fbank() -> Fbank:
     return Fbank(FbankConfig(sampling_rate=SAMPLING_RATE, num_mel_bins=NUM_MEL_BINS, frame_shift=FRAME_SHIFT))
 
 
-def mono_audio(cut: Cut) -> np.ndarray[Any, Any]:
+def mono_audio(cut: Cut, allow_commands: bool = False) -> np.ndarray[Any, Any]:
     """The cut's samples, (1, samples) float32, the mean of its channels.
 
-    The mean, since lhotse's own mono_downmix adds the channels up and so makes stereo louder.
+    The mean, since lhotse's own mono_downmix adds the channels up and so makes stereo louder. Raises `HraError` for
+    audio that comes from a shell command or a URL, unless that is allowed.
     """
+    if not allow_commands and any(source.type in ("command", "url") for source in cut.recording.sources):
+        raise HraError("its audio would be read by running a command or from a URL")
     samples: np.ndarray[Any, Any] = cut.load_audio().mean(axis=0, keepdims=True)
     return samples
 
