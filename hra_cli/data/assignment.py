@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from typing import Optional
 
 from lhotse import CutSet, SupervisionSegment
-from lhotse.audio import get_audio_duration_mismatch_tolerance
 from lhotse.cut import Cut, MonoCut, MultiCut
 from lhotse.utils import fastcopy, to_list
 
@@ -18,6 +17,8 @@ from hra_cli.errors import HraError
 
 # Times in manifests are often rounded to milliseconds.
 ROUNDING = 0.001  # seconds
+# How far a supervision may reach beyond its cut, which then ends it. lhotse's own is half a second, or a word.
+TOLERANCE = 0.025  # seconds
 
 
 def cuts_by_task(cuts: CutSet, task_by: str, split_by: Optional[str] = None) -> tuple[CutSet, list[Skipped]]:
@@ -122,10 +123,9 @@ def _one_supervision_each(cuts: Iterable[Cut], skipped: list[Skipped]) -> Iterat
 
 def _unusable(cut: Cut, supervision: SupervisionSegment) -> str:
     """Why the supervision says nothing that is usable about its cut; '' if it does."""
-    tolerance = get_audio_duration_mismatch_tolerance()
-    if cut.end > cut.recording.duration + tolerance:
+    if cut.end > cut.recording.duration + TOLERANCE:
         return "cut outside its recording"
-    inside = supervision.start >= -tolerance and supervision.end <= cut.duration + tolerance
+    inside = supervision.start >= -TOLERANCE and supervision.end <= cut.duration + TOLERANCE
     if not inside or supervision.duration <= 0 or _inside(cut, supervision).duration <= 0:
         return "supervision outside its cut"
     channels = set(to_list(supervision.channel))

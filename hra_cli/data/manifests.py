@@ -138,7 +138,8 @@ def _cut(line: bytes, what: str, remedy: str, allow_commands: bool) -> Cut:
     try:
         content = from_json(line, allow_inf_nan=False)
     except ValueError as error:
-        raise HraError(f"{what} is damaged: {one_line(error)}; {remedy}") from error
+        problem = str(error).split(" at line ")[0]  # of this one line
+        raise HraError(f"{what} is damaged: {problem}; {remedy}") from error
     kind = content.get("type") if isinstance(content, dict) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         raise HraError(f"{what} is not a cut but {_described(content)}; give a lhotse cut manifest (cuts.jsonl.gz)")

@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from hra_cli.data.batches import audio_file_cuts
 from hra_cli.data.task_index import load_tasks
+from hra_cli.data.transcripts import advice_for
 from hra_cli.errors import HraError
 from hra_cli.recognition.batch import Decoded, decode_cuts, for_task
 from hra_cli.recognition.decode_config import DecodeConfig
@@ -57,7 +58,8 @@ def decode_data(
 ) -> DecodedData:
     """Decodes a split of prepared data, every utterance with its own task's head, and writes icefall's result files.
 
-    note: told of tasks that are left out. progress: counts utterances. Raises HraError for what the user can mend.
+    note: told of tasks that are left out, and of references that the recogniser cannot write. progress: counts
+    utterances. Raises HraError for what the user can mend.
     """
     if config.data is None:
         raise HraError("no data to decode; give a folder that `hra prepare` has made")
@@ -67,7 +69,11 @@ def decode_data(
         without = ", ".join(name for name in index.names if name not in tasks)
         note(f"without a {config.split} split, not decoded: {without}")
     cuts = CutSet.from_cuts(cut for name in tasks for cut in index.cuts(name, config.split))
-    decoded = _decode(config, _load(config, tasks), cuts, progress)
+    recogniser = _load(config, tasks)
+    form = advice_for((cut.supervisions[0].text for cut in cuts), recogniser.tokenizer)
+    if form:
+        note(f"{form}, or none of their words can be right")
+    decoded = _decode(config, recogniser, cuts, progress)
     files = None
     output_dir = config.output_dir
     if output_dir is None and config.exp_dir is not None:
