@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, Union, cast
 
 from hra_cli.errors import HraError
 
@@ -32,15 +32,17 @@ def read_yaml(file: Path, kind: type[Kind], remedy: str) -> Kind:
     return parse_json(content, kind, str(file), remedy)
 
 
-def parse_json(text: str, kind: type[Kind], what: str, remedy: str) -> Kind:
-    """JSON text as a `kind`; nothing is converted, fields that are missing or unknown are errors.
+def parse_json(
+    text: Union[str, bytes], kind: type[Kind], what: str, remedy: str, unknown: Literal["forbid", "ignore"] = "forbid"
+) -> Kind:
+    """JSON text as a `kind`; nothing is converted, missing fields are errors, and so are unknown ones unless ignored.
 
     Raises HraError that begins with `what` (a file, say) and ends with `remedy`; and those of the dataclass itself.
     """
     from pydantic import ValidationError
 
     try:
-        parsed: Kind = _adapter(cast(Any, kind)).validate_json(text, strict=True, extra="forbid")
+        parsed: Kind = _adapter(cast(Any, kind)).validate_json(text, strict=True, extra=unknown)
         return parsed
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

@@ -17,6 +17,7 @@ from rich.progress import Progress
 from hra_cli.data.batches import audio_file_cut
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.task_index import load_tasks
+from hra_cli.data.transcripts import advice_for
 from hra_cli.errors import HraError
 from hra_cli.io.lock import one_writer
 from hra_cli.io.progress import no_progress
@@ -74,8 +75,9 @@ def decode_data(
 ) -> DecodedData:
     """Decodes a split of prepared data, every utterance with its own task's head, and writes icefall's result files.
 
-    note: told of tasks that are left out. progress: counts utterances. scored: given what was found before files are
-    written, which may fail. Raises HraError for what the user can mend.
+    note: told of tasks that are left out, and of references that the recogniser cannot write. progress: counts
+    utterances. scored: given what was found before files are written, which may fail. Raises HraError for what the user
+    can mend.
     """
     if config.data is None:
         raise HraError("no data to decode; give a folder that `hra prepare` has made")
@@ -87,7 +89,11 @@ def decode_data(
     cuts = CutSet.from_cuts(cut for name in tasks for cut in index.cuts(name, config.split))
     output_dir = _output_dir(config)
     with contextlib.nullcontext() if output_dir is None else one_writer(output_dir):
-        decoded = _decode(config, _load(config, tasks), cuts, progress)
+        recogniser = _load(config, tasks)
+        form = advice_for((cut.supervisions[0].text for cut in cuts), recogniser.tokenizer)
+        if form:
+            note(f"{form}, or none of their words can be right")
+        decoded = _decode(config, recogniser, cuts, progress)
         found = DecodedData(decoded, score(decoded.utterances))
         try:
             scored(found)

@@ -18,19 +18,22 @@ from hra_cli.data.batches import (
     training_batches,
 )
 from hra_cli.data.preparation import prepare
+from hra_cli.data.splits import RandomSplit
 from hra_cli.errors import HraError
 
 
 @pytest.fixture
 def on_the_fly(corpus, tmp_path):
-    cuts, _ = cuts_by_task(corpus, "speaker", None, 0, 0)
-    return prepare(cuts, tmp_path / "fly", {}, num_jobs=1, on_the_fly=True).cuts("ann", "train")
+    cuts, _ = cuts_by_task(corpus, "speaker")
+    return prepare(cuts, tmp_path / "fly", {}, random_split=RandomSplit(0, 0), num_jobs=1, on_the_fly=True).cuts(
+        "ann", "train"
+    )
 
 
 @pytest.fixture
 def stored(corpus, tmp_path):
-    cuts, _ = cuts_by_task(corpus, "speaker", None, 0, 0)
-    return prepare(cuts, tmp_path / "stored", {}, num_jobs=1).cuts("ann", "train")
+    cuts, _ = cuts_by_task(corpus, "speaker")
+    return prepare(cuts, tmp_path / "stored", {}, random_split=RandomSplit(0, 0), num_jobs=1).cuts("ann", "train")
 
 
 def ids(plan):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from lhotse import CutSet
+from builders import refused
+from data_folders import write_split
 from safetensors.torch import load_file
 from speech import BACKBONE, ROOT, TASKS, config, heads_of, hra
 
@@ -207,15 +208,28 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_cuts(data, tmp_path):
 
 def test_utterances_with_fewer_frames_than_tokens_are_left_out_and_listed(data, tmp_path):
     changed = shutil.copytree(data, tmp_path / "data")
-    file = changed / load_tasks(data).splits("fr")["train"].cuts
     cuts = list(load_tasks(data).cuts("fr", "train"))[:3]
     cuts[1].supervisions[0].text = "SEVEN " * 200
-    CutSet.from_cuts(cuts).to_file(file)
+    write_split(changed, "fr", "train", cuts)
     settings = config(changed, tasks=("fr",))
     found = load_training_data(settings, load_backbone(BACKBONE), Tokenizer(find_bpe_model(BACKBONE)))
     assert [cut.id for cut in found.train] == [cuts[0].id, cuts[2].id]
     (skipped,) = found.skipped
     assert (skipped.id, skipped.reason) == (cuts[1].id, "fewer encoder frames than tokens")
+
+
+def test_transcripts_in_another_case_than_the_tokenizers_are_called_so(data, tmp_path):
+    changed = shutil.copytree(data, tmp_path / "data")
+    cuts = list(load_tasks(data).cuts("fr", "train"))
+    for cut in cuts:
+        cut.supervisions[0].text = cut.supervisions[0].text.lower()
+    write_split(changed, "fr", "train", cuts)
+    with refused(
+        r"task 'fr' has no utterance to train on .* 24 × lower-case letters, which the tokenizer lacks",
+        "the tokenizer is upper case, 100 % of the transcripts have lower-case letters: write them in upper case",
+    ):
+        train(config(changed), tmp_path / "exp")
+    assert not (tmp_path / "exp").exists()
 
 
 def test_changed_data_are_not_resumed(data, experiment, tmp_path):
