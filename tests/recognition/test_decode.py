@@ -198,10 +198,8 @@ def test_an_unknown_task_is_refused_without_heads_too(data):
 
 
 def test_a_task_without_the_split_is_named_and_left_out(data, tmp_path):
+    shutil.copytree(data, tmp_path, dirs_exist_ok=True)
     index = json.loads((data / "tasks.json").read_text())
-    for splits in index["tasks"].values():
-        for split in splits.values():
-            split["cuts"] = str(data / split["cuts"])
     del index["tasks"]["de"]["dev"]
     (tmp_path / "tasks.json").write_text(json.dumps(index))
     notes = []
