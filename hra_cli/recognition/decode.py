@@ -92,7 +92,7 @@ def decode_data(
         recogniser = _load(config, tasks)
         form = advice_for((cut.supervisions[0].text for cut in cuts), recogniser.tokenizer)
         if form:
-            note(f"{form}, or none of their words can be right")
+            note(f"{form}; until then their words count as errors")
         decoded = _decode(config, recogniser, cuts, progress)
         found = DecodedData(decoded, score(decoded.utterances))
         try:
