@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hra_cli.adapter.head_file import CONTROLLER_FORMAT, HEAD_FORMAT, read_controller, read_head
+from hra_cli.adapter.head_folder import list_heads
 from hra_cli.adapter.head_kinds import head_kind
 from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
 from hra_cli.backbone.model import load_backbone
@@ -171,10 +172,7 @@ def _describe_experiment(path: Path) -> Description:
         "epochs": f"{max(epochs, default=0)} of {config.num_epochs}",
         "seed": str(config.seed),
     }
-    try:
-        heads = experiment_heads(path)
-    except HraError:
-        heads = []
+    heads = experiment_heads(path) if list_heads(path / "heads") else []  # none before the first epoch
     rows = [
         [
             head.task,
