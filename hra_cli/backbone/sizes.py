@@ -116,7 +116,7 @@ class _Shapes:
 
 
 def _check(shapes: _Shapes, sizes: BackboneSizes) -> None:
-    """Raises HraError where large tensors contradict the sizes, before memory is taken for numbers that are not there."""
+    """Raises HraError where large tensors contradict the sizes, before memory is taken for what is not there."""
     for number, stack in enumerate(sizes.stacks):
         heads, width = stack.heads, stack.width
         for layer in range(stack.layers):
