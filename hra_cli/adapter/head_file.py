@@ -113,6 +113,11 @@ def _checked_head(file: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     check_parameters({**own, **controller}, str(file), _AGAIN)
     if controller and controller_fingerprint(controller) != metadata["controller_fingerprint"]:
         raise HraError(f"{file}: the bundled controller is not the one the head names; export it again")
+    scores = parse_json(metadata.get("scores", "{}"), dict[str, Any], f"{file}: 'scores'", _AGAIN)
+    for name in ("wer_before", "wer_after", "words"):
+        value = scores.get(name)
+        if value is not None and not (isinstance(value, (int, float)) and 0 <= value < 1e12):
+            raise _wrong(file, metadata, "scores")
     return Head(
         task=metadata["task"],
         kind=kind,
@@ -125,7 +130,7 @@ def _checked_head(file: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         tensors=own,
         controller=controller or None,
         training=parse_json(metadata.get("training", "{}"), dict[str, Any], f"{file}: 'training'", _AGAIN),
-        scores=parse_json(metadata.get("scores", "{}"), dict[str, Any], f"{file}: 'scores'", _AGAIN),
+        scores=scores,
         other={name: value for name, value in metadata.items() if name not in _OWN_KEYS},
     )
 

@@ -32,7 +32,7 @@ def find_checkpoint(path: Path) -> Path:
         epochs = {
             int(match.group(1)): file
             for file in folder.glob("epoch-*.pt")
-            if (match := re.fullmatch(r"epoch-(\d+)\.pt", file.name))
+            if (match := re.fullmatch(r"epoch-([0-9]+)\.pt", file.name)) and file.is_file()
         }
         if epochs:
             return epochs[max(epochs)]

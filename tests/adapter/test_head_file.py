@@ -245,6 +245,7 @@ def test_missing_metadata_are_refused(tmp_path, file, key, message):
         ({"training": "{"}, "wrong.safetensors: 'training' is damaged: .*; copy or export it again"),
         ({"training": "[1]"}, "'training' is damaged"),
         ({"scores": "null"}, "'scores' is damaged"),
+        *(({"scores": text}, "damaged") for text in ('{"words": "x"}', '{"words": 1e999}', '{"wer_after": NaN}')),
         ({"format_version": "1\n2\n" * 500}, "hra-head version 1 2"),
         ({"head": "conv"}, "unknown kind of head 'conv'; this version of hra knows linear and ffn"),
         ({"head": "ffn", "inner": "6"}, r"the tensor head\.bias is not expected"),
