@@ -16,7 +16,7 @@ from hra_cli.adapter.head_file import Head
 from hra_cli.experiment.config import TrainConfig, load_config
 from hra_cli.experiment.folder import experiment_controller, experiment_heads
 from hra_cli.experiment.metrics import METRICS_NAME, read_metrics
-from hra_cli.io.tensors import read_safetensors
+from hra_cli.io.tensors import read_metadata
 from hra_cli.report.content import (
     FROZEN,
     HRA,
@@ -55,7 +55,7 @@ def read_experiment(exp_dir: Path) -> Content:
     dev = _dev_table(heads)
     test = _test_table(exp_dir)
     dev_wer, loss = _curves(exp_dir, [head.task for head in heads])
-    metadata = read_safetensors(exp_dir / "controller.safetensors")[1]
+    metadata = read_metadata(exp_dir / "controller.safetensors")
     fields = [field.name for field in dataclasses.fields(config)]
     train = shlex.join(["hra", "train", "--exp-dir", name, *_options(config, fields)])
     return Content(

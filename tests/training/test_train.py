@@ -135,7 +135,7 @@ def test_the_cached_front_end_gives_the_same_bytes_also_after_an_interruption(da
     exp_dir = tmp_path / "cached"
     loop = heads_loop(cached, exp_dir)
     loop.validate(loop.frozen)
-    files = sorted((exp_dir / "frontend").rglob("*.npy"))
+    files = sorted((exp_dir / "frontend").rglob("*.f32"))
     assert len(files) == len(TASKS) * 4, "one for every dev utterance"
     files[0].write_bytes(files[0].read_bytes()[:100])
     files[1].unlink()
