@@ -19,7 +19,10 @@ def experiment_heads(exp_dir: Path, tasks: Optional[list[str]] = None) -> list[H
     load_config(exp_dir)
     files = {file.stem: file for file in sorted((exp_dir / "heads").glob("*.safetensors"))}
     if not files:
-        raise HraError(f"{exp_dir} has no heads yet; they appear after the first epoch of `hra train`")
+        raise HraError(
+            f"{exp_dir} has no heads yet: `hra train` writes them when it ends or is interrupted; "
+            "go on with --resume where it was killed"
+        )
     for task in tasks or ():
         if task not in files:
             raise HraError(f"no head for task '{task}' in {exp_dir}{did_you_mean(task, files)}")
