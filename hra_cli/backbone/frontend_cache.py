@@ -50,10 +50,8 @@ class FrontendCache:
         try:
             with replacing(file) as temporary:
                 numpy.save(temporary, embedded.numpy())
-        except OSError as error:
-            raise HraError(
-                f"cannot write {file}: {error.strerror}; make room, or go on with --resume without --cache-frontend"
-            ) from error
+        except HraError as error:
+            raise HraError(f"{error}; make room, or go on with --resume without --cache-frontend") from error
         return embedded
 
 
