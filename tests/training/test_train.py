@@ -107,6 +107,11 @@ def test_stopped_at_any_step_and_resumed_gives_the_same_bytes(data, experiment, 
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr
         assert done.returncode == (-number if number == signal.SIGKILL else 130)
+        # A run that is killed has no heads yet, but what they need.
+        assert (exp_dir / "heads").is_dir() == (number != signal.SIGKILL and stop_at >= first_epoch)
+        if number == signal.SIGKILL:
+            refused = hra("decode", "--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, check=False)
+            assert (refused.returncode, "has no heads yet" in refused.stderr) == (2, True)
     hra("train", *options)
     assert heads_of(exp_dir) == heads_of(experiment)
     assert [record.step for record in read_metrics(exp_dir)] == expected == sorted(expected)
