@@ -20,7 +20,10 @@ def experiment_heads_folder(exp_dir: Path) -> Path:
     load_config(exp_dir)
     folder = exp_dir / "heads"
     if not list_heads(folder):
-        raise HraError(f"{exp_dir} has no heads yet; they appear after the first epoch of `hra train`")
+        raise HraError(
+            f"{exp_dir} has no heads yet: `hra train` writes them when it ends or is interrupted; "
+            "go on with --resume where it was killed"
+        )
     return folder
 
 

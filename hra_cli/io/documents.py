@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast
 
@@ -51,6 +52,18 @@ def parse_json(
         raise HraError(f"{what} is damaged: {' '.join(found.split())[:300]}; {remedy}") from error
     except HraError as error:
         raise HraError(f"{what}: {error}") from error
+
+
+def check_numbers(document: object, but: Collection[str] = ()) -> None:
+    """For a dataclass's __post_init__: raises ValueError for a number in it that is not finite, or counts less than 0.
+
+    Numbers in its dictionaries too. but: fields that may hold any number.
+    """
+    for name, value in vars(document).items():
+        for number in value.values() if isinstance(value, dict) else (value,):
+            negative = isinstance(number, int) and number < 0
+            if name not in but and (negative or (isinstance(number, float) and not math.isfinite(number))):
+                raise ValueError(f"{name} is {number}")
 
 
 def _refuse_growth(events: Iterable[Any]) -> None:

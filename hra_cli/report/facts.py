@@ -18,7 +18,7 @@ from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, load_config
 from hra_cli.experiment.folder import experiment_heads
-from hra_cli.experiment.metrics import read_metrics
+from hra_cli.experiment.metrics import dev_records
 from hra_cli.io.tensors import read_metadata
 
 
@@ -146,23 +146,22 @@ def _describe_data(path: Path) -> Description:
 def _describe_comparison(path: Path) -> Description:
     found = read_comparison_file(path)
     facts = {
-        "backbone": found["backbone"]["path"],
-        "data": found["data"],
-        "tasks": ", ".join(found["tasks"]),
-        "test": f"{found['test']['utterances']} utterances, {found['test']['words']} words, "
-        f"{found['test']['decoding_method']}; frozen model {found['frozen']['wer']} %",
-        "command": found["command"],
+        "backbone": found.backbone.path,
+        "data": found.data,
+        "tasks": ", ".join(found.tasks),
+        "test": f"{found.test.utterances} utterances, {found.test.words} words, {found.test.decoding_method}; "
+        f"frozen model {found.frozen.wer} %",
+        "command": found.command,
     }
     rows = [
-        [cell["label"], cell["mode"], str(cell["seed"]), f"{cell['parameters_per_task']:,}", str(cell["wer"])]
-        for cell in found["cells"]
+        [cell.label, cell.mode, str(cell.seed), f"{cell.parameters_per_task:,}", str(cell.wer)] for cell in found.cells
     ]
     return Description("comparison", facts, ["method", "mode", "seed", "per task", "test WER %"], rows)
 
 
 def _describe_experiment(path: Path) -> Description:
     config = load_config(path)
-    epochs = [record["epoch"] for record in read_metrics(path) if record["kind"] == "dev"]
+    epochs = [record.epoch for record in dev_records(path)]
     facts = {
         "backbone": config.backbone,
         "data": config.data,
