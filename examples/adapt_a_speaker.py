@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.experiment.folder import export_head
+from hra_cli.scoring.wer import wer_text
 from hra_cli.training.train_heads import train
 
 
@@ -33,7 +34,7 @@ def main() -> None:
     )
     result = train(config, options.exp_dir)
     (row,) = result.rows
-    print(f"{row.task}: WER on dev {row.before.wer:.2f} % frozen, {row.after.wer:.2f} % with the head")
+    print(f"{row.task}: WER on dev {wer_text(row.before.wer)} % frozen, {wer_text(row.after.wer)} % with the head")
 
     output = options.exp_dir / f"{options.speaker}.safetensors"
     head = export_head(options.exp_dir, options.speaker, output)

@@ -14,7 +14,7 @@ from lhotse import CutSet
 
 from hra_cli.data.task_index import load_tasks
 from hra_cli.recognition.load import load_recogniser
-from hra_cli.scoring.wer import score
+from hra_cli.scoring.wer import score, wer_text
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
         decoded += batch
 
     for task, errors in score(decoded).tasks.items():
-        print(f"{task}: WER on test {errors.wer:.2f} %")
+        print(f"{task}: WER on test {wer_text(errors.wer)} %")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
@@ -16,8 +19,16 @@ from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_kinds import KINDS, HeadSizes
 from hra_cli.adapter.heads import new_bank
+from hra_cli.data.task_index import check_task_name
 from hra_cli.errors import HraError
-from hra_cli.io.tensors import fingerprint, read_safetensors, write_safetensors
+from hra_cli.io.documents import parse_json
+from hra_cli.io.tensors import (
+    check_parameters,
+    fingerprint,
+    in_one_line,
+    read_safetensors,
+    write_safetensors,
+)
 
 HEAD_FORMAT = "hra-head"
 CONTROLLER_FORMAT = "hra-controller"
@@ -59,53 +70,77 @@ class Head:
         return str(next(iter(self.tensors.values())).dtype).replace("torch.", "")
 
 
-_OWN_KEYS = {
-    "format", "format_version", "task", "head", "width", "hidden", "inner", "backbone_fingerprint",
-    "controller_fingerprint", "tokenizer_fingerprint", "hra_version", "training", "scores",
-}  # fmt: skip
+_FINGERPRINTS = ("backbone_fingerprint", "controller_fingerprint", "tokenizer_fingerprint")
+_NEEDED = ("task", "head", "width", "hidden", "inner", *_FINGERPRINTS)
+_SEALED = (*_NEEDED, "training", "scores")
+_OWN_KEYS = {"format", "format_version", "hra_version", "head_fingerprint", *_SEALED}
+_AGAIN = "copy or export it again"
+_TRAIN_AGAIN = "train again, with a lower --lr"
+_LARGEST = 1 << 20  # of a width, hidden or inner
 
 
 def read_head(file: Path) -> Head:
     """Reads and checks a head file. Raises HraError for anything that is not a whole head of a known version."""
-    tensors, metadata = read_safetensors(file)
+    return _checked_head(file, *read_safetensors(file))
+
+
+def _checked_head(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Head:
     _check_format(file, metadata, HEAD_FORMAT)
-    missing = sorted(_OWN_KEYS - {"hra_version", "training", "scores"} - metadata.keys())
-    if missing:
-        raise HraError(f"{file}: the head's metadata lack '{missing[0]}'; export it again")
-    try:
-        sizes = {name: int(metadata[name]) for name in ("width", "hidden", "inner")}
-        training = json.loads(metadata.get("training", "{}"))
-        scores = json.loads(metadata.get("scores", "{}"))
-    except ValueError as error:
-        raise HraError(f"{file}: the head's metadata are damaged ({error}); export it again") from error
-    kind = metadata["head"]
-    if kind not in KINDS:
-        raise HraError(f"{file}: unknown kind of head '{kind}'; this version of hra knows {' and '.join(KINDS)}")
-    shapes = KINDS[kind].shapes(HeadSizes(**sizes))
+    _check_keys(file, metadata, _NEEDED)
     own = {name: tensor for name, tensor in tensors.items() if name.startswith("head.")}
     controller = {name: tensor for name, tensor in tensors.items() if name.startswith("controller.")}
-    _check_shapes(file, own, {f"head.{name}": shape for name, shape in shapes.items()})
+    if metadata.get("head_fingerprint") not in (None, head_fingerprint(metadata, own)):
+        raise HraError(f"{file} is damaged: its contents are not what was written; {_AGAIN}")
+    kind = metadata["head"]
+    if kind not in KINDS:
+        known = " and ".join(KINDS)
+        raise HraError(f"{file}: unknown kind of head '{in_one_line(kind)}'; this version of hra knows {known}")
+    sizes = HeadSizes(
+        width=_size(file, metadata, "width", range(1, _LARGEST)),
+        hidden=_size(file, metadata, "hidden", range(1, _LARGEST)),
+        inner=_size(file, metadata, "inner", range(1, _LARGEST) if KINDS[kind].has_inner else range(1)),
+    )
+    for name in _FINGERPRINTS:
+        if not re.fullmatch("[0-9a-f]{64}", metadata[name]):
+            raise _wrong(file, metadata, name)
+    try:
+        check_task_name(metadata["task"])
+    except HraError as error:
+        raise HraError(f"{file}: {error}") from error
+    _check_shapes(file, own, {f"head.{name}": shape for name, shape in KINDS[kind].shapes(sizes).items()})
     if controller:
-        _check_shapes(file, controller, _controller_shapes(sizes["hidden"], sizes["width"]))
-        if controller_fingerprint(controller) != metadata["controller_fingerprint"]:
-            raise HraError(f"{file}: the bundled controller is not the one the head names; export it again")
+        _check_shapes(file, controller, _controller_shapes(sizes.hidden, sizes.width))
+    check_parameters({**own, **controller}, str(file), _AGAIN)
+    if controller and controller_fingerprint(controller) != metadata["controller_fingerprint"]:
+        raise HraError(f"{file}: the bundled controller is not the one the head names; export it again")
+    scores = parse_json(metadata.get("scores", "{}"), dict[str, Any], f"{file}: 'scores'", _AGAIN)
+    for name in ("wer_before", "wer_after", "words"):
+        value = scores.get(name)
+        if value is not None and not (isinstance(value, (int, float)) and 0 <= value < 1e12):
+            raise _wrong(file, metadata, "scores")
     return Head(
         task=metadata["task"],
         kind=kind,
+        width=sizes.width,
+        hidden=sizes.hidden,
+        inner=sizes.inner,
         backbone_fingerprint=metadata["backbone_fingerprint"],
         controller_fingerprint=metadata["controller_fingerprint"],
         tokenizer_fingerprint=metadata["tokenizer_fingerprint"],
         tensors=own,
         controller=controller or None,
-        training=training,
+        training=parse_json(metadata.get("training", "{}"), dict[str, Any], f"{file}: 'training'", _AGAIN),
         scores=scores,
         other={name: value for name, value in metadata.items() if name not in _OWN_KEYS},
-        **sizes,
     )
 
 
 def write_head(file: Path, head: Head) -> None:
-    """Writes a head file, whole or not at all; equal heads give equal bytes."""
+    """Writes a head file, sealed, whole or not at all; equal heads give equal bytes.
+
+    Raises HraError for a head that has numbers which are not finite, and where it cannot be written.
+    """
+    check_parameters(head.tensors, f"the head of task '{head.task}' is not written", _TRAIN_AGAIN)
     metadata = {
         **head.other,
         "format": HEAD_FORMAT,
@@ -122,7 +157,17 @@ def write_head(file: Path, head: Head) -> None:
         "training": json.dumps(head.training, sort_keys=True, ensure_ascii=False),
         "scores": json.dumps(head.scores, sort_keys=True, ensure_ascii=False),
     }
+    metadata["head_fingerprint"] = head_fingerprint(metadata, head.tensors)
     write_safetensors(file, {**head.tensors, **(head.controller or {})}, metadata)
+
+
+def head_fingerprint(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) over what decides what a head does, and its training and scores: the seal of its file."""
+    digest = hashlib.sha256()
+    for key in sorted(_SEALED):
+        digest.update(f"{key}\0{metadata.get(key, '')}\0".encode())
+    digest.update(fingerprint(tensors).encode())
+    return digest.hexdigest()
 
 
 def as_dtype(head: Head, dtype: str) -> Head:
@@ -132,7 +177,7 @@ def as_dtype(head: Head, dtype: str) -> Head:
     """
     if dtype not in DTYPES:
         raise HraError(f"no such dtype: '{dtype}'; known: {', '.join(DTYPES)}")
-    if DTYPES[dtype] == next(iter(head.tensors.values())).dtype:
+    if all(tensor.dtype == DTYPES[dtype] for tensor in (*head.tensors.values(), *(head.controller or {}).values())):
         return head
     tensors = {name: tensor.to(DTYPES[dtype]) for name, tensor in head.tensors.items()}
     controller = head.controller and {name: tensor.to(DTYPES[dtype]) for name, tensor in head.controller.items()}
@@ -153,25 +198,39 @@ def read_controller(file: Path, backbone_fingerprint: str) -> Controller:
     Raises HraError where there is none, or it belongs to another backbone.
     """
     tensors, metadata = read_safetensors(file)
-    own = {name: tensor for name, tensor in tensors.items() if name.startswith("controller.")}
     if metadata.get("format") == HEAD_FORMAT:
-        read_head(file)
-        if not own:
+        own = _checked_head(file, tensors, metadata).controller
+        if own is None:
             raise HraError(f"{file}: this head has no controller; export it without --no-controller")
     else:
-        _check_format(file, metadata, CONTROLLER_FORMAT)
-        if "controller.weight" not in own or own["controller.weight"].dim() != 2:
-            raise HraError(f"{file}: controller.weight is missing or no matrix; export it again")
-        hidden, width = own["controller.weight"].shape
-        _check_shapes(file, own, _controller_shapes(hidden, width))
-    if metadata.get("backbone_fingerprint") != backbone_fingerprint:
+        own = _checked_controller(file, tensors, metadata)
+    if metadata["backbone_fingerprint"] != backbone_fingerprint:
         raise HraError(f"the controller in {file} belongs to another backbone; use the recogniser it was trained on")
     return controller_from_tensors(own)
 
 
+def _checked_controller(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Tensor]:
+    _check_format(file, metadata, CONTROLLER_FORMAT)
+    _check_keys(file, metadata, ("backbone_fingerprint", "controller_fingerprint"))
+    if "controller.weight" not in tensors or tensors["controller.weight"].dim() != 2:
+        raise HraError(f"{file}: controller.weight is missing or no matrix; export it again")
+    hidden, width = tensors["controller.weight"].shape
+    if not (hidden and width):
+        raise HraError(f"{file}: controller.weight is empty; {_AGAIN}")
+    _check_shapes(file, tensors, _controller_shapes(hidden, width))
+    check_parameters(tensors, str(file), _AGAIN)
+    if controller_fingerprint(tensors) != metadata["controller_fingerprint"]:
+        raise HraError(f"{file} is damaged: its contents are not what was written; {_AGAIN}")
+    return tensors
+
+
 def write_controller(file: Path, controller: Controller, backbone_fingerprint: str) -> None:
-    """Writes a controller's own file, as experiments hold it, whole or not at all."""
+    """Writes a controller's own file, as experiments hold it, whole or not at all.
+
+    Raises HraError for one that has numbers which are not finite, and where it cannot be written.
+    """
     tensors = controller.tensors()
+    check_parameters(tensors, "the controller is not written", _TRAIN_AGAIN)
     metadata = {
         "format": CONTROLLER_FORMAT,
         "format_version": FORMAT_VERSION,
@@ -216,8 +275,8 @@ def adapter_from_heads(
     for head in heads:
         check_backbone(head, backbone_fingerprint, width, tokenizer_fingerprint)
     tasks = [head.task for head in heads]
-    for task in tasks:
-        if tasks.count(task) > 1:
+    for task, count in Counter(tasks).items():
+        if count > 1:
             raise HraError(f"two heads for task '{task}'; give one")
     first = heads[0]
     for head in heads:
@@ -284,13 +343,32 @@ def controller_of(heads: Sequence[Head], controller: Optional[Controller]) -> Co
 
 def _check_format(file: Path, metadata: dict[str, str], wanted: str) -> None:
     if metadata.get("format") != wanted:
-        raise HraError(f"{file} is not a file of format {wanted} (its format: {metadata.get('format', 'none')})")
+        found = in_one_line(metadata.get("format", "none"))
+        raise HraError(f"{file} is not a file of format {wanted} (its format: {found})")
     version = metadata.get("format_version", "none")
     if version != FORMAT_VERSION:
+        version = in_one_line(version)
         raise HraError(
             f"{file} has {wanted} version {version}, this hra {__version__} reads version {FORMAT_VERSION}; "
             f"it needs an hra that reads version {version}"
         )
+
+
+def _check_keys(file: Path, metadata: dict[str, str], needed: Sequence[str]) -> None:
+    missing = sorted(set(needed) - metadata.keys())
+    if missing:
+        raise HraError(f"{file}: the metadata lack '{missing[0]}'; export it again")
+
+
+def _size(file: Path, metadata: dict[str, str], name: str, allowed: range) -> int:
+    text = metadata[name]
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) not in allowed:
+        raise _wrong(file, metadata, name)
+    return int(text)
+
+
+def _wrong(file: Path, metadata: dict[str, str], name: str) -> HraError:
+    return HraError(f"{file}: the head's metadata are damaged ({name}: '{in_one_line(metadata[name])}'); {_AGAIN}")
 
 
 def _controller_shapes(hidden: int, width: int) -> dict[str, tuple[int, ...]]:
@@ -304,7 +382,8 @@ def _controller_shapes(hidden: int, width: int) -> dict[str, tuple[int, ...]]:
 def _check_shapes(file: Path, tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> None:
     names: list[str] = sorted(set(shapes) ^ set(tensors))
     if names:
-        raise HraError(f"{file}: the tensor {names[0]} is {'missing' if names[0] in shapes else 'not expected'}")
+        found = "missing" if names[0] in shapes else "not expected"
+        raise HraError(f"{file}: the tensor {in_one_line(names[0])} is {found}")
     for name, expected in shapes.items():
         if tuple(tensors[name].shape) != expected:
             raise HraError(f"{file}: {name} has shape {tuple(tensors[name].shape)}, expected {expected}")

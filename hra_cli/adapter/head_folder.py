@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional
@@ -25,7 +26,7 @@ class HeadFolder(Adapter):
         super().__init__(controller, new_bank(first.kind, self._size, first.sizes), list(files))
         self._files = files
         self._first = first
-        self._in_memory: dict[str, int] = {}  # the rows of tasks, the least recently used first
+        self._in_memory: OrderedDict[str, int] = OrderedDict()  # the rows of tasks, the least recently used first
         self.requires_grad_(False)
 
     def check(self, tasks: Sequence[str]) -> None:
@@ -45,7 +46,7 @@ class HeadFolder(Adapter):
         # First those that are here, so that reading the others does not push them out.
         for task in needed:
             if task in self._in_memory:
-                self._in_memory[task] = self._in_memory.pop(task)
+                self._in_memory.move_to_end(task)
         for task in needed:
             if task not in self._in_memory:
                 self._read(task)
@@ -57,7 +58,7 @@ class HeadFolder(Adapter):
         check_same_bank(self._first, head)
         row = len(self._in_memory)
         if row == self._size:
-            row = self._in_memory.pop(next(iter(self._in_memory)))
+            _, row = self._in_memory.popitem(last=False)
         self.bank.load(row, head.tensors)
         self._in_memory[task] = row
 
@@ -90,14 +91,21 @@ def head_files(folder: Path, tasks: Optional[Sequence[str]] = None) -> dict[str,
     """The head files of the named tasks, or of all. Raises HraError where one is not there."""
     if not folder.is_dir():
         raise HraError(f"no such folder of heads: {folder}")
-    # A name that begins with a dot is that of a file which is being written.
-    files = {file.stem: file for file in sorted(folder.glob("*.safetensors")) if not file.name.startswith(".")}
+    files = list_heads(folder)
     if not files:
         raise HraError(f"{folder} has no heads (TASK.safetensors); give the folder that holds them")
     for task in tasks or ():
         if task not in files:
             raise HraError(f"no head for task '{task}' in {folder}{did_you_mean(task, files)}")
     return {task: files[task] for task in tasks or files}
+
+
+def list_heads(folder: Path) -> dict[str, Path]:
+    """The head files of a folder by task, sorted; none where there is no such folder.
+
+    No name of a task begins with a dot. Such a file is being written, or was when its process was killed.
+    """
+    return {file.stem: file for file in sorted(folder.glob("*.safetensors")) if not file.name.startswith(".")}
 
 
 def read_head_of(file: Path, task: str) -> Head:

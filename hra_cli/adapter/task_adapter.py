@@ -74,10 +74,9 @@ class TaskAdapter(nn.Module):
 
     def check(self, tasks: Sequence[str]) -> None:
         """Raises HraError where a batch of these tasks cannot be served: a task has no head here."""
-        known = set(self.tasks)
         for task in tasks:
-            if task not in known:
-                raise HraError(f"no head for task '{task}'{did_you_mean(task, known)}")
+            if task not in self._row_of:
+                raise HraError(f"no head for task '{task}'{did_you_mean(task, self._row_of)}")
 
     def rows(self, tasks: Sequence[str]) -> list[int]:
         """The row of each of `tasks` in the parameters per task. Raises HraError as `check` does."""

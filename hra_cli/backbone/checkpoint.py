@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 import re
+from functools import partial
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Callable
 
-import torch
 from torch import Tensor
 
 from hra_cli.errors import HraError
+from hra_cli.io.tensor_pickle import StoredTensor
 from hra_cli.io.tensors import read_safetensors
+from hra_cli.io.torch_file import read_torch_file
 
 # Trained beside the transducer in some recipes; no part of it.
 UNUSED_MODULES = ("ctc_output", "attention_decoder")
@@ -31,7 +32,7 @@ def find_checkpoint(path: Path) -> Path:
         epochs = {
             int(match.group(1)): file
             for file in folder.glob("epoch-*.pt")
-            if (match := re.fullmatch(r"epoch-(\d+)\.pt", file.name))
+            if (match := re.fullmatch(r"epoch-([0-9]+)\.pt", file.name)) and file.is_file()
         }
         if epochs:
             return epochs[max(epochs)]
@@ -64,7 +65,10 @@ def read_checkpoint(file: Path, note: Callable[[str], None] = lambda message: No
     The averaged weights (model_avg) where the checkpoint has them. `note` is told of tensors that are left out.
     Raises HraError for anything that is not such a checkpoint.
     """
-    tensors = read_safetensors(file)[0] if file.suffix == ".safetensors" else _read_pt(file)
+    if file.suffix == ".safetensors":
+        tensors = read_safetensors(file)[0]
+    else:
+        tensors = read_torch_file(file, partial(_model, file))
     used = {name: tensor for name, tensor in tensors.items() if not name.startswith(UNUSED_MODULES)}
     left_out = sorted({name.split(".")[0] for name in tensors.keys() - used.keys()})
     if left_out:
@@ -72,27 +76,11 @@ def read_checkpoint(file: Path, note: Callable[[str], None] = lambda message: No
     return used
 
 
-def _read_pt(file: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if _is_pickle(file):
-            raise HraError(
-                f"{file} holds more than tensors, and opening it would run code from the file; export the "
-                "weights with icefall's zipformer/export.py and use the pretrained.pt that it writes"
-            ) from error
-        raise HraError(f"{file} is not a PyTorch checkpoint") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise HraError(f"{file} is not a PyTorch checkpoint, or is damaged") from error
-    model: Optional[object] = None
+def _model(file: Path, content: Any) -> dict[str, StoredTensor]:
+    """The model's tensors of what icefall has saved in `file`."""
+    model: object = None
     if isinstance(content, dict):
         model = content.get("model_avg") or content.get("model")
-    if not isinstance(model, dict) or not all(isinstance(tensor, Tensor) for tensor in model.values()):
+    if not isinstance(model, dict) or not all(isinstance(tensor, StoredTensor) for tensor in model.values()):
         raise HraError(f'{file} is not an icefall checkpoint: expected {{"model": tensors by name}}')
     return {str(name): tensor for name, tensor in model.items()}
-
-
-def _is_pickle(file: Path) -> bool:
-    """Whether torch.save wrote the file: a zip archive, or a bare pickle as before torch 1.6."""
-    with open(file, "rb") as stream:
-        return stream.read(2) in (b"PK", b"\x80\x02")

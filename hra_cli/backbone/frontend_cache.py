@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 import numpy
 import torch
@@ -40,25 +41,41 @@ class FrontendCache:
     def _embed_one(self, id_: str, features: Tensor) -> Tensor:
         """The front end's output (T', C0) for one utterance's features (T, 80), on the host, where files are read."""
         key = f"{self.backbone.fingerprint}\n{self.backbone.options.precision}\n{id_}"
-        name = hashlib.sha256(key.encode()).hexdigest()
-        file = self.folder / name[:2] / f"{name}.npy"
-        found = _read(file)
-        if found is not None and len(found) == embedded_lens(len(features)):
+        name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        file = self.folder / name[:2] / f"{name}.f32"
+        found = _read(file, (embedded_lens(len(features)), self.backbone.sizes.stacks[0].width))
+        if found is not None:
             return found
         with torch.no_grad():
             embedded = self.backbone.embed_one(features).cpu()
         try:
-            with replacing(file) as temporary:
-                numpy.save(temporary, embedded.numpy())
-        except OSError as error:
-            raise HraError(
-                f"cannot write {file}: {error.strerror}; make room, or go on with --resume without --cache-frontend"
-            ) from error
+            _write(file, embedded)
+        except HraError as error:
+            raise HraError(f"{error}; make room, or go on with --resume without --cache-frontend") from error
         return embedded
 
 
-def _read(file: Path) -> Optional[Tensor]:
+def _write(file: Path, embedded: Tensor) -> None:
+    numbers = embedded.numpy().tobytes()
+    with replacing(file) as temporary:
+        temporary.write_bytes(_sum_of(numbers) + numbers)
+
+
+def _read(file: Path, shape: tuple[int, int]) -> Optional[Tensor]:
+    """What `file` has; None where it is not there, or is not what was written, as after a crash of the machine."""
     try:
-        return torch.from_numpy(numpy.load(file, allow_pickle=False))
-    except (OSError, ValueError, EOFError):  # not there, or cut short by a crash of the machine
+        content = memoryview(file.read_bytes())
+    except OSError:
         return None
+    embedded = torch.empty(shape)
+    if len(content) != _SUM + embedded.numpy().nbytes or content[:_SUM] != _sum_of(content[_SUM:]):
+        return None
+    embedded.numpy()[:] = numpy.frombuffer(content[_SUM:], numpy.float32).reshape(shape)
+    return embedded
+
+
+_SUM = 4  # bytes of the sum that a file begins with
+
+
+def _sum_of(numbers: Union[bytes, memoryview]) -> bytes:
+    return zlib.crc32(numbers).to_bytes(_SUM, "little")

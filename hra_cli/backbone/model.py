@@ -21,7 +21,7 @@ from hra_cli.backbone.options import BackboneOptions
 from hra_cli.backbone.rows import Rows, one_block, rows_of
 from hra_cli.backbone.sizes import BackboneSizes, read_sizes
 from hra_cli.errors import HraError
-from hra_cli.io.tensors import fingerprint
+from hra_cli.io.tensors import check_parameters, fingerprint
 from hra_cli.nn.device import find_device, to_device
 from hra_cli.nn.linear import Linear
 
@@ -219,6 +219,11 @@ def load_backbone(
 
 
 def _load(backbone: Backbone, tensors: dict[str, Tensor], file: Path) -> None:
+    own = backbone.state_dict()
+    for name, tensor in tensors.items():
+        if name in own and not tensor.is_floating_point():
+            dtype = str(tensor.dtype).replace("torch.", "")
+            raise HraError(f"{file} is not an icefall Zipformer transducer: {name} is of type {dtype}")
     try:
         missing = backbone.load_state_dict(tensors, strict=False).missing_keys
     except RuntimeError as error:  # a shape that contradicts the sizes read from the others
@@ -227,3 +232,4 @@ def _load(backbone: Backbone, tensors: dict[str, Tensor], file: Path) -> None:
         ) from error
     if missing:
         raise HraError(f"{file} is not an icefall Zipformer transducer: the tensor {missing[0]} is missing")
+    check_parameters(own, str(file), "copy or export it again")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Optional
 
 from rich.table import Table
 
+from hra_cli.comparison.comparison_file import Comparison
 from hra_cli.comparison.table import DIFFERENCE, OVER_SEEDS, cell_rows, over_seeds_rows
 
 COLUMNS = ("method", "mode", "seed", "lr", "per task", "in all", "WER %", "95 % interval", "seconds")
 
 
-def comparison_tables(found: dict[str, Any]) -> tuple[Table, Table]:
+def comparison_tables(found: Comparison) -> tuple[Table, Table]:
     """Two tables from what `comparison.json` holds: every cell, and every method's means over its seeds."""
     cells = [[row.get(column, "") for column in COLUMNS] for row in cell_rows(found)]
     return (
-        _table(f"test, {found['test']['decoding_method']}", COLUMNS, cells),
+        _table(f"test, {found.test.decoding_method}", COLUMNS, cells),
         _table("over the seeds", OVER_SEEDS, over_seeds_rows(found), DIFFERENCE),
     )
 

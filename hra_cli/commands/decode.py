@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -9,10 +11,12 @@ import typer
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.commands import options
+from hra_cli.errors import HraError
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.transducer.search_options import SearchOptions
 
 if TYPE_CHECKING:
+    from hra_cli.data.skipped import Skipped
     from hra_cli.recognition.batch import Decoded
 
 
@@ -83,32 +87,54 @@ def _decode_data(config: DecodeConfig, json_file: Optional[Path]) -> None:
 
     from hra_cli.commands.progress import progress_bar
     from hra_cli.commands.wer_tables import wer_table
-    from hra_cli.recognition.decode import decode_data
+    from hra_cli.recognition.decode import DecodedData, decode_data
 
-    with progress_bar() as progress:
-        found = decode_data(config, lambda message: typer.echo(message, err=True), progress)
     console = Console()
-    frozen = ", frozen model" if config.no_heads else ""
-    console.print(wer_table(found.scores, f"{config.split}, {config.decoding_method}{frozen}"))
+
+    def show(found: DecodedData) -> None:
+        bar.close()
+        frozen = ", frozen model" if config.no_heads else ""
+        console.print(wer_table(found.scores, f"{config.split}, {config.decoding_method}{frozen}"))
+        console.print(_speed(found.decoded), soft_wrap=True)
+        _write_json(json_file, found.as_json())
+
+    with contextlib.ExitStack() as bar:
+        progress = bar.enter_context(progress_bar())
+        found = decode_data(config, lambda message: typer.echo(message, err=True), progress, show)
     if found.files is not None:
         files = found.files
         console.print(f"results: {files.recogs}, {files.errs}, {files.wer_summary}", soft_wrap=True)
         if files.recogs.parent.parent == config.exp_dir:
             console.print(f"to look at them: hra report {config.exp_dir} --output report.html", soft_wrap=True)
-    console.print(_speed(found.decoded), soft_wrap=True)
-    _write_json(json_file, found.as_json())
 
 
 def _decode_audio(config: DecodeConfig, json_file: Optional[Path]) -> None:
     from hra_cli.commands.progress import progress_bar
+    from hra_cli.io.progress import no_progress
     from hra_cli.recognition.decode import decode_audio
 
-    with progress_bar() as progress:
-        found = decode_audio(config, progress)
-    for file in config.audio:
-        typer.echo(f"{file}\t{' '.join(found.files[str(file)].hyp)}")
-    typer.echo(_speed(found.decoded), err=True)  # so that standard output is the texts alone
+    # A progress bar sends what is printed below it to standard error. On a terminal the texts are the progress.
+    standard_output = sys.stdout
+    with no_progress() if standard_output.isatty() else progress_bar() as progress:
+        found = decode_audio(
+            config,
+            progress,
+            lambda file, one: print(f"{file}\t{' '.join(one.hyp)}", file=standard_output, flush=True),
+        )
+    if found.files:
+        typer.echo(_speed(found.decoded), err=True)  # so that standard output is the texts alone
     _write_json(json_file, found.as_json())
+    _refuse(found.unreadable, len(set(config.audio)))
+
+
+def _refuse(unreadable: list[Skipped], files: int) -> None:
+    """Names the files that cannot be read, and raises HraError where there are some."""
+    if len(unreadable) == 1 == files:
+        raise HraError(unreadable[0].detail)
+    for one in unreadable:
+        typer.echo(one.detail, err=True)
+    if unreadable:
+        raise HraError(f"{len(unreadable)} of {files} audio files cannot be read; they are named above")
 
 
 def _speed(decoded: Decoded) -> str:

@@ -69,6 +69,11 @@ def cuts(
         RandomSplit.dev_fraction, "--dev-fraction", help="Part of each task to choose a model on."
     ),
     seed: int = typer.Option(RandomSplit.seed, "--seed", help="Another seed gives another random split."),
+    allow_commands: bool = typer.Option(
+        False,
+        "--allow-commands",
+        help="Run the shell commands and follow the URLs that cuts name as their audio. Only for manifests you trust.",
+    ),
     num_jobs: int = NUM_JOBS,
     on_the_fly: bool = ON_THE_FLY,
     perturb_speed: bool = PERTURB_SPEED,
@@ -77,7 +82,8 @@ def cuts(
     """Any corpus that lhotse can read: tasks and splits by what its cuts say."""
     from hra_cli.data.corpora.cuts import cuts_corpus
 
-    corpus = cuts_corpus(cuts_file, task_by, split_by, RandomSplit(test_fraction, dev_fraction, seed))
+    random_split = RandomSplit(test_fraction, dev_fraction, seed)
+    corpus = cuts_corpus(cuts_file, task_by, split_by, random_split, allow_commands)
     _prepare(corpus, output_dir, PrepareOptions(num_jobs, on_the_fly, perturb_speed), backbone)
 
 
@@ -100,6 +106,8 @@ def _print_tables(index: TaskIndex) -> None:
     from rich.table import Table
 
     from hra_cli.data.skipped import SKIPPED_NAME
+    from hra_cli.data.splits import SPLITS
+    from hra_cli.data.transcripts import advice
 
     console = Console()
     table = Table("task", "split")
@@ -117,6 +125,10 @@ def _print_tables(index: TaskIndex) -> None:
         str(sum(entry.words for _, _, entry in entries)),
     )
     console.print(table)
+    for split in SPLITS:
+        lacking = index.without_split(split)
+        if lacking:
+            typer.echo(f"without {split}, since they have too few utterances or none of it: {_listed(lacking)}")
     if index.skipped:
         table = Table("skipped because")
         table.add_column("utterances", justify="right")
@@ -124,3 +136,10 @@ def _print_tables(index: TaskIndex) -> None:
             table.add_row(reason, str(count))
         console.print(table)
         typer.echo(f"each one is listed in {index.data_dir / SKIPPED_NAME}")
+        form = advice(index.skipped, sum(entry.utterances for _, _, entry in entries) + sum(index.skipped.values()))
+        if form:
+            typer.echo(form)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

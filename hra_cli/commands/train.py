@@ -81,6 +81,11 @@ def train(
         result = run_training(config, exp_dir, resume, progress)
     console = Console()
     console.print(before_after_table(result.rows, "dev"))
+    without = [row.task for row in result.rows if not row.before.words]
+    if len(without) == len(result.rows):
+        console.print("there are no words on dev: no WER, and the last epoch is selected", soft_wrap=True)
+    elif without:
+        console.print(f"without words on dev, and so without WER: {', '.join(without)}", soft_wrap=True)
     epochs = sorted(set(result.selected_epochs.values()))
     console.print(
         f"controller: {result.controller_parameters:,} parameters, shared; "

@@ -7,6 +7,7 @@ It ends when PARENT, the id of the process that started it, does. What went wron
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -26,8 +27,9 @@ def main() -> None:
 
     try:
         train_cell(Path(sys.argv[1]))
-    except HraError as error:
-        print(error, file=sys.stderr)
+    except (HraError, OSError) as error:
+        with contextlib.suppress(OSError):  # the log's disk may be what is full
+            print(error, file=sys.stderr, flush=True)
         sys.exit(MISTAKE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from hra_cli.scoring.wer import BeforeAfter, ErrorCounts, Scores, relative_change
+from hra_cli.scoring.wer import BeforeAfter, ErrorCounts, Scores, relative_change, wer_text
 
 
 def wer_table(scores: Scores, title: str) -> Table:
@@ -44,7 +44,7 @@ def before_after_table(rows: list[BeforeAfter], title: str) -> Table:
 
 def _counts_cells(counts: ErrorCounts) -> list[str]:
     numbers = (counts.words, counts.insertions, counts.deletions, counts.substitutions, counts.errors)
-    return [f"{number:,}" for number in numbers] + [f"{counts.wer:.2f}"]
+    return [f"{number:,}" for number in numbers] + [wer_text(counts.wer)]
 
 
 def _before_after_cells(row: BeforeAfter) -> list[str]:
@@ -52,7 +52,7 @@ def _before_after_cells(row: BeforeAfter) -> list[str]:
         row.task,
         f"{row.parameters:,}",
         f"{row.before.words:,}",
-        f"{row.before.wer:.2f}",
-        f"{row.after.wer:.2f}",
+        wer_text(row.before.wer),
+        wer_text(row.after.wer),
         relative_change(row.before.wer, row.after.wer),
     ]

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.model import load_backbone
 from hra_cli.baselines.build import new_method
 from hra_cli.baselines.methods import parse_method
+from hra_cli.comparison.cell_files import RESULT_NAME, CellResult, ModelResult, read_models, write_result
 from hra_cli.comparison.plan import CellConfig
 from hra_cli.data.batches import load_batches, training_batches
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.experiment.config import CONFIG_NAME, load_config_as
-from hra_cli.io.files import write_text
+from hra_cli.io.files import remove_leftovers
+from hra_cli.io.lock import one_writer
 from hra_cli.io.tensors import write_safetensors
 from hra_cli.nn.memory import peak_memory
-from hra_cli.scoring.wer import ErrorCounts
 from hra_cli.training.gradient_sharing import SHARING
 from hra_cli.training.loop import TrainingLoop
 from hra_cli.training.run_state import CHECKPOINT_NAME, RunState
@@ -31,10 +30,9 @@ from hra_cli.training.step import Diverged
 from hra_cli.training.training_data import load_training_data
 from hra_cli.transducer.adapted import AdaptedModel
 
-MODELS_NAME = "models.json"
-RESULT_NAME = "result.json"
 MODEL_NAME = "model.safetensors"
 TIMED_STEPS = 4  # at least, to turn a budget into epochs
+ORPHAN_SECONDS = 20.0  # to wait for the cell of a comparison that was killed, which ends soon after it
 TIMED_SHARE = 0.1  # of the budget, at most, where that is more than these steps
 
 
@@ -83,23 +81,23 @@ def seconds_per_epoch(config: CellConfig, at_most: float) -> float:
     return len(plan) * sum(timed) / len(timed)
 
 
-def _result(loop: TrainingLoop) -> dict[str, Any]:
+def _result(loop: TrainingLoop) -> ModelResult:
     selected, tasks = loop.selected.by_task, loop.data.tasks
     one_for_all = selected[tasks[0]]
-    return {
-        "tasks": tasks,
-        "parameters_per_task": loop.adapter.parameters_per_task,
-        "parameters_shared": loop.adapter.parameters_shared,
-        "trainable": sum(p.numel() for p in loop.step.trained),
-        "epochs": loop.config.num_epochs,
-        "selected_epoch": one_for_all["epoch"],
-        "steps": loop.state.step,
-        "seconds": round(loop.state.seconds, 1),
-        "dev": {task: selected[task]["scores"] for task in tasks},
-        "dev_errors": sum(ErrorCounts(**selected[task]["scores"]).errors for task in tasks),
-        "dev_loss": one_for_all["loss"],
-        "peak_memory_mib": round(peak_memory(loop.model.backbone.device), 1),
-    }
+    return ModelResult(
+        tasks=tasks,
+        parameters_per_task=loop.adapter.parameters_per_task,
+        parameters_shared=loop.adapter.parameters_shared,
+        trainable=sum(p.numel() for p in loop.step.trained),
+        epochs=loop.config.num_epochs,
+        selected_epoch=one_for_all.epoch,
+        steps=loop.state.step,
+        seconds=round(loop.state.seconds, 1),
+        dev={task: selected[task].scores for task in tasks},
+        dev_errors=sum(selected[task].scores.errors for task in tasks),
+        dev_loss=one_for_all.loss,
+        peak_memory_mib=round(peak_memory(loop.model.backbone.device), 1),
+    )
 
 
 def train_cell(folder: Path) -> None:
@@ -107,24 +105,26 @@ def train_cell(folder: Path) -> None:
 
     Raises HraError for what the user can mend. A loss that diverges is a result, not an error.
     """
+    with one_writer(folder, ORPHAN_SECONDS):
+        if not (folder / RESULT_NAME).exists():
+            remove_leftovers(folder)
+            write_result(folder, _train_models(folder))
+        for checkpoint in folder.rglob(CHECKPOINT_NAME):
+            shutil.rmtree(checkpoint.parent, ignore_errors=True)
+
+
+def _train_models(folder: Path) -> CellResult:
     models = []
     try:
-        for entry in json.loads((folder / MODELS_NAME).read_text(encoding="utf-8")):
-            config = CellConfig(**{**entry["config"], "tasks": tuple(entry["config"]["tasks"])})
-            models.append(_train_model(config, folder / entry["folder"]))
-        result: dict[str, Any] = {
-            "models": models,
-            "peak_memory_mib": max(model["peak_memory_mib"] for model in models),
-        }
+        for model in read_models(folder):
+            models.append(_train_model(model.config, folder / model.folder))
     except Diverged as error:
-        result = {"diverged": str(error)}
-    write_text(folder / RESULT_NAME, json.dumps(result, indent=2) + "\n")
-    for checkpoint in folder.rglob(CHECKPOINT_NAME):
-        shutil.rmtree(checkpoint.parent)
+        return CellResult(diverged=str(error))
+    return CellResult(models, max(model.peak_memory_mib for model in models))
 
 
-def _train_model(config: CellConfig, folder: Path) -> dict[str, Any]:
-    if (folder / CONFIG_NAME).is_file():
+def _train_model(config: CellConfig, folder: Path) -> ModelResult:
+    if (folder / CONFIG_NAME).exists():
         config = load_config_as(CellConfig, folder)
     elif config.budget_seconds is not None:
         epoch = seconds_per_epoch(config, TIMED_SHARE * config.budget_seconds)

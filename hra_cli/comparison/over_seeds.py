@@ -5,44 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
+from hra_cli.comparison.comparison_file import CellRecord, OverSeeds
 from hra_cli.scoring.bootstrap import wer_difference
 from hra_cli.scoring.results import read_recogs, result_files
 from hra_cli.scoring.wer import Utterance
 
 
-def over_seeds(exp_dir: Path, cells: Sequence[dict[str, Any]], decoding_method: str) -> list[dict[str, Any]]:
-    """A record per method and mode, in the order of `cells`, which are those of `comparison.json`.
-
-    wer, lowest, highest, dev_wer: in per cent, the mean over the seeds and its range, on test and on dev. difference,
-    low, high: its mean WER less that of the first method in the same mode, with a paired 95 % bootstrap interval over
-    test utterances; the first method itself has none. Raises HraError where test was not decoded.
-    """
-    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+def over_seeds(exp_dir: Path, cells: Sequence[CellRecord], decoding_method: str) -> list[OverSeeds]:
+    """A record per method and mode, in the order of `cells`. Raises HraError where test was not decoded."""
+    rows: dict[tuple[str, str], list[CellRecord]] = {}
     for cell in cells:
-        rows.setdefault((cell["label"], cell["mode"]), []).append(cell)
+        rows.setdefault((cell.label, cell.mode), []).append(cell)
     recognised = {
-        row: [read_recogs(result_files(exp_dir / cell["folder"], "test", decoding_method).recogs) for cell in seeds]
+        row: [read_recogs(result_files(exp_dir / cell.folder, "test", decoding_method).recogs) for cell in seeds]
         for row, seeds in rows.items()
     }
-    records = []
+    records: list[OverSeeds] = []
     first: dict[str, list[list[Utterance]]] = {}
     for (label, mode), seeds in rows.items():
-        wers = [cell["wer"] for cell in seeds]
-        record = {
-            "label": label,
-            "mode": mode,
-            "seeds": len(seeds),
-            "parameters_per_task": seeds[0]["parameters_per_task"],
-            "wer": round(fmean(wers), 2),
-            "lowest": min(wers),
-            "highest": max(wers),
-            "dev_wer": round(fmean(cell["dev"]["wer"] for cell in seeds), 2),
-        }
+        wers = [cell.wer for cell in seeds]
+        dev_wers = [cell.dev.wer for cell in seeds if cell.dev.wer is not None]
+        difference: dict[str, float] = {}
         if mode in first:
             found = wer_difference(recognised[label, mode], first[mode])
-            record.update((name, round(value, 2)) for name, value in zip(("difference", "low", "high"), found))
+            difference = {name: round(value, 2) for name, value in zip(("difference", "low", "high"), found)}
         first.setdefault(mode, recognised[label, mode])
+        record = OverSeeds(
+            label=label,
+            mode=mode,
+            seeds=len(seeds),
+            parameters_per_task=seeds[0].parameters_per_task,
+            wer=round(fmean(wers), 2),
+            lowest=min(wers),
+            highest=max(wers),
+            dev_wer=round(fmean(dev_wers), 2) if dev_wers else None,
+            **difference,
+        )
         records.append(record)
     return records

@@ -94,7 +94,9 @@ class Cell:
     @property
     def name(self) -> str:
         """Also that of its folder."""
-        return f"{str(self.method).replace(':', '-')}-{self.mode}-lr{self.lr:g}-seed{self.seed}"
+        lr = f"{self.lr:g}"
+        lr = lr if float(lr) == self.lr else repr(self.lr)  # two rates are two folders
+        return f"{str(self.method).replace(':', '-')}-{self.mode}-lr{lr}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,11 @@ class CellConfig(TrainConfig):
 
 
 def model_configs(config: CompareConfig, cell: Cell, tasks: list[str]) -> Iterator[tuple[Path, CellConfig]]:
-    """The models of a cell, with their folders relative to the cell's."""
-    groups = [(Path(task), (task,)) for task in tasks] if cell.mode == "single" else [(Path(), tuple(tasks))]
+    """The models of a cell, with their folders relative to the cell's.
+
+    Those of single tasks lie in a folder of their own: a task may have the name of one of the cell's files.
+    """
+    groups = [(Path("models") / task, (task,)) for task in tasks] if cell.mode == "single" else [(Path(), tuple(tasks))]
     for folder, group in groups:
         yield (
             folder,

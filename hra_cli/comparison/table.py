@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Union
+
+from hra_cli.comparison.cell_files import SplitScores
+from hra_cli.comparison.comparison_file import CellRecord, Comparison
+from hra_cli.scoring.wer import wer_text
 
 COLUMNS = (
     "method", "mode", "seed", "lr", "per task", "shared", "in all", "WER %", "95 % interval", "errors", "dev WER %",
@@ -15,42 +19,42 @@ OVER_SEEDS = (
 DIFFERENCE = "The difference is to the first method of the same mode; its interval is paired, over test utterances"
 
 
-def cell_rows(found: dict[str, Any]) -> list[dict[str, str]]:
+def cell_rows(found: Comparison) -> list[dict[str, str]]:
     """The frozen model and every cell of `comparison.json`, each by the names in COLUMNS; some lack some of them."""
     return [
-        {"method": "frozen", "per task": "0", "shared": "0", "in all": "0", **_scores(found["frozen"])},
+        {"method": "frozen", "per task": "0", "shared": "0", "in all": "0", **_scores(found.frozen)},
         *(
             {
-                "method": cell["label"],
-                "mode": cell["mode"],
-                "seed": str(cell["seed"]),
-                "lr": f"{cell['lr']:g}",
-                "per task": f"{cell['parameters_per_task']:,}",
-                "shared": f"{cell['parameters_shared']:,}",
-                "in all": f"{cell['parameters_in_all']:,}",
-                "dev WER %": f"{cell['dev']['wer']:.1f}",
-                "steps": f"{cell['steps']:,}",
-                "seconds": f"{cell['seconds']:.0f}",
-                "peak MiB": f"{cell['peak_memory_mib']:.0f}",
+                "method": cell.label,
+                "mode": cell.mode,
+                "seed": str(cell.seed),
+                "lr": f"{cell.lr:g}",
+                "per task": f"{cell.parameters_per_task:,}",
+                "shared": f"{cell.parameters_shared:,}",
+                "in all": f"{cell.parameters_in_all:,}",
+                "dev WER %": wer_text(cell.dev.wer, 1),
+                "steps": f"{cell.steps:,}",
+                "seconds": f"{cell.seconds:.0f}",
+                "peak MiB": "" if cell.peak_memory_mib is None else f"{cell.peak_memory_mib:.0f}",
                 **_scores(cell),
             }
-            for cell in found["cells"]
+            for cell in found.cells
         ),
     ]
 
 
-def _scores(scores: dict[str, Any]) -> dict[str, str]:
-    interval = f"{scores['low']:.1f} – {scores['high']:.1f}"
-    return {"WER %": f"{scores['wer']:.1f}", "95 % interval": interval, "errors": str(scores["errors"])}
+def _scores(scores: Union[SplitScores, CellRecord]) -> dict[str, str]:
+    interval = f"{scores.low:.1f} – {scores.high:.1f}"
+    return {"WER %": f"{scores.wer:.1f}", "95 % interval": interval, "errors": str(scores.errors)}
 
 
-def markdown(found: dict[str, Any]) -> str:
+def markdown(found: Comparison) -> str:
     """comparison.md: what was compared, and the table."""
-    test, config = found["test"], found["config"]
-    length = f"{config['budget_seconds']:g} s" if config["budget_seconds"] else f"{config['num_epochs']} epochs"
+    test, config = found.test, found.config
+    length = f"{config.budget_seconds:g} s" if config.budget_seconds else f"{config.num_epochs} epochs"
     lines = [
-        f"Test: {test['utterances']} utterances, {test['words']} words, {len(found['tasks'])} tasks, "
-        f"{test['decoding_method']}. Trained for {length} per model; learning rates chosen on dev. "
+        f"Test: {test.utterances} utterances, {test.words} words, {len(found.tasks)} tasks, "
+        f"{test.decoding_method}. Trained for {length} per model; learning rates chosen on dev. "
         "Parameters per task, shared by all tasks, and in all; the frozen model's are not counted.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
@@ -69,19 +73,19 @@ def markdown(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def over_seeds_rows(found: dict[str, Any]) -> list[list[str]]:
+def over_seeds_rows(found: Comparison) -> list[list[str]]:
     """The methods over their seeds, each in the order of OVER_SEEDS."""
     return [
         [
-            record["label"],
-            record["mode"],
-            str(record["seeds"]),
-            f"{record['parameters_per_task']:,}",
-            f"{record['wer']:.1f}",
-            f"{record['lowest']:.1f} – {record['highest']:.1f}",
-            f"{record['dev_wer']:.1f}",
-            f"{record['difference']:+.1f}" if "difference" in record else "",
-            f"{record['low']:+.1f} to {record['high']:+.1f}" if "difference" in record else "",
+            record.label,
+            record.mode,
+            str(record.seeds),
+            f"{record.parameters_per_task:,}",
+            f"{record.wer:.1f}",
+            f"{record.lowest:.1f} – {record.highest:.1f}",
+            wer_text(record.dev_wer, 1),
+            "" if record.difference is None else f"{record.difference:+.1f}",
+            "" if record.difference is None else f"{record.low:+.1f} to {record.high:+.1f}",
         ]
-        for record in found["over_seeds"]
+        for record in found.over_seeds
     ]

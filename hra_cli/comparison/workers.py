@@ -11,8 +11,9 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from hra_cli.comparison.cell import RESULT_NAME
+from hra_cli.comparison.cell_files import RESULT_NAME
 from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
+from hra_cli.io.files import writing
 
 PROGRAM = "hra_cli.commands.train_cell"
 LOG_NAME = "cell.log"
@@ -25,7 +26,7 @@ def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, descriptio
     Raises HraError with the message of one that failed, and KeyboardInterrupt where one was interrupted. The others are
     then stopped, and go on from their checkpoints next time.
     """
-    waiting = [folder for folder in folders if not (folder / RESULT_NAME).is_file()]
+    waiting = [folder for folder in folders if not (folder / RESULT_NAME).exists()]
     running: dict[Path, subprocess.Popen[bytes]] = {}
     task = progress.add_task(description, total=len(folders), completed=len(folders) - len(waiting), note="")
     try:
@@ -53,7 +54,7 @@ def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, descriptio
 
 def _start(folder: Path, threads: int) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with open(folder / LOG_NAME, "ab") as log:
+    with writing(folder / LOG_NAME), open(folder / LOG_NAME, "wb") as log:
         command = [sys.executable, "-m", PROGRAM, str(folder), str(os.getpid())]
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

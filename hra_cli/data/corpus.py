@@ -10,25 +10,30 @@ from typing import Any, Optional
 from lhotse import CutSet
 from rich.progress import Progress
 
-from hra_cli.data.perturb import with_perturbed_speed
 from hra_cli.data.preparation import find_prepared, prepare
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.skipped import Skipped
+from hra_cli.data.splits import RandomSplit
 from hra_cli.data.task_index import TaskIndex
 from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.errors import HraError
 
 
 @dataclass(frozen=True)
 class Corpus:
     """Something that can be prepared; the modules of data/corpora make one each.
 
-    arguments: what decides its cuts, as JSON; a data folder made from equal ones need not be made again.
-    cuts:      makes the cuts, each with one supervision and "task" and "split" in its `custom`, and lists what cannot
-               be used.
+    arguments:      what decides its cuts, as JSON; a data folder made from equal ones need not be made again.
+    cuts:           makes the cuts, each with one supervision and "task" and "split" in its `custom`, and lists what
+                    cannot be used.
+    random_split:   how to split the tasks where the cuts have no "split".
+    allow_commands: whether its audio may come from shell commands and URLs.
     """
 
     arguments: Mapping[str, Any]
     cuts: Callable[[], tuple[CutSet, list[Skipped]]]
+    random_split: Optional[RandomSplit] = None
+    allow_commands: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,21 @@ def prepare_corpus(
     tokenizer: utterances whose text it cannot write are left out. progress: told of every utterance.
     Raises HraError as `prepare` does.
     """
+    if corpus.allow_commands and options.on_the_fly:
+        raise HraError("commands run once, when data are prepared; store features, without --on-the-fly")
     arguments = {**corpus.arguments, **({"perturb-speed": True} if options.perturb_speed else {})}
     before = find_prepared(output_dir, arguments, on_the_fly=options.on_the_fly, tokenizer=tokenizer)
     if before is not None:
         return Prepared(before, was_there=True)
     cuts, skipped = corpus.cuts()
     index = prepare(
-        with_perturbed_speed(cuts) if options.perturb_speed else cuts,
+        cuts,
         output_dir,
         arguments,
         skipped=skipped,
+        random_split=corpus.random_split,
+        perturb_speed=options.perturb_speed,
+        allow_commands=corpus.allow_commands,
         num_jobs=options.num_jobs,
         on_the_fly=options.on_the_fly,
         tokenizer=tokenizer,

@@ -8,54 +8,49 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
-import numpy as np
 import torch
-from lhotse import CutSet, LilcomChunkyWriter, load_manifest
+from lhotse import CutSet, LilcomChunkyWriter
 from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 from rich.progress import Progress
 
-from hra_cli.data.assignment import refuse_duplicates
-from hra_cli.data.features import (
-    SAMPLING_RATE,
-    SHORTEST_SECONDS,
-    audio_files,
-    fbank,
-    is_truncated_wav,
-    mono_audio,
-    one_line,
-)
+from hra_cli.data.assignment import draw_splits, refuse_duplicates
+from hra_cli.data.audio import mono_audio, one_line
+from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS, fbank
+from hra_cli.data.manifests import write_manifest
+from hra_cli.data.perturb import at_other_speeds
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
-from hra_cli.data.splits import SPLITS
-from hra_cli.data.task_index import INDEX_NAME, Split, TaskIndex, check_task_name, load_tasks
+from hra_cli.data.splits import SPLITS, RandomSplit
+from hra_cli.data.task_index import (
+    INDEX_NAME,
+    Split,
+    TaskIndex,
+    check_task_names,
+    load_tasks,
+    seconds_of,
+    words_of,
+)
 from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.transcripts import advice, unwritable
 from hra_cli.errors import HraError
+from hra_cli.io.files import remove_leftovers, writing
+from hra_cli.io.lock import one_writer
 
 # A file that is there while a folder is being written: the next run may then remove what an unfinished one left.
 UNFINISHED_NAME = ".hra-prepare-unfinished"
-MANIFESTS = ("recordings.jsonl.gz", "supervisions.jsonl.gz", "features.jsonl.gz", "cuts.jsonl.gz")
+MANIFESTS = ("recordings.jsonl.gz", "supervisions.jsonl.gz", "features.jsonl.gz")
+CUTS_NAME = "cuts.jsonl.gz"
 # One archive of features and one step of the progress bar; independent of num_jobs, so that results are too.
 CUTS_PER_CHUNK = 100
-
-
-def read_cuts(path: Path) -> CutSet:
-    """Reads a lhotse cut manifest. Raises `HraError` where it is missing or something else."""
-    if not path.is_file():
-        raise HraError(f"no such cut manifest: {path}")
-    try:
-        cuts = load_manifest(path)
-    except Exception as error:  # lhotse guesses the kind of manifest and fails in as many ways
-        raise HraError(f"{path} is not a lhotse cut manifest: {one_line(error)}") from error
-    if not isinstance(cuts, CutSet):
-        raise HraError(f"{path} is not a lhotse cut manifest but a {type(cuts).__name__}; give its cuts.jsonl.gz")
-    return cuts
 
 
 def find_prepared(
@@ -93,6 +88,9 @@ def prepare(
     arguments: Mapping[str, Any],
     *,
     skipped: Sequence[Skipped] = (),
+    random_split: Optional[RandomSplit] = None,
+    perturb_speed: bool = PrepareOptions.perturb_speed,
+    allow_commands: bool = False,
     num_jobs: int = PrepareOptions.num_jobs,
     on_the_fly: bool = PrepareOptions.on_the_fly,
     tokenizer: Optional[Tokenizer] = None,
@@ -100,39 +98,36 @@ def prepare(
 ) -> TaskIndex:
     """Checks every cut, stores features unless `on_the_fly`, and writes the data folder, `tasks.json` last.
 
-    cuts:      each with one supervision and "task" and "split" in its `custom`, as `fsdd_cuts` and
-               `cuts_by_task` make them.
-    arguments: what `cuts` were made from, as JSON. Where `output_dir` is finished and was made from the same,
-               nothing is done.
-    skipped:   what could not be used before this point; it is listed with the rest in `skipped.tsv`.
+    cuts:           each with one supervision and "task" and "split" in its `custom`, as `fsdd_cuts` makes them.
+    arguments:      what `cuts` were made from, as JSON. Where `output_dir` is finished and was made from the same,
+                    nothing is done.
+    skipped:        what could not be used before this point; it is listed with the rest in `skipped.tsv`.
+    random_split:   says the split of every cut that can be used, in place of its `custom`.
+    allow_commands: whether audio may come from shell commands and URLs.
 
     An unfinished folder is started over. Raises `HraError` where no cut can be used, the folder was made from
-    other arguments, or files in the way were not written by this function.
+    other arguments, another process is writing it, or files in the way were not written by this function.
     """
     if num_jobs < 1:
         raise HraError(f"--num-jobs {num_jobs} must be 1 or more")
-    index = find_prepared(output_dir, arguments, on_the_fly=on_the_fly, tokenizer=tokenizer)
-    if index is not None:
-        return index
-    todo = sorted(cuts, key=lambda cut: (cut.custom["task"], SPLITS.index(cut.custom["split"]), cut.id))
-    refuse_duplicates(todo)
-    for task in sorted({cut.custom["task"] for cut in todo}):
-        check_task_name(task)
-
     # Stored paths must hold from any working directory.
     folder = output_dir.resolve()
-    try:
-        _start_over(folder)
+    with one_writer(folder):
+        index = find_prepared(output_dir, arguments, on_the_fly=on_the_fly, tokenizer=tokenizer)
+        if index is not None:
+            return index
+        refuse_duplicates(cuts)
+        check_task_names({cut.custom["task"] for cut in cuts})
+        with writing(output_dir):
+            _start_over(folder)
         left_out = list(skipped)
-        todo = list(_with_usable_text(todo, tokenizer, left_out))
-        usable = _read_audio(todo, None if on_the_fly else folder / "feats", num_jobs, progress, left_out)
+        reader = _Reader(None if on_the_fly else folder / "feats", allow_commands, num_jobs, progress, left_out)
+        usable = _usable(cuts, reader, tokenizer, random_split, perturb_speed)
         if left_out:
             write_skipped(folder / SKIPPED_NAME, left_out)
         reasons = dict(sorted(collections.Counter(one.reason for one in left_out).items()))
         if not usable:
-            counts = ", ".join(f"{count} × {reason}" for reason, count in reasons.items()) or "there are no cuts"
-            where = f"; see {output_dir / SKIPPED_NAME}" if left_out else ""
-            raise HraError(f"no utterance can be used: {counts}{where}")
+            raise HraError(_nothing_usable(reasons, output_dir))
         index = TaskIndex(
             data_dir=output_dir,
             tasks=_write_manifests(folder, usable),
@@ -141,10 +136,46 @@ def prepare(
             skipped=reasons,
         )
         index.save()
-        (folder / UNFINISHED_NAME).unlink()
-    except OSError as error:
-        raise HraError(f"cannot write to {output_dir}: {error.strerror or error}") from error
+        with writing(output_dir):
+            (folder / UNFINISHED_NAME).unlink()
     return index
+
+
+def _usable(
+    cuts: Iterable[Cut],
+    reader: _Reader,
+    tokenizer: Optional[Tokenizer],
+    random_split: Optional[RandomSplit],
+    perturb_speed: bool,
+) -> list[Cut]:
+    """The cuts whose text and audio can be used, in order, and for `perturb_speed` the copies of those of train."""
+    todo = list(_with_usable_text(cuts, tokenizer, reader.skipped))
+    if random_split is not None:
+        # Only for the order in which they are read, and so lie on disk: it is that of their splits.
+        draw_splits(todo, random_split)
+    todo.sort(key=_place)
+    usable = reader.read(todo)
+    if random_split is not None:
+        # Again, among those that are left: so no task loses its dev and test to recordings that cannot be read.
+        draw_splits(usable, random_split)
+    if perturb_speed:
+        before = {cut.id: cut for cut in todo}  # as they were before they were resampled
+        train = (cut for cut in usable if cut.custom["split"] == "train")
+        copies = list(at_other_speeds(fastcopy(before[cut.id], custom=cut.custom) for cut in train))
+        refuse_duplicates([*usable, *copies])
+        usable += reader.read(sorted(copies, key=_place))
+    return sorted(usable, key=_place)
+
+
+def _place(cut: Cut) -> tuple[str, int, str]:
+    return cut.custom["task"], SPLITS.index(cut.custom["split"]), cut.id
+
+
+def _nothing_usable(reasons: Mapping[str, int], output_dir: Path) -> str:
+    counts = ", ".join(f"{count} × {reason}" for reason, count in reasons.items()) or "there are no cuts"
+    where = f"; see {output_dir / SKIPPED_NAME}" if reasons else ""
+    form = advice(reasons, sum(reasons.values()))
+    return f"no utterance can be used: {counts}{where}" + (f"; {form}" if form else "")
 
 
 def _all_arguments(arguments: Mapping[str, Any], on_the_fly: bool, tokenizer: Optional[Tokenizer]) -> dict[str, Any]:
@@ -157,55 +188,77 @@ def _all_arguments(arguments: Mapping[str, Any], on_the_fly: bool, tokenizer: Op
 
 def _with_usable_text(cuts: Iterable[Cut], tokenizer: Optional[Tokenizer], skipped: list[Skipped]) -> Iterator[Cut]:
     for cut in cuts:
-        text = cut.supervisions[0].text or ""
-        if not text.strip():
+        text = cut.supervisions[0].text
+        if text is not None and not isinstance(text, str):
+            skipped.append(Skipped(cut.id, "transcript that is no text", f"{type(text).__name__} {text!r}"[:100]))
+            continue
+        if text is None or not text.strip():
             skipped.append(Skipped(cut.id, "empty transcript"))
             continue
-        unknown = tokenizer.unknown_characters(text) if tokenizer is not None else ""
-        if unknown:
-            skipped.append(Skipped(cut.id, "characters the tokenizer lacks", unknown))
+        problem = unwritable(cut.id, text, tokenizer) if tokenizer is not None else None
+        if problem is not None:
+            skipped.append(problem)
             continue
         yield cut
 
 
-def _read_audio(
-    cuts: list[Cut],
-    feats_dir: Optional[Path],
-    num_jobs: int,
-    progress: Optional[Progress],
-    skipped: list[Skipped],
-) -> list[Cut]:
-    """Reads every cut's audio once, in `num_jobs` processes; the cuts that are usable, in order."""
-    if feats_dir is not None:
-        feats_dir.mkdir(exist_ok=True)
-    chunks = [cuts[start : start + CUTS_PER_CHUNK] for start in range(0, len(cuts), CUTS_PER_CHUNK)]
-    archives = [feats_dir / f"feats-{number:06d}.lca" if feats_dir else None for number in range(len(chunks))]
-    bar = progress.add_task("reading audio", total=len(cuts), note="") if progress else None
-    usable: list[Cut] = []
-    for chunk, (good, bad) in zip(chunks, _map_chunks(chunks, archives, min(num_jobs, len(chunks)))):
-        usable += good
-        skipped += bad
-        if progress is not None and bar is not None:
-            progress.update(bar, advance=len(chunk), note=f"{len(skipped)} skipped" if skipped else "")
-    return usable
+@dataclass
+class _Reader:
+    """Reads every cut's audio once, in `num_jobs` processes, and stores its features below `feats_dir` unless None.
+
+    skipped: gets what cannot be used.
+    """
+
+    feats_dir: Optional[Path]
+    allow_commands: bool
+    num_jobs: int
+    progress: Optional[Progress]
+    skipped: list[Skipped]
+    archives: int = 0
+
+    def read(self, cuts: list[Cut]) -> list[Cut]:
+        """The cuts that are usable, in order, with what training reads."""
+        if self.feats_dir is not None:
+            with writing(self.feats_dir):
+                self.feats_dir.mkdir(exist_ok=True)
+        chunks = [cuts[start : start + CUTS_PER_CHUNK] for start in range(0, len(cuts), CUTS_PER_CHUNK)]
+        archives = [self._archive(self.archives + number) for number in range(len(chunks))]
+        self.archives += len(chunks)
+        bar = self.progress.add_task("reading audio", total=len(cuts), note="") if self.progress else None
+        usable: list[Cut] = []
+        read_chunk = partial(_read_chunk, allow_commands=self.allow_commands)
+        found = _map_chunks(read_chunk, chunks, archives, min(self.num_jobs, len(chunks)))
+        for chunk, (good, bad) in zip(chunks, found):
+            usable += good
+            self.skipped += bad
+            if self.progress is not None and bar is not None:
+                note = f"{len(self.skipped)} skipped" if self.skipped else ""
+                self.progress.update(bar, advance=len(chunk), note=note)
+        return usable
+
+    def _archive(self, number: int) -> Optional[Path]:
+        return self.feats_dir / f"feats-{number:06d}.lca" if self.feats_dir is not None else None
 
 
 def _map_chunks(
-    chunks: list[list[Cut]], archives: list[Optional[Path]], num_jobs: int
+    read_chunk: Callable[[list[Cut], Optional[Path]], tuple[list[Cut], list[Skipped]]],
+    chunks: list[list[Cut]],
+    archives: list[Optional[Path]],
+    num_jobs: int,
 ) -> Iterator[tuple[list[Cut], list[Skipped]]]:
     if num_jobs <= 1:
         # One thread as in the workers, since the number of threads can change the last bits of a sum.
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            yield from map(_read_chunk, chunks, archives)
+            yield from map(read_chunk, chunks, archives)
         finally:
             torch.set_num_threads(threads)
         return
     # "spawn", since a fork of a process that has run torch's threads can hang.
     pool = ProcessPoolExecutor(num_jobs, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        yield from pool.map(_read_chunk, chunks, archives)
+        yield from pool.map(read_chunk, chunks, archives)
     except BrokenProcessPool as error:
         raise HraError("a process that read audio was killed, out of memory?; try --num-jobs 1") from error
     finally:
@@ -227,14 +280,16 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _read_chunk(cuts: list[Cut], archive: Optional[Path]) -> tuple[list[Cut], list[Skipped]]:
+def _read_chunk(cuts: list[Cut], archive: Optional[Path], allow_commands: bool) -> tuple[list[Cut], list[Skipped]]:
     if archive is None:
-        return _read_cuts(cuts, None)
-    with LilcomChunkyWriter(archive) as writer:
-        return _read_cuts(cuts, writer)
+        return _read_cuts(cuts, None, allow_commands)
+    with writing(archive), LilcomChunkyWriter(archive) as writer:
+        return _read_cuts(cuts, writer, allow_commands)
 
 
-def _read_cuts(cuts: list[Cut], writer: Optional[LilcomChunkyWriter]) -> tuple[list[Cut], list[Skipped]]:
+def _read_cuts(
+    cuts: list[Cut], writer: Optional[LilcomChunkyWriter], allow_commands: bool
+) -> tuple[list[Cut], list[Skipped]]:
     extractor = fbank()
     usable, skipped = [], []
     for cut in cuts:
@@ -243,7 +298,7 @@ def _read_cuts(cuts: list[Cut], writer: Optional[LilcomChunkyWriter]) -> tuple[l
             continue
         try:
             cut = _at_16_khz(cut)
-            samples = _checked_audio(cut)
+            samples = mono_audio(cut, allow_commands)
         except Exception as error:  # lhotse tries several decoders, each with errors of its own
             skipped.append(Skipped(cut.id, "unreadable recording", one_line(error)))
             continue
@@ -266,49 +321,38 @@ def _at_16_khz(cut: Cut) -> Cut:
     return fastcopy(cut, recording=fastcopy(cut.recording, sources=sources))
 
 
-def _checked_audio(cut: Cut) -> np.ndarray[Any, Any]:
-    for file in audio_files(cut):
-        if is_truncated_wav(file):
-            raise ValueError(f"{file} is cut off, it is shorter than its header says")
-    samples = mono_audio(cut)
-    if not np.isfinite(samples).all():
-        raise ValueError(f"the samples of {', '.join(map(str, audio_files(cut)))} are not all finite numbers")
-    return samples
-
-
 def _start_over(folder: Path) -> None:
     """Makes `folder` ready to be written, without what an unfinished run left there. Other files stay."""
     unfinished = folder / UNFINISHED_NAME
-    ours = [folder / name for name in (*MANIFESTS, SKIPPED_NAME)]
+    ours = [folder / name for name in (*MANIFESTS, CUTS_NAME, SKIPPED_NAME)]
     ours += sorted(folder.glob("feats/feats-*.lca"))
     ours += [path for split in SPLITS for path in sorted(folder.glob(f"cuts/*/{split}.jsonl.gz"))]
     in_the_way = [path for path in ours if path.exists()]
     if in_the_way and not unfinished.exists():
         raise HraError(f"{in_the_way[0]} exists and was not written by `hra prepare`; choose another --output-dir")
-    for path in [*in_the_way, *folder.glob(f".*.{INDEX_NAME}")]:
+    remove_leftovers(folder)
+    for path in in_the_way:
         path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
 
 
 def _write_manifests(folder: Path, cuts: list[Cut]) -> dict[str, dict[str, Split]]:
-    everything = CutSet.from_cuts(cuts)
-    everything.decompose(folder)
-    everything.to_file(folder / "cuts.jsonl.gz")
+    # Recordings and supervisions once each, and the features of every cut.
+    for name, manifest in zip(MANIFESTS, CutSet.from_cuts(cuts).decompose()):
+        if manifest is not None:
+            write_manifest(folder / name, manifest)
+    write_manifest(folder / CUTS_NAME, cuts)
     groups: dict[str, dict[str, list[Cut]]] = collections.defaultdict(lambda: collections.defaultdict(list))
     for cut in cuts:
         groups[cut.custom["task"]][cut.custom["split"]].append(cut)
-    tasks: dict[str, dict[str, Split]] = {}
-    for task, splits in groups.items():
-        tasks[task] = {}
-        for split, members in splits.items():
-            relative = f"cuts/{task}/{split}.jsonl.gz"
-            (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-            CutSet.from_cuts(members).to_file(folder / relative)
-            tasks[task][split] = Split(
-                cuts=relative,
-                utterances=len(members),
-                seconds=round(sum(cut.duration for cut in members), 3),
-                words=sum(len(cut.supervisions[0].text.split()) for cut in members),
-            )
-    return tasks
+    return {
+        task: {
+            split: _write_split(folder, f"cuts/{task}/{split}.jsonl.gz", members) for split, members in splits.items()
+        }
+        for task, splits in groups.items()
+    }
+
+
+def _write_split(folder: Path, relative: str, cuts: list[Cut]) -> Split:
+    sha256 = write_manifest(folder / relative, cuts)
+    return Split(relative, len(cuts), seconds_of(cuts), words_of(cuts), sha256)

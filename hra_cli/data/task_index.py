@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Optional
 
 from lhotse import CutSet
+from lhotse.cut import Cut, MonoCut, MultiCut
 
-from hra_cli.data.features import SAMPLING_RATE
+from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS
+from hra_cli.data.manifests import read_prepared_cuts
 from hra_cli.data.splits import SPLITS
 from hra_cli.errors import HraError, did_you_mean
+from hra_cli.io.documents import parse_json, read_text
 from hra_cli.io.files import write_text
 
 INDEX_NAME = "tasks.json"
@@ -23,12 +29,24 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class Split:
-    """One split of one task. `cuts` is its manifest's path, relative to the data folder."""
+    """One split of one task.
+
+    cuts:   its manifest's path, relative to the data folder.
+    sha256: of the manifest's uncompressed content, in hexadecimal; None for folders of earlier versions.
+    """
 
     cuts: str
     utterances: int
     seconds: float
     words: int
+    sha256: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.cuts)
+        if path.is_absolute() or ".." in path.parts:
+            raise HraError(f"the manifest {self.cuts!r} lies outside the data folder; run `hra prepare` again")
+        if self.utterances < 1 or self.words < 1 or not 0 < self.seconds < math.inf:
+            raise HraError(f"the numbers of {self.cuts!r} cannot be; run `hra prepare` again")
 
 
 @dataclass(frozen=True)
@@ -73,21 +91,54 @@ class TaskIndex:
         """The tasks that have that split, sorted. Raises `HraError` for a split that none has."""
         found = [task for task in self.names if split in self.tasks[task]]
         if not found:
-            raise HraError(f"no task in {self.data_dir} has a {split} split{did_you_mean(split, SPLITS)}")
+            there = [one for one in SPLITS if any(one in splits for splits in self.tasks.values())]
+            raise HraError(f"no task in {self.data_dir} has a {split} split; there are: {', '.join(there)}")
         return found
 
-    def cuts(self, task: str, split: str) -> CutSet:
-        """The cuts of a task's split, opened lazily. Each has one supervision and `cut.custom["task"]`.
+    def without_split(self, split: str) -> list[str]:
+        """The tasks that lack that split, sorted."""
+        return [task for task in self.names if split not in self.tasks[task]]
 
-        Raises `HraError` where there is no such task or split, or its file is missing.
+    def cuts(self, task: str, split: str) -> CutSet:
+        """The cuts of a task's split. Each has one supervision and `cut.custom["task"]`.
+
+        Raises `HraError` where there is no such task or split, or its file is missing, damaged, or another than the one
+        that was written.
         """
         splits = self.splits(task)
         if split not in splits:
             raise HraError(f"task '{task}' has no {split} split in {self.data_dir}; it has: {', '.join(splits)}")
         path = self.data_dir / splits[split].cuts
+        remedy = f"delete {self.data_dir} and run `hra prepare` again"
         if not path.is_file():
-            raise HraError(f"{path} is missing; delete {self.data_dir} and run `hra prepare` again")
-        return CutSet.from_jsonl_lazy(path)
+            raise HraError(f"{path} is missing; {remedy}")
+        # Where features are stored, audio is not read, and so no command is run either.
+        cuts, sha256 = read_prepared_cuts(path, remedy, allow_commands=self.features == "stored")
+        change = self._change(task, split, cuts, sha256)
+        if change:
+            raise HraError(f"{path} has changed since it was prepared: {change}; {remedy}")
+        return CutSet.from_cuts(cuts)
+
+    def _change(self, task: str, split: str, cuts: list[Cut], sha256: str) -> str:
+        """How the cuts of a split differ from what was prepared; '' where they do not."""
+        entry = self.tasks[task][split]
+        if len(cuts) != entry.utterances:
+            return f"it has {len(cuts)} utterances in place of {entry.utterances}"
+        if len({cut.id for cut in cuts}) < len(cuts):
+            return "it has an utterance twice"
+        for cut in cuts:
+            custom = cut.custom if isinstance(cut, (MonoCut, MultiCut)) and cut.custom else {}
+            if (custom.get("task"), custom.get("split")) != (task, split):
+                return f"cut '{cut.id}' is not one of task '{task}', {split}"
+            if len(cut.supervisions) != 1 or not isinstance(cut.supervisions[0].text, str):
+                return f"cut '{cut.id}' has no transcript"
+            if cut.duration < SHORTEST_SECONDS or cut.has_features != (self.features == "stored"):
+                return f"cut '{cut.id}' has no features or is too short"
+        if words_of(cuts) != entry.words or abs(seconds_of(cuts) - entry.seconds) > 0.01:
+            return "it has other words or durations"
+        if entry.sha256 is not None and sha256 != entry.sha256:
+            return "its content is another"
+        return ""
 
     def save(self) -> None:
         """Writes `tasks.json`, whole or not at all."""
@@ -98,7 +149,7 @@ class TaskIndex:
             "sampling_rate": self.sampling_rate,
             "arguments": self.arguments,
             "tasks": {
-                name: {split: asdict(entry) for split, entry in self.splits(name).items()} for name in self.names
+                name: {split: _as_json(entry) for split, entry in self.splits(name).items()} for name in self.names
             },
             "skipped": self.skipped,
         }
@@ -113,35 +164,73 @@ def load_tasks(data_dir: Path) -> TaskIndex:
     path = Path(data_dir) / INDEX_NAME
     if not path.is_file():
         raise HraError(f"{data_dir} is no prepared data folder (it has no {INDEX_NAME}); run `hra prepare` first")
-    damaged = f"{path} is damaged; delete {data_dir} and run `hra prepare` again"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise HraError(damaged) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    remedy = f"delete {data_dir} and run `hra prepare` again"
+    text = read_text(path, remedy)
+    what = parse_json(text, dict[str, Any], str(path), remedy)
+    if what.get("format") != FORMAT:
         raise HraError(f"{path} was not written by `hra prepare`; choose another data folder")
-    if content.get("format_version") != FORMAT_VERSION:
+    if what.get("format_version") != FORMAT_VERSION:
         raise HraError(
-            f"{path} has format version {content.get('format_version')}, this hra reads {FORMAT_VERSION}; "
+            f"{path} has format version {what.get('format_version')}, this hra reads {FORMAT_VERSION}; "
             "run `hra prepare` into a new folder"
         )
-    try:
-        index = TaskIndex(
-            data_dir=Path(data_dir),
-            tasks={
-                name: {split: Split(**entry) for split, entry in splits.items()}
-                for name, splits in content["tasks"].items()
-            },
-            features=content["features"],
-            arguments=content["arguments"],
-            skipped=content["skipped"],
-            sampling_rate=content["sampling_rate"],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise HraError(damaged) from error
-    if not index.tasks:
+    content = parse_json(text, _Content, str(path), remedy)
+    if not content.tasks or not all(content.tasks.values()):
         raise HraError(f"{data_dir} holds no tasks; run `hra prepare` into a new folder")
-    return index
+    try:
+        check_task_names(content.tasks)
+    except HraError as error:
+        raise HraError(f"{path}: {error}") from error
+    return TaskIndex(
+        data_dir=Path(data_dir),
+        tasks={task: {str(split): entry for split, entry in splits.items()} for task, splits in content.tasks.items()},
+        features=content.features,
+        arguments=content.arguments,
+        skipped=content.skipped,
+        sampling_rate=content.sampling_rate,
+    )
+
+
+def seconds_of(cuts: Iterable[Cut]) -> float:
+    """The durations of the cuts in all, to the millisecond."""
+    return float(round(sum(cut.duration for cut in cuts), 3))
+
+
+def words_of(cuts: Iterable[Cut]) -> int:
+    """How many words the cuts' transcripts have."""
+    return sum(len(cut.supervisions[0].text.split()) for cut in cuts)
+
+
+@dataclass
+class _Content:
+    """tasks.json."""
+
+    format: str
+    format_version: int
+    features: Literal["stored", "on-the-fly"]
+    sampling_rate: Literal[16000]
+    arguments: dict[str, Any]
+    tasks: dict[str, dict[Literal["train", "dev", "test"], Split]]
+    skipped: dict[str, int]
+
+
+def _as_json(split: Split) -> dict[str, Any]:
+    return {name: value for name, value in asdict(split).items() if value is not None}
+
+
+def check_task_names(names: Iterable[str]) -> None:
+    """Raises `HraError` where a name cannot be that of a folder or file on every system, or two would be the same."""
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        check_task_name(name)
+        # As macOS and Windows compare names.
+        same = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        if same in seen:
+            raise HraError(
+                f"the task names {seen[same]!r} and {name!r} differ only in case or in how their characters are "
+                "written, and task names become file names; rename one in the data, or both to the same"
+            )
+        seen[same] = name
 
 
 def check_task_name(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import sentencepiece as spm
@@ -27,7 +28,8 @@ class Tokenizer:
         self._processor = spm.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(model)
-        except RuntimeError as error:
+            self.pieces(list(range(self.vocab_size)))  # all of them are text
+        except (RuntimeError, UnicodeDecodeError) as error:
             raise HraError(f"{bpe_model} is not a sentencepiece model; give the bpe.model of the recogniser") from error
         self.fingerprint = hashlib.sha256(model).hexdigest()
         """SHA-256 of the model file, in hexadecimal."""
@@ -39,7 +41,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text; <unk> for what the model does not know."""
-        ids: list[int] = self._processor.encode(text)
+        ids: list[int] = self._processor.encode(_encodable(text))
         return ids
 
     def decode(self, ids: list[int]) -> str:
@@ -55,5 +57,11 @@ class Tokenizer:
         """The characters of `text` that the model can only map to <unk>, sorted; '' if there are none."""
         unknown = self._processor.unk_id()
         # As text, the pieces that stand for <unk> are the characters that the model does not know.
+        text = _encodable(text)
         pieces = zip(self._processor.encode(text), self._processor.encode(text, out_type=str))
         return "".join(sorted(set("".join(piece for id_, piece in pieces if id_ == unknown)) - {WORD_START}))
+
+
+def _encodable(text: str) -> str:
+    """The text with a character that no model knows, U+E000, for halves of characters, which JSON may have."""
+    return re.sub("[\ud800-\udfff]", "\ue000", text)

@@ -13,6 +13,7 @@ from typing import Any, Optional, TypeVar
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.errors import HraError, check_num_workers, check_positive
+from hra_cli.io.documents import read_yaml
 from hra_cli.io.files import write_text
 
 CONFIG_NAME = "config.yaml"
@@ -94,16 +95,10 @@ def load_config(exp_dir: Path) -> TrainConfig:
 
 def load_config_as(kind: type[Config], exp_dir: Path) -> Config:
     """As `load_config`, for `kind`, a configuration that may have more options than `hra train`."""
-    import yaml
-
     file = exp_dir / CONFIG_NAME
-    if not file.is_file():
+    if not file.exists():
         raise HraError(f"{exp_dir} is not an experiment folder: it has no {CONFIG_NAME}; train with `hra train` first")
-    try:
-        content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return kind(**{**content, "tasks": tuple(content["tasks"])})
-    except (yaml.YAMLError, TypeError, KeyError) as error:
-        raise HraError(f"{file} is damaged: {str(error).splitlines()[0]}; train into a new folder") from error
+    return read_yaml(file, kind, "train into a new folder")
 
 
 def differences(one: TrainConfig, other: TrainConfig) -> list[str]:

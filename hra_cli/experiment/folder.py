@@ -8,22 +8,29 @@ from pathlib import Path
 from typing import Optional
 
 from hra_cli.adapter.controller import Controller
-from hra_cli.adapter.head_file import Head, as_dtype, read_controller, read_head, write_head
-from hra_cli.errors import HraError, did_you_mean
+from hra_cli.adapter.head_file import Head, as_dtype, read_controller, write_head
+from hra_cli.adapter.head_folder import head_files, list_heads, read_head_of
+from hra_cli.errors import HraError
 from hra_cli.experiment.config import load_config
 from hra_cli.experiment.export_options import ExportOptions
 
 
-def experiment_heads(exp_dir: Path, tasks: Optional[list[str]] = None) -> list[Head]:
-    """The heads of the named tasks, or of all. Raises HraError where one is not there."""
+def experiment_heads_folder(exp_dir: Path) -> Path:
+    """The folder of the experiment's head files. Raises HraError where it has none."""
     load_config(exp_dir)
-    files = {file.stem: file for file in sorted((exp_dir / "heads").glob("*.safetensors"))}
-    if not files:
-        raise HraError(f"{exp_dir} has no heads yet; they appear after the first epoch of `hra train`")
-    for task in tasks or ():
-        if task not in files:
-            raise HraError(f"no head for task '{task}' in {exp_dir}{did_you_mean(task, files)}")
-    return [read_head(files[task]) for task in (tasks or files)]
+    folder = exp_dir / "heads"
+    if not list_heads(folder):
+        raise HraError(
+            f"{exp_dir} has no heads yet: `hra train` writes them when it ends or is interrupted; "
+            "go on with --resume where it was killed"
+        )
+    return folder
+
+
+def experiment_heads(exp_dir: Path, tasks: Optional[list[str]] = None) -> list[Head]:
+    """The heads of the named tasks, or of all. Raises HraError where one is not there, or cannot be read."""
+    files = head_files(experiment_heads_folder(exp_dir), tasks)
+    return [read_head_of(file, task) for task, file in files.items()]
 
 
 def experiment_controller(exp_dir: Path, backbone_fingerprint: str) -> Controller:

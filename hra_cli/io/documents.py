@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, Union, cast
 
 from hra_cli.errors import HraError
 
@@ -32,15 +33,17 @@ def read_yaml(file: Path, kind: type[Kind], remedy: str) -> Kind:
     return parse_json(content, kind, str(file), remedy)
 
 
-def parse_json(text: str, kind: type[Kind], what: str, remedy: str) -> Kind:
-    """JSON text as a `kind`; nothing is converted, fields that are missing or unknown are errors.
+def parse_json(
+    text: Union[str, bytes], kind: type[Kind], what: str, remedy: str, unknown: Literal["forbid", "ignore"] = "forbid"
+) -> Kind:
+    """JSON text as a `kind`; nothing is converted, missing fields are errors, and so are unknown ones unless ignored.
 
     Raises HraError that begins with `what` (a file, say) and ends with `remedy`; and those of the dataclass itself.
     """
     from pydantic import ValidationError
 
     try:
-        parsed: Kind = _adapter(cast(Any, kind)).validate_json(text, strict=True, extra="forbid")
+        parsed: Kind = _adapter(cast(Any, kind)).validate_json(text, strict=True, extra=unknown)
         return parsed
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -49,6 +52,18 @@ def parse_json(text: str, kind: type[Kind], what: str, remedy: str) -> Kind:
         raise HraError(f"{what} is damaged: {' '.join(found.split())[:300]}; {remedy}") from error
     except HraError as error:
         raise HraError(f"{what}: {error}") from error
+
+
+def check_numbers(document: object, but: Collection[str] = ()) -> None:
+    """For a dataclass's __post_init__: raises ValueError for a number in it that is not finite, or counts less than 0.
+
+    Numbers in its dictionaries too. but: fields that may hold any number.
+    """
+    for name, value in vars(document).items():
+        for number in value.values() if isinstance(value, dict) else (value,):
+            negative = isinstance(number, int) and number < 0
+            if name not in but and (negative or (isinstance(number, float) and not math.isfinite(number))):
+                raise ValueError(f"{name} is {number}")
 
 
 def _refuse_growth(events: Iterable[Any]) -> None:

@@ -14,6 +14,17 @@ from hra_cli.io.files import writing
 
 LOCK_NAME = ".hra-writer"
 _TRY_AGAIN = 0.1  # seconds
+_held: set[int] = set()  # descriptors of this process
+
+
+def _let_go() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+# A worker process that outlives a killed writer for some seconds would hold its lock.
+os.register_at_fork(after_in_child=_let_go)
 
 
 @contextlib.contextmanager
@@ -29,18 +40,21 @@ def one_writer(folder: Path, wait: float = 0.0) -> Iterator[None]:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _locked(folder, file, time.monotonic() + wait)
+    _held.add(descriptor)
     try:
         os.ftruncate(descriptor, 0)
         with contextlib.suppress(OSError):  # who it is only helps; a full disk is found where something is written
             os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}".encode())
         yield
     finally:
-        with contextlib.suppress(OSError):
-            file.unlink()
-        os.close(descriptor)
-        with contextlib.suppress(OSError):
-            for path in made:
-                path.rmdir()
+        if descriptor in _held:  # not in a forked process
+            with contextlib.suppress(OSError):
+                file.unlink()
+            _held.remove(descriptor)
+            os.close(descriptor)
+            with contextlib.suppress(OSError):
+                for path in made:
+                    path.rmdir()
 
 
 def _locked(folder: Path, file: Path, until: float) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,18 +17,73 @@ from torch import Tensor
 from hra_cli.errors import HraError
 from hra_cli.io.files import replacing
 
+_DTYPE_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
 
 def read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file. Raises HraError where it is missing, truncated or another kind."""
+    """Tensors and metadata of a safetensors file.
+
+    Raises HraError where it is missing, truncated, another kind, or has a tensor of a type that hra does not know.
+    """
+    with _opened(file) as opened:
+        names = opened.keys()
+        for name in names:
+            dtype = opened.get_slice(name).get_dtype()
+            if dtype not in _DTYPE_NAMES.values():
+                raise HraError(f"{file}: {in_one_line(name)} is of type {dtype}, which hra does not read")
+        # cloned: the file may be replaced or deleted while they are in use
+        return {name: opened.get_tensor(name).clone() for name in names}, dict(opened.metadata() or {})
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """The metadata alone. Raises HraError as `read_safetensors` does."""
+    with _opened(file) as opened:
+        return dict(opened.metadata() or {})
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     if not file.is_file():
-        raise HraError(f"no such file: {file}")
+        raise HraError(f"{file} is a folder, not a file" if file.is_dir() else f"no such file: {file}")
     try:
         with safe_open(str(file), framework="pt") as opened:
-            # cloned: the file may be replaced or deleted while they are in use
-            tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
-            return tensors, dict(opened.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
+            yield opened
+    except OSError as error:
+        raise HraError(f"cannot read {file}: {error.strerror or error}") from error
+    except (SafetensorError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         raise HraError(f"{file} is not a safetensors file, or is truncated; copy or export it again") from error
+
+
+PARAMETER_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def check_parameters(
+    tensors: Mapping[str, Tensor], what: str, remedy: str, dtypes: Collection[torch.dtype] = PARAMETER_DTYPES
+) -> None:
+    """Raises HraError, `what`: …; `remedy`, that names a tensor of another type, or with NaN or infinity in it."""
+    for name, tensor in tensors.items():
+        if tensor.dtype not in dtypes:
+            dtype = str(tensor.dtype).replace("torch.", "")
+            raise HraError(f"{what}: {in_one_line(name)} is of type {dtype}, which parameters cannot have; {remedy}")
+        # The sum takes a seventh of the time. It may be infinite where no number is.
+        if not bool(tensor.sum().isfinite()) and not bool(tensor.isfinite().all()):
+            raise HraError(f"{what}: {in_one_line(name)} has numbers that are not finite; {remedy}")
+
+
+def in_one_line(text: str) -> str:
+    """The beginning of what a file says, for a message."""
+    return " ".join(text[:80].split())
 
 
 def write_safetensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -46,20 +103,6 @@ def _with_sorted_metadata(content: bytes) -> bytes:
     encoded = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
     encoded += b" " * (-len(encoded) % 8)
     return len(encoded).to_bytes(8, "little") + encoded + content[end:]
-
-
-_DTYPE_NAMES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

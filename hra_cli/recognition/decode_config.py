@@ -22,7 +22,7 @@ class DecodeConfig:
     output_dir: for icefall's result files; None: below exp_dir, by method, and nowhere without one.
 
     Raises HraError for sizes that are not positive, and where data and audio, or heads and no_heads, contradict each
-    other.
+    other, or an option has no effect.
     """
 
     backbone: Path
@@ -52,5 +52,9 @@ class DecodeConfig:
             raise HraError("give heads with --exp-dir, --heads or --head, or decode the frozen model with --no-heads")
         if self.no_heads and (self.heads_dir or self.heads):
             raise HraError(f"give {'--heads' if self.heads_dir else '--head'} or --no-heads, not both")
+        if self.audio and self.no_heads and self.tasks:
+            raise HraError("--task chooses a head, and has no effect on audio files with --no-heads; leave one out")
+        if self.audio and self.output_dir is not None:
+            raise HraError("--output-dir has no effect on audio files; their texts go to standard output and to --json")
         if self.audio and len(self.tasks) > 1:
             raise HraError("audio files are decoded with one task's head; give one --task")

@@ -14,8 +14,7 @@ from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError, did_you_mean
-from hra_cli.experiment.config import load_config
-from hra_cli.experiment.folder import experiment_controller
+from hra_cli.experiment.folder import experiment_controller, experiment_heads_folder
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.recogniser import Recogniser
 
@@ -42,7 +41,7 @@ def load_recogniser(
     model = load_backbone(backbone, options)
     tokenizer = Tokenizer(find_bpe_model(backbone))
     if exp_dir is not None:
-        heads_dir = _experiment_folder(exp_dir)
+        heads_dir = experiment_heads_folder(exp_dir)
         shared: Optional[Controller] = experiment_controller(exp_dir, model.fingerprint)
     else:
         shared = None if controller is None else read_controller(controller, model.fingerprint)
@@ -55,17 +54,10 @@ def load_recogniser(
     return Recogniser(model, tokenizer, adapter)
 
 
-def _experiment_folder(exp_dir: Path) -> Path:
-    load_config(exp_dir)
-    folder = exp_dir / "heads"
-    if not folder.is_dir():
-        raise HraError(f"{exp_dir} has no heads yet; they appear after the first epoch of `hra train`")
-    return folder
-
-
 def _named(heads: list[Head], tasks: Optional[list[str]]) -> list[Head]:
     known = {head.task for head in heads}
     for task in tasks or ():
         if task not in known:
             raise HraError(f"no head for task '{task}' among the head files{did_you_mean(task, known)}")
-    return [head for head in heads if tasks is None or head.task in tasks]
+    wanted = known if tasks is None else set(tasks)
+    return [head for head in heads if head.task in wanted]

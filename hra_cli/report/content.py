@@ -143,9 +143,3 @@ class Content:
 def number(value: Optional[float], digits: int = 2) -> str:
     """A number with so many digits after the point and thousands separated, or a dash for None."""
     return "–" if value is None else f"{value:,.{digits}f}"
-
-
-def train_loss(records: list[dict[str, Any]]) -> list[tuple[int, float]]:
-    """(step, loss per frame) from metrics.jsonl: the means over epochs or, where there are none, single steps."""
-    epochs = [(r["step"], r["train_loss"]) for r in records if r.get("kind") == "dev" and "train_loss" in r]
-    return epochs or [(r["step"], r["loss"]) for r in records if r.get("kind") == "train" and "loss" in r]

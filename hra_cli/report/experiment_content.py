@@ -15,8 +15,8 @@ from hra_cli import __version__
 from hra_cli.adapter.head_file import Head
 from hra_cli.experiment.config import TrainConfig, load_config
 from hra_cli.experiment.folder import experiment_controller, experiment_heads
-from hra_cli.experiment.metrics import METRICS_NAME, read_metrics
-from hra_cli.io.tensors import read_safetensors
+from hra_cli.experiment.metrics import METRICS_NAME, DevRecord, loss_curve, read_metrics, wer_curve
+from hra_cli.io.tensors import read_metadata
 from hra_cli.report.content import (
     FROZEN,
     HRA,
@@ -29,7 +29,6 @@ from hra_cli.report.content import (
     Series,
     WerTable,
     number,
-    train_loss,
 )
 from hra_cli.scoring.results import read_recogs, read_wer_summary, result_files
 from hra_cli.transducer.names import SEARCHES
@@ -55,7 +54,7 @@ def read_experiment(exp_dir: Path) -> Content:
     dev = _dev_table(heads)
     test = _test_table(exp_dir)
     dev_wer, loss = _curves(exp_dir, [head.task for head in heads])
-    metadata = read_safetensors(exp_dir / "controller.safetensors")[1]
+    metadata = read_metadata(exp_dir / "controller.safetensors")
     fields = [field.name for field in dataclasses.fields(config)]
     train = shlex.join(["hra", "train", "--exp-dir", name, *_options(config, fields)])
     return Content(
@@ -144,15 +143,13 @@ def _decoding(exp_dir: Path) -> Optional[Decoding]:
 def _curves(exp_dir: Path, tasks: list[str]) -> tuple[list[Curve], list[Curve]]:
     """Dev WER of all tasks and of each, and the training loss."""
     records = read_metrics(exp_dir)
-    dev = [record for record in records if record["kind"] == "dev"]
-    if not dev:
-        return [], []
-    total = Curve("all tasks", HRA, [(record["step"], record["wer_total"]) for record in dev])
-    each = [
-        Curve(task, HRA, [(record["step"], record["wer"][task]) for record in dev if task in record["wer"]])
-        for task in tasks
+    dev = [record for record in records if isinstance(record, DevRecord)]
+    wer = [
+        Curve("all tasks", HRA, wer_curve(records)),
+        *(Curve(task, HRA, [(one.step, one.wer[task]) for one in dev if task in one.wer]) for task in tasks),
     ]
-    return [total, *(curve for curve in each if curve.points)], [Curve("all tasks", HRA, train_loss(records))]
+    loss = Curve("all tasks", HRA, loss_curve(records))
+    return [curve for curve in wer if curve.points], [loss] if loss.points else []
 
 
 def _options(config: TrainConfig, names: Iterable[str]) -> list[str]:

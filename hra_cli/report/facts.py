@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hra_cli.adapter.head_file import CONTROLLER_FORMAT, HEAD_FORMAT, read_controller, read_head
+from hra_cli.adapter.head_folder import list_heads
 from hra_cli.adapter.head_kinds import head_kind
 from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
 from hra_cli.backbone.model import load_backbone
@@ -17,8 +18,8 @@ from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, load_config
 from hra_cli.experiment.folder import experiment_heads
-from hra_cli.experiment.metrics import read_metrics
-from hra_cli.io.tensors import read_safetensors
+from hra_cli.experiment.metrics import dev_records
+from hra_cli.io.tensors import read_metadata
 
 
 @dataclass
@@ -44,7 +45,7 @@ def describe(path: Path, pos_head_dim: int = BackboneOptions.pos_head_dim) -> De
             return _describe_comparison(path)
         return _describe_backbone(path, pos_head_dim)
     if path.suffix == ".safetensors":
-        file_format = read_safetensors(path)[1].get("format")
+        file_format = read_metadata(path).get("format")
         if file_format == HEAD_FORMAT:
             return _describe_head(path)
         if file_format == CONTROLLER_FORMAT:
@@ -57,6 +58,7 @@ def _describe_head(path: Path) -> Description:
     facts = {
         "task": head.task,
         "head": f"{head.kind}, {head.num_parameters:,} parameters, {head.dtype}",
+        "sealed": _sealed(path),
         "width": str(head.width),
         "hidden": str(head.hidden),
         **({"inner": str(head.inner)} if head.inner else {}),
@@ -72,8 +74,14 @@ def _describe_head(path: Path) -> Description:
     return Description("head", facts)
 
 
+def _sealed(path: Path) -> str:
+    if "head_fingerprint" in read_metadata(path):
+        return "yes: its contents are what was written"
+    return "not sealed: written by an hra that did not seal heads; damage may go unseen, export it again"
+
+
 def _describe_controller(path: Path) -> Description:
-    metadata = read_safetensors(path)[1]
+    metadata = read_metadata(path)
     controller = read_controller(path, metadata.get("backbone_fingerprint", ""))
     facts = {
         "width": str(controller.width),
@@ -138,23 +146,22 @@ def _describe_data(path: Path) -> Description:
 def _describe_comparison(path: Path) -> Description:
     found = read_comparison_file(path)
     facts = {
-        "backbone": found["backbone"]["path"],
-        "data": found["data"],
-        "tasks": ", ".join(found["tasks"]),
-        "test": f"{found['test']['utterances']} utterances, {found['test']['words']} words, "
-        f"{found['test']['decoding_method']}; frozen model {found['frozen']['wer']} %",
-        "command": found["command"],
+        "backbone": found.backbone.path,
+        "data": found.data,
+        "tasks": ", ".join(found.tasks),
+        "test": f"{found.test.utterances} utterances, {found.test.words} words, {found.test.decoding_method}; "
+        f"frozen model {found.frozen.wer} %",
+        "command": found.command,
     }
     rows = [
-        [cell["label"], cell["mode"], str(cell["seed"]), f"{cell['parameters_per_task']:,}", str(cell["wer"])]
-        for cell in found["cells"]
+        [cell.label, cell.mode, str(cell.seed), f"{cell.parameters_per_task:,}", str(cell.wer)] for cell in found.cells
     ]
     return Description("comparison", facts, ["method", "mode", "seed", "per task", "test WER %"], rows)
 
 
 def _describe_experiment(path: Path) -> Description:
     config = load_config(path)
-    epochs = [record["epoch"] for record in read_metrics(path) if record["kind"] == "dev"]
+    epochs = [record.epoch for record in dev_records(path)]
     facts = {
         "backbone": config.backbone,
         "data": config.data,
@@ -164,10 +171,7 @@ def _describe_experiment(path: Path) -> Description:
         "epochs": f"{max(epochs, default=0)} of {config.num_epochs}",
         "seed": str(config.seed),
     }
-    try:
-        heads = experiment_heads(path)
-    except HraError:
-        heads = []
+    heads = experiment_heads(path) if list_heads(path / "heads") else []  # none before the first epoch
     rows = [
         [
             head.task,

@@ -193,7 +193,7 @@ def _worst(decoding: Decoding | Missing) -> str:
     counted = [(count_errors(u.ref, u.hyp), u) for u in decoding.utterances]
     wrong = sorted(
         ((counts, u) for counts, u in counted if counts.errors),
-        key=lambda item: (-item[0].errors, -item[0].wer, item[1].id),
+        key=lambda item: (-item[0].errors, -item[0].errors / max(item[0].words, 1), item[1].id),
     )
     if not wrong:
         return f"<p>No errors in {len(counted):,} utterances: {escape(decoding.title)}.</p>\n"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import kaldialign
 import numpy as np
 
+from hra_cli.errors import HraError
 from hra_cli.scoring.wer import Utterance, count_errors
 
 REPLICATIONS = 10_000
@@ -17,13 +18,13 @@ def wer_interval(utterances: Sequence[Utterance]) -> tuple[float, float]:
     computes it; the same for the same utterances.
 
     Utterances without reference words are not sampled, since a sample of nothing else would have no WER. What was
-    recognised in them is added to every sample.
+    recognised in them is added to every sample. Raises HraError where there are no others.
     """
     ordered = _ordered([utterance for utterance in utterances if utterance.ref])
-    inserted = sum(len(utterance.hyp) for utterance in utterances if not utterance.ref)
-    beside = 100.0 * inserted / max(sum(len(utterance.ref) for utterance in ordered), 1)
     if not ordered:
-        return beside, beside
+        raise HraError("there are no words to have a WER over; test on utterances with a text")
+    inserted = sum(len(utterance.hyp) for utterance in utterances if not utterance.ref)
+    beside = 100.0 * inserted / sum(len(utterance.ref) for utterance in ordered)
     found = kaldialign.bootstrap_wer_ci(
         [utterance.ref for utterance in ordered],
         [utterance.hyp for utterance in ordered],

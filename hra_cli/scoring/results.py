@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from hra_cli.errors import HraError
 from hra_cli.io.files import write_text
-from hra_cli.scoring.wer import GAP, Scores, Utterance, align_words, score
+from hra_cli.scoring.wer import GAP, NO_WER, Scores, Utterance, align_words, score, wer_text
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,18 @@ def read_recogs(file: Path) -> list[Utterance]:
     return utterances
 
 
-def read_wer_summary(file: Path, suffix: str) -> tuple[float, dict[str, float]]:
+def read_wer_summary(file: Path, suffix: str) -> tuple[Optional[float], dict[str, Optional[float]]]:
     """WER in per cent over all utterances and of every task, from a `wer-summary-` file of the setting `suffix`.
+
+    None where there were no words.
 
     Raises HraError for a file that is not there or not as `write_results` writes it.
     """
-    wer = {}
+    wer: dict[str, Optional[float]] = {}
     for number, line in enumerate(_lines(file)[1:], start=2):
         setting, _, value = line.rpartition("\t")
         try:
-            wer[setting] = float(value)
+            wer[setting] = None if value == NO_WER else float(value)
         except ValueError as error:
             raise HraError(f"{file}, line {number}: '{value}' is no WER; decode again") from error
     if suffix not in wer:
@@ -138,7 +140,7 @@ def _transcripts(utterances: list[Utterance]) -> str:
 
 def _summary(suffix: str, scores: Scores) -> str:
     rows = [(suffix, scores.total)] + [(f"{suffix}-{task}", counts) for task, counts in scores.tasks.items()]
-    return "settings\tWER\n" + "".join(f"{setting}\t{counts.wer:.2f}\n" for setting, counts in rows)
+    return "settings\tWER\n" + "".join(f"{setting}\t{wer_text(counts.wer)}\n" for setting, counts in rows)
 
 
 def _error_details(utterances: list[Utterance], scores: Scores) -> str:
@@ -146,7 +148,7 @@ def _error_details(utterances: list[Utterance], scores: Scores) -> str:
     counts = count_confusions(alignments)
     total = scores.total
     lines = [
-        f"%WER = {total.wer:.2f}",
+        f"%WER = {wer_text(total.wer)}",
         f"Errors: {total.insertions} insertions, {total.deletions} deletions, "
         f"{total.substitutions} substitutions, over {total.words} reference words "
         f"({sum(counts.correct.values())} correct)",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 import kaldialign
 
 # Marks the empty side of an aligned pair; a word is never the empty string.
 GAP = ""
+NO_WER = "–"  # shown where there are no words
 
 
 @dataclass
@@ -43,12 +44,9 @@ class ErrorCounts:
         return self.insertions + self.deletions + self.substitutions
 
     @property
-    def wer(self) -> float:
-        """Word error rate in per cent.
-
-        Without reference words it is 100.0 for every inserted word: finite, so that JSON can hold it.
-        """
-        return 100.0 * self.errors / max(self.words, 1)
+    def wer(self) -> Optional[float]:
+        """Word error rate in per cent, or None where there are no words to get wrong."""
+        return 100.0 * self.errors / self.words if self.words else None
 
     def __add__(self, other: ErrorCounts) -> ErrorCounts:
         return ErrorCounts(
@@ -67,7 +65,7 @@ class Scores:
     tasks: dict[str, ErrorCounts]
 
     def as_json(self) -> dict[str, dict[str, Any]]:
-        """`{"total": {"wer", "errors", "words"}, "tasks": {name: the same}}`, WER in per cent, rounded."""
+        """`{"total": {"wer", "errors", "words"}, "tasks": {name: the same}}`, WER in per cent, rounded, or None."""
         return {
             "total": _as_json(self.total),
             "tasks": {task: _as_json(counts) for task, counts in self.tasks.items()},
@@ -84,9 +82,19 @@ class BeforeAfter:
     after: ErrorCounts
 
 
-def relative_change(before: float, after: float) -> str:
-    """The change from `before` to `after` in per cent of `before`, or a dash where `before` is zero."""
-    return f"{100.0 * (after - before) / before:+.1f}" if before else "–"
+def relative_change(before: Optional[float], after: Optional[float]) -> str:
+    """The change from `before` to `after` in per cent of `before`, or a dash where `before` is zero or one is None."""
+    return f"{100.0 * (after - before) / before:+.1f}" if before and after is not None else NO_WER
+
+
+def wer_text(wer: Optional[float], digits: int = 2) -> str:
+    """A WER in per cent as it is shown: a dash for None, where there were no words."""
+    return NO_WER if wer is None else f"{wer:.{digits}f}"
+
+
+def rounded(wer: Optional[float]) -> Optional[float]:
+    """A WER as files hold it."""
+    return None if wer is None else round(wer, 2)
 
 
 def align_words(ref: list[str], hyp: list[str]) -> list[tuple[str, str]]:
@@ -112,5 +120,5 @@ def score(utterances: Iterable[Utterance]) -> Scores:
     return Scores(sum(tasks.values(), ErrorCounts()), dict(sorted(tasks.items())))
 
 
-def _as_json(counts: ErrorCounts) -> dict[str, float]:
-    return {"wer": round(counts.wer, 2), "errors": counts.errors, "words": counts.words}
+def _as_json(counts: ErrorCounts) -> dict[str, Optional[float]]:
+    return {"wer": rounded(counts.wer), "errors": counts.errors, "words": counts.words}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Optional
 
@@ -20,14 +20,15 @@ from hra_cli.training.gradient_sharing import SharingPolicy
 from hra_cli.training.interrupt import StopRequest
 from hra_cli.training.optimizers import new_optimizers
 from hra_cli.training.recorder import Recorder, WriteSelected
-from hra_cli.training.run_state import RunState, load_checkpoint, restore
+from hra_cli.training.run_state import REMEDY, RunState, check, load_checkpoint, restore
 from hra_cli.training.schedule import learning_rate_factor
 from hra_cli.training.selection import SelectedEpochs
 from hra_cli.training.step import Diverged, TrainingStep
 from hra_cli.training.training_data import TrainingData
-from hra_cli.training.validation import Validator
+from hra_cli.training.validation import DevResult, Validator
 from hra_cli.transducer.adapted import AdaptedModel
 
+NO_DEV = "there are no utterances on dev: no WER, and the last epoch is selected"
 SAVE_EVERY = 50  # steps between checkpoints
 
 
@@ -35,10 +36,11 @@ class TrainingLoop:
     """Trains `model.adapter` on `data` into `exp_dir`, for as many epochs as `config` says.
 
     frozen: the model without an adapter, which is scored first. sharing: how tasks share gradients. write_selected:
-    called after every epoch with the selected epochs and the run's state, to write the heads or the model.
+    called with the selected epochs and the run's state when the run ends or is asked to stop, to write the heads or the
+    model. A run that is killed has what is needed for them in its checkpoint.
 
     Where `exp_dir` holds a checkpoint the run goes on from it, to the same result as without a break. Raises HraError
-    where the checkpoint is damaged or the data have changed since. Nothing is written before `run`.
+    where the checkpoint is damaged or of another run, or the data have changed since. Nothing is written before `run`.
     """
 
     def __init__(
@@ -67,8 +69,11 @@ class TrainingLoop:
         self.resumed = self._go_on()
 
     def run(self, progress: Optional[Progress] = None) -> None:
-        """Trains to the end; a finished run is left as it is. Raises KeyboardInterrupt after having saved a checkpoint
-        when asked to stop, Diverged where the loss or its gradient is not finite."""
+        """Trains to the end, and writes what the run is for; a finished run is left as it is.
+
+        Raises KeyboardInterrupt after having saved a checkpoint, and written what is selected so far, when asked to
+        stop, and Diverged where the loss, its gradient or a parameter is not finite.
+        """
         make_repeatable(self.model.backbone.device)
         step = self.state.step if self.resumed else -1
         self.recorder = Recorder(self.exp_dir, self.config, self.data.skipped, self.write_selected, step)
@@ -78,6 +83,7 @@ class TrainingLoop:
                 if not self.state.frozen:
                     self._score_frozen()
                 self._train(stop, progress or no_progress())
+                self.recorder.write_selected(self.selected, self.state)
         except Diverged as error:
             self.recorder.say(str(error))
             raise
@@ -90,11 +96,22 @@ class TrainingLoop:
             return False
         if checkpoint.state.data_digest != self.data.digest:
             raise HraError(f"{self.config.data} has changed since {self.exp_dir} was begun; train into a new folder")
+        check(checkpoint, self.data.tasks, self.config.num_epochs)
+        self._check_place(checkpoint.state, checkpoint.file)
         restore(checkpoint, self.adapter, self.optimizers)
         self.step.restore(checkpoint.state.scaler)
         self.state = checkpoint.state
         self.selected.by_task, self.selected.tensors = checkpoint.state.selected, checkpoint.selected
         return True
+
+    def _check_place(self, state: RunState, file: Path) -> None:
+        """Raises HraError for a batch that the epoch does not have, or a scale of the loss that is not asked for."""
+        config = self.config
+        batches = 1
+        if state.batch and state.epoch < config.num_epochs:
+            batches = len(training_batches(self.data.train, config.max_duration, config.seed, state.epoch))
+        if state.batch >= batches or state.scaler.keys() != self.step.state().keys():
+            raise HraError(f"{file} does not go with this run's data and options; {REMEDY}")
 
     def _describe(self) -> None:
         data, backbone = self.data, self.model.backbone
@@ -106,12 +123,15 @@ class TrainingLoop:
         )
         for one in data.skipped:
             self.recorder.say(f"skipped {one}")
+        if not data.dev:
+            self.recorder.say(NO_DEV)
         if self.resumed:
             self.recorder.say(f"resuming at step {self.state.step}")
 
     def _score_frozen(self) -> None:
         found = self.validate(self.frozen)
-        self.state.frozen = {task: asdict(found.scores.tasks.get(task, ErrorCounts())) for task in self.data.tasks}
+        self._check_dev(found, "the frozen recogniser's loss on dev is not finite; look at these utterances")
+        self.state.frozen = {task: found.scores.tasks.get(task, ErrorCounts()) for task in self.data.tasks}
         self.recorder.dev(self.state, found)
         self._save()
 
@@ -144,20 +164,28 @@ class TrainingLoop:
 
     def _stop_if(self, stop: StopRequest) -> None:
         if stop.asked:
+            if self.selected.by_task:
+                self.recorder.write_selected(self.selected, self.state)
             self.recorder.say(f"interrupted at step {self.state.step}")
             raise KeyboardInterrupt
 
     def _end_epoch(self) -> None:
         state = self.state
+        self.step.check_parameters(state.step)
         train_loss = state.loss_sum / max(state.loss_frames, 1)
         state.epoch, state.batch = state.epoch + 1, 0
         state.loss_sum, state.loss_frames = 0.0, 0
         found = self.validate(self.model)
+        self._check_dev(found, f"the loss on dev is not finite after step {state.step}; train with a lower --lr")
         self.recorder.dev(state, found, train_loss)
         self.recorder.say(f"peak memory {peak_memory(self.model.backbone.device):.0f} MiB")
         self.selected.offer(self.adapter, state.epoch, state.step, found)
-        self.recorder.write_selected(self.selected, state)
         self._save()
+
+    def _check_dev(self, found: DevResult, message: str) -> None:
+        wrong = [task for task, loss in found.losses.items() if not math.isfinite(loss)]
+        if wrong:
+            raise Diverged(f"{message} (of task {wrong[0]})")
 
     def _save(self) -> None:
         self.state.selected = self.selected.by_task

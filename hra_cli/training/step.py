@@ -100,6 +100,13 @@ class TrainingStep:
                 "look at these cuts, or train with a lower --lr into a new folder"
             )
 
+    def check_parameters(self, number: int) -> None:
+        """Raises Diverged where the step before step `number` left a parameter that is infinite or NaN."""
+        if not torch.stack([parameter.isfinite().all() for parameter in self.trained]).all():
+            raise Diverged(
+                f"the trained parameters are not finite after step {number}; train with a lower --lr into a new folder"
+            )
+
     def state(self) -> dict[str, Any]:
         """What the next step depends on beside the adapter and its optimisers: the scale of the loss in float16."""
         return dict(self.scaler.state_dict())

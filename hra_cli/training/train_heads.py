@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,14 @@ from typing import Optional
 from rich.progress import Progress
 
 from hra_cli.adapter.adapter import Adapter, new_adapter
-from hra_cli.adapter.head_file import Head, controller_fingerprint, read_controller, write_controller, write_head
+from hra_cli.adapter.head_file import (
+    Head,
+    controller_fingerprint,
+    read_controller,
+    read_head,
+    write_controller,
+    write_head,
+)
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.frontend_cache import FrontendCache
 from hra_cli.backbone.model import load_backbone
@@ -18,7 +26,9 @@ from hra_cli.data.skipped import Skipped
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, TrainConfig, differences, load_config
-from hra_cli.scoring.wer import BeforeAfter, ErrorCounts
+from hra_cli.io.lock import one_writer
+from hra_cli.io.tensors import fingerprint
+from hra_cli.scoring.wer import BeforeAfter, rounded
 from hra_cli.training.gradient_sharing import by_amount_of_speech, own_gradient
 from hra_cli.training.loop import TrainingLoop
 from hra_cli.training.run_state import RunState
@@ -45,13 +55,15 @@ def train(config: TrainConfig, exp_dir: Path, resume: bool = False, progress: Op
     """Trains the heads that `config` asks for into `exp_dir`.
 
     With `resume` an interrupted run goes on from its last checkpoint, to the result it would have had; a
-    finished one is only reported. Raises HraError for what the user can mend, KeyboardInterrupt after having
-    saved a checkpoint when asked to stop. `progress` is told of every step.
+    finished one is only reported. Raises HraError for what the user can mend, also where another process trains into
+    `exp_dir`, and KeyboardInterrupt after having saved a checkpoint when asked to stop. `progress` is told of every
+    step.
     """
-    _check_folder(exp_dir, config, resume)
-    loop = heads_loop(config, exp_dir)
-    loop.run(progress)
-    shutil.rmtree(exp_dir / FRONTEND_NAME, ignore_errors=True)
+    with one_writer(exp_dir):
+        _check_folder(exp_dir, config, resume)
+        loop = heads_loop(config, exp_dir)
+        loop.run(progress)
+        shutil.rmtree(exp_dir / FRONTEND_NAME, ignore_errors=True)
     return _result(loop)
 
 
@@ -76,7 +88,7 @@ def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
 
 
 def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
-    if (exp_dir / CONFIG_NAME).is_file():
+    if (exp_dir / CONFIG_NAME).exists():
         if not resume:
             raise HraError(f"{exp_dir} already holds an experiment; go on with --resume, or choose another --exp-dir")
         changed = differences(load_config(exp_dir), config)
@@ -96,13 +108,13 @@ class _HeadFiles:
     utterances: dict[str, int]
 
     def write(self, selected: SelectedEpochs, state: RunState) -> None:
-        """Writes the controller and the heads as they were in the selected epochs."""
+        """Writes the controller and the heads as they were in the selected epochs; those that are there stay."""
         adapter = self._as_of(selected)
         needed = controller_fingerprint(adapter.controller.tensors())
         write_controller(self.exp_dir / "controller.safetensors", adapter.controller, self.backbone_fingerprint)
+        sizes = adapter.bank.sizes
         for row, task in enumerate(adapter.tasks):
             found = selected.by_task[task]
-            sizes = adapter.bank.sizes
             head = Head(
                 task=task,
                 kind=adapter.bank.kind,
@@ -117,9 +129,9 @@ class _HeadFiles:
                     "method": "onboarding" if self.config.controller else "joint",
                     "tasks": len(adapter.tasks),
                     "utterances": self.utterances[task],
-                    "epoch": found["epoch"],
+                    "epoch": found.epoch,
                     "num_epochs": self.config.num_epochs,
-                    "steps": found["step"],
+                    "steps": found.step,
                     "max_duration": self.config.max_duration,
                     "lr": self.config.lr,
                     "rnnt_type": self.config.rnnt_type,
@@ -128,12 +140,14 @@ class _HeadFiles:
                 },
                 scores={
                     "set": "dev",
-                    "wer_before": _wer(state.frozen[task]),
-                    "wer_after": _wer(found["scores"]),
-                    "words": found["scores"]["words"],
+                    "wer_before": rounded(state.frozen[task].wer),
+                    "wer_after": rounded(found.scores.wer),
+                    "words": found.scores.words,
                 },
             )
-            write_head(self.exp_dir / "heads" / f"{task}.safetensors", head)
+            file = self.exp_dir / "heads" / f"{task}.safetensors"
+            if not _holds(file, head):
+                write_head(file, head)
 
     def _as_of(self, selected: SelectedEpochs) -> Adapter:
         sizes = self.adapter.bank.sizes
@@ -142,26 +156,33 @@ class _HeadFiles:
         return adapter
 
 
+def _holds(file: Path, head: Head) -> bool:
+    """Whether the file has this head already."""
+    if not file.exists():
+        return False
+    try:
+        found = read_head(file)
+    except HraError:  # damaged
+        return False
+    same = dataclasses.replace(found, tensors={}, other={}) == dataclasses.replace(head, tensors={})
+    return same and fingerprint(found.tensors) == fingerprint(head.tensors)
+
+
 def _result(loop: TrainingLoop) -> TrainResult:
     adapter, selected = loop.adapter, loop.selected.by_task
     rows = [
         BeforeAfter(
             task,
             adapter.parameters_per_task,
-            ErrorCounts(**loop.state.frozen[task]),
-            ErrorCounts(**selected[task]["scores"]),
+            loop.state.frozen[task],
+            selected[task].scores,
         )
         for task in adapter.tasks
     ]
     return TrainResult(
         rows=rows,
         controller_parameters=adapter.parameters_shared,
-        selected_epochs={task: selected[task]["epoch"] for task in adapter.tasks},
+        selected_epochs={task: selected[task].epoch for task in adapter.tasks},
         num_epochs=loop.config.num_epochs,
         skipped=loop.data.skipped,
     )
-
-
-def _wer(counts: dict[str, int]) -> Optional[float]:
-    """Per cent, or None where there were no words to get wrong."""
-    return round(ErrorCounts(**counts).wer, 2) if counts["words"] else None

@@ -17,6 +17,7 @@ from hra_cli.data.features import FRAME_SHIFT, SAMPLING_RATE
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.task_index import TaskIndex, load_tasks
 from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.transcripts import advice, unwritable
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.transducer.loss import fits
@@ -41,7 +42,8 @@ def load_training_data(config: TrainConfig, backbone: Backbone, tokenizer: Token
     index = load_tasks(Path(config.data))
     tasks = index.select(list(config.tasks) or None)
     skipped: list[Skipped] = []
-    train = _usable(_cuts_of(index, tasks, "train"), backbone, tokenizer, skipped)
+    there = _cuts_of(index, tasks, "train")
+    train = _usable(there, backbone, tokenizer, skipped)
     dev = _usable(_cuts_of(index, tasks, "dev"), backbone, tokenizer, skipped)
     utterances = Counter(cut.custom["task"] for cut in train)
     seconds = dict.fromkeys(tasks, 0.0)
@@ -49,7 +51,7 @@ def load_training_data(config: TrainConfig, backbone: Backbone, tokenizer: Token
         seconds[cut.custom["task"]] += cut.duration
     for task in tasks:
         if task not in utterances:
-            raise HraError(f"task '{task}' has no utterance to train on in {config.data}; train others with --task")
+            raise HraError(_nothing_to_train_on(task, config.data, there, skipped))
     # Without gradients, batches twice as long fit into memory.
     dev_batches = decoding_batches(dev, 2 * config.max_duration)
     return TrainingData(tasks, train, dev_batches, skipped, dict(utterances), seconds, _digest(train))
@@ -65,14 +67,22 @@ def _usable(cuts: list[Cut], backbone: Backbone, tokenizer: Tokenizer, skipped: 
         text = cut.supervisions[0].text
         tokens = len(tokenizer.encode(text))
         frames = backbone.num_frames(compute_num_frames(cut.duration, FRAME_SHIFT, SAMPLING_RATE))
-        unknown = tokenizer.unknown_characters(text)
-        if unknown:
-            skipped.append(Skipped(cut.id, "characters the tokenizer lacks", unknown))
+        problem = unwritable(cut.id, text, tokenizer)
+        if problem is not None:
+            skipped.append(problem)
         elif not fits(frames, tokens):
             skipped.append(Skipped(cut.id, "fewer encoder frames than tokens", f"{frames} < {tokens}"))
         else:
             usable.append(cut)
     return CutSet.from_cuts(usable)
+
+
+def _nothing_to_train_on(task: str, data: str, cuts: list[Cut], skipped: list[Skipped]) -> str:
+    members = {cut.id for cut in cuts if cut.custom["task"] == task}
+    reasons = Counter(one.reason for one in skipped if one.id in members)
+    counts = "".join(f", {count} × {reason}" for reason, count in sorted(reasons.items()))
+    remedy = advice(reasons, len(members)) or "train others with --task"
+    return f"task '{task}' has no utterance to train on in {data}{counts}; {remedy}"
 
 
 def _digest(cuts: CutSet) -> str:

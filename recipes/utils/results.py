@@ -19,6 +19,7 @@ from safetensors import safe_open
 
 from hra_cli import __version__
 from hra_cli.io.files import write_text
+from hra_cli.scoring.wer import wer_text
 
 SETTINGS = ("head", "hidden", "num_epochs", "max_duration", "lr", "seed")
 
@@ -63,8 +64,8 @@ def wer_table(exp: Path, folders: list[Path]) -> list[str]:
     tasks = sorted(words)
     rows = [["words", *(f"{words[task]:,}" for task in tasks), f"{sum(words.values()):,}"]]
     for decoding, found in scores.items():
-        wers = [f"{found['tasks'][task]['wer']:.2f}" if task in found["tasks"] else "" for task in tasks]
-        rows.append([decoding, *wers, f"{found['total']['wer']:.2f}" if len(found["tasks"]) == len(tasks) else ""])
+        wers = [wer_text(found["tasks"][task]["wer"]) if task in found["tasks"] else "" for task in tasks]
+        rows.append([decoding, *wers, wer_text(found["total"]["wer"]) if len(found["tasks"]) == len(tasks) else ""])
     return table("WER in per cent", ["", *tasks, "all"], rows) if scores else []
 
 

@@ -29,6 +29,7 @@ from hra_cli.adapter.head_file import (
     write_controller,
     write_head,
 )
+from hra_cli.errors import HraError
 
 WIDTH, HIDDEN = 40, 12
 TASKS = ["ann", "bob"]
@@ -38,8 +39,8 @@ def make_head(kind="linear", bundled=True, **changes):
     return replace(heads_of(random_adapter(TASKS, WIDTH, kind), bundled)[0], **changes)
 
 
-def rewrite(source, target, metadata=(), tensors=(), without=()):
-    """A copy of a head file with other metadata or tensors, as another program would write it."""
+def rewrite(source, target, metadata=(), tensors=(), without=("head_fingerprint",)):
+    """A copy of a head file with other metadata or tensors, as another program would write it: not sealed."""
     with safe_open(source, "pt") as opened:
         kept = {**opened.metadata(), **dict(metadata)}
     all_tensors = {**load_file(source), **dict(tensors)}
@@ -229,16 +230,25 @@ def test_a_later_format_is_refused(tmp_path, file):
 )
 def test_missing_metadata_are_refused(tmp_path, file, key, message):
     with refused(message):
-        read_head(rewrite(file, tmp_path / "less.safetensors", without=[key]))
+        read_head(rewrite(file, tmp_path / "less.safetensors", without=[key, "head_fingerprint"]))
 
 
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"width": "wide"}, "metadata are damaged"),
-        ({"training": "{"}, "metadata are damaged"),
+        ({"width": "wide"}, r"the head's metadata are damaged \(width: 'wide'\); copy or export it again"),
+        *(({"hidden": text}, "metadata are damaged") for text in ("0", "-12", "１２", " 12", "1_2", "9" * 5000, "")),
+        ({"inner": "3"}, r"metadata are damaged \(inner: '3'\)"),
+        ({"backbone_fingerprint": "B" * 64}, "metadata are damaged"),
+        ({"task": "../../escaped"}, "the task name '../../escaped' contains a slash"),
+        ({"task": ""}, "the task name '' is empty"),
+        ({"training": "{"}, "wrong.safetensors: 'training' is damaged: .*; copy or export it again"),
+        ({"training": "[1]"}, "'training' is damaged"),
+        ({"scores": "null"}, "'scores' is damaged"),
+        *(({"scores": text}, "damaged") for text in ('{"words": "x"}', '{"words": 1e999}', '{"wer_after": NaN}')),
+        ({"format_version": "1\n2\n" * 500}, "hra-head version 1 2"),
         ({"head": "conv"}, "unknown kind of head 'conv'; this version of hra knows linear and ffn"),
-        ({"head": "ffn"}, r"the tensor head\.bias is not expected"),
+        ({"head": "ffn", "inner": "6"}, r"the tensor head\.bias is not expected"),
         ({"width": "41"}, r"head\.weight has shape \(40, 12\), expected \(41, 12\)"),
         ({"controller_fingerprint": "0" * 64}, "the bundled controller is not the one the head names"),
     ],
@@ -258,7 +268,7 @@ def test_a_safetensors_file_of_another_program_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["head.weight", "head.bias", "controller.recurrent"])
 def test_a_missing_tensor_is_refused(tmp_path, file, name):
     with refused(f"the tensor {name} is missing"):
-        read_head(rewrite(file, tmp_path / "less.safetensors", without=[name]))
+        read_head(rewrite(file, tmp_path / "less.safetensors", without=[name, "head_fingerprint"]))
 
 
 @pytest.mark.parametrize(
@@ -274,6 +284,106 @@ def test_an_additional_tensor_is_refused(tmp_path, file):
     for name in ("head.in.bias", "controller.gate"):
         with refused(f"the tensor {name} is not expected"):
             read_head(rewrite(file, tmp_path / "more.safetensors", tensors={name: torch.zeros(6)}))
+
+
+def bits(content, count=150):
+    """Copies of a file's bytes, each with another bit flipped."""
+    for place in range(0, 8 * len(content), 8 * len(content) // count):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        yield bytes(flipped)
+
+
+@pytest.mark.parametrize("kind", ["linear", "ffn"])
+def test_one_other_bit_anywhere_in_a_head_is_refused_or_changes_nothing(tmp_path, kind):
+    head = make_head(kind)
+    write_head(tmp_path / "ann.safetensors", head)
+    whole = (tmp_path / "ann.safetensors").read_bytes()
+    numbers = whole.index(head.tensors["head.weight" if kind == "linear" else "head.in.weight"].numpy().tobytes())
+    for content in bits(whole[numbers:]):
+        (tmp_path / "ann.safetensors").write_bytes(whole[:numbers] + content)
+        with refused("is damaged: its contents are not what was written; copy or export it again|has numbers that"):
+            read_head(tmp_path / "ann.safetensors")
+    unnoticed = 0
+    for content in bits(whole[:numbers]):
+        (tmp_path / "ann.safetensors").write_bytes(content + whole[numbers:])
+        try:
+            again = read_head(tmp_path / "ann.safetensors")
+        except HraError:
+            continue
+        unnoticed += 1  # the version that wrote it, spaces, a key that is no longer known
+        assert replace(again, tensors={}, controller=None, other={}) == replace(head, tensors={}, controller=None)
+    assert unnoticed < 50
+
+
+def test_a_head_that_is_not_sealed_is_read_and_is_sealed_when_it_is_written_again(tmp_path, file):
+    old = rewrite(file, tmp_path / "old.safetensors")
+    assert "head_fingerprint" not in safe_open(old, "pt").metadata()
+    write_head(tmp_path / "again.safetensors", read_head(old))
+    assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
+    write_head(tmp_path / "half.safetensors", as_dtype(read_head(old), "float16"))
+    assert read_head(tmp_path / "half.safetensors").dtype == "float16"
+
+
+def test_metadata_of_other_programs_do_not_break_the_seal(tmp_path, file):
+    head = read_head(rewrite(file, tmp_path / "tagged.safetensors", {"licence": "CC0"}, without=()))
+    assert head.other == {"licence": "CC0"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda bias: bias * float("nan"), "head.bias has numbers that are not finite"),
+        (lambda bias: bias + float("-inf"), "head.bias has numbers that are not finite"),
+        (lambda bias: bias.int(), "head.bias is of type int32, which parameters cannot have"),
+        (lambda bias: bias.double(), "head.bias is of type float64"),
+        (lambda bias: bias > 0, "head.bias is of type bool"),
+    ],
+)
+def test_parameters_that_are_no_finite_floats_are_refused(tmp_path, file, change, message):
+    bias = change(load_file(file)["head.bias"])
+    with refused(f"wrong.safetensors: {message}.*; copy or export it again"):
+        read_head(rewrite(file, tmp_path / "wrong.safetensors", tensors={"head.bias": bias}))
+
+
+def test_large_numbers_are_no_infinite_ones(tmp_path):
+    head = make_head()
+    head.tensors["head.bias"] = torch.full((WIDTH,), 3e38)  # their sum is infinite
+    write_head(tmp_path / "ann.safetensors", head)
+    assert torch.equal(read_head(tmp_path / "ann.safetensors").tensors["head.bias"], head.tensors["head.bias"])
+
+
+def test_what_is_not_finite_is_never_written(tmp_path):
+    head = make_head()
+    head.tensors["head.weight"][3, 4] = float("nan")
+    with refused("the head of task 'ann' is not written: head.weight has numbers that are not finite; .*lower --lr"):
+        write_head(tmp_path / "ann.safetensors", head)
+    controller = Controller(WIDTH, HIDDEN)
+    torch.nn.init.constant_(controller.bias, float("inf"))
+    with refused("the controller is not written: controller.bias has numbers that are not finite; .*lower --lr"):
+        write_controller(tmp_path / "controller.safetensors", controller, BACKBONE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_controller_that_is_not_what_was_written_is_refused(tmp_path):
+    file = tmp_path / "controller.safetensors"
+    write_controller(file, random_adapter(TASKS, WIDTH).controller, BACKBONE)
+    whole = file.read_bytes()
+    for content in bits(whole[-4 * HIDDEN * WIDTH :]):
+        file.write_bytes(whole[: -4 * HIDDEN * WIDTH] + content)
+        with refused("is damaged: its contents are not what was written|has numbers that are not finite"):
+            read_controller(file, BACKBONE)
+    file.write_bytes(whole)
+    for tensors, message in (
+        ({"controller.weight": torch.zeros(0, WIDTH)}, "controller.weight is empty"),
+        ({"controller.weight": torch.zeros(HIDDEN, WIDTH, dtype=torch.int32)}, "controller.weight is of type int32"),
+        ({"other": torch.zeros(2)}, "the tensor other is not expected"),
+    ):
+        with refused(message):
+            read_controller(rewrite(file, tmp_path / "wrong.safetensors", tensors=tensors), BACKBONE)
+    for key in ("backbone_fingerprint", "controller_fingerprint"):
+        with refused(f"the metadata lack '{key}'"):
+            read_controller(rewrite(file, tmp_path / "less.safetensors", without=[key]), BACKBONE)
 
 
 def test_one_other_bit_in_the_controller_is_refused(tmp_path, file):

@@ -137,10 +137,10 @@ def test_other_contents_are_refused(tmp_path, content):
         load_backbone(tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore:.*looks like a TorchScript archive", "ignore:.*torch.jit.* is deprecated")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated")
 def test_a_torchscript_export_is_refused(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "jit_script.pt"))
-    with refused(r"jit_script\.pt is not"):
+    with refused(r"jit_script\.pt is a TorchScript archive.*export\.py without --jit 1.*pretrained\.pt"):
         load_backbone(tmp_path / "jit_script.pt")
 
 
@@ -245,17 +245,72 @@ def test_a_missing_tokenizer_is_refused(tmp_path):
             find_bpe_model(path)
 
 
+ATTENTION = "encoder.encoders.0.layers.0.self_attn_weights."
+LAYER = "encoder.encoders.1.encoder.layers.1."
+
+
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
         ("decoder.embedding.weight", (30,)),
+        ("decoder.embedding.weight", (0, 16)),
+        ("decoder.conv.weight", (16, 4)),
         ("encoder.downsample_output.bias", ()),
-        ("encoder.encoders.0.layers.0.self_attn_weights.linear_pos.weight", (8,)),
+        ("encoder.encoders.1.downsample.bias", (0,)),
+        (ATTENTION + "linear_pos.weight", (8,)),
+        (LAYER.replace("layers.1", "layers.0") + "norm.bias", (40, 1)),
+        ("joiner.output_linear.weight", (30, 21)),
+        ("simple_am_proj.weight", (1, 30, 40)),
+        (LAYER + "feed_forward2.in_proj.weight", (80, 39)),
     ],
 )
-def test_a_tensor_with_the_wrong_number_of_axes(backbone, tmp_path, name, shape):
+def test_a_tensor_of_the_wrong_shape_is_named(backbone, tmp_path, name, shape):
     torch.save({"model": {**backbone.state_dict(), name: torch.zeros(shape)}}, tmp_path / "pretrained.pt")
-    with refused("not an icefall Zipformer transducer"):
+    with refused(r"pretrained\.pt: not an icefall Zipformer transducer: ", f"{name} has shape {shape}"):
+        load_backbone(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({ATTENTION + "in_proj.weight": (4, 24)}, "does not fit rows of linear_pos 8"),  # fewer than positions have
+        ({ATTENTION + "linear_pos.weight": (8, 7)}, "7 dimensions of position"),
+        ({"encoder.encoders.0.layers.0.conv_module1.depthwise_conv.weight": (24, 1, 6)}, "a kernel of 6 frames"),
+        ({"decoder.conv.weight": (16, 5, 2)}, "16 channels of the decoder do not divide into groups of 5"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(backbone, tmp_path, shapes, message):
+    changed = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    torch.save({"model": {**backbone.state_dict(), **changed}}, tmp_path / "pretrained.pt")
+    with refused(message, tmp_path / "pretrained.pt"):
+        load_backbone(tmp_path)
+
+
+def test_sizes_that_would_take_terabytes_are_refused_before_anything_is_allocated(backbone, tmp_path):
+    wide = {name: torch.zeros(400_000) for name in backbone.state_dict() if name.endswith("layers.0.norm.bias")}
+    torch.save({"model": {**backbone.state_dict(), **wide}}, tmp_path / "pretrained.pt")
+    with refused("self_attn_weights.in_proj.weight has shape .*, the others ask for .*400000"):
+        load_backbone(tmp_path)
+
+
+@pytest.mark.parametrize("container", ["pretrained.pt", "model.safetensors"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda bias: bias * float("nan"), "joiner.output_linear.bias has numbers that are not finite; copy or export"),
+        (lambda bias: (bias + 1).double() * 1e300, "joiner.output_linear.bias has numbers that are not finite"),
+        (lambda bias: bias.int(), "joiner.output_linear.bias is of type int32"),
+        (lambda bias: bias > 0, "joiner.output_linear.bias is of type bool"),
+    ],
+)
+def test_weights_that_are_no_finite_floats_are_refused(backbone, tmp_path, container, change, message):
+    tensors = backbone.state_dict()
+    tensors["joiner.output_linear.bias"] = change(tensors["joiner.output_linear.bias"])
+    if container == "pretrained.pt":
+        torch.save({"model": tensors}, tmp_path / container)
+    else:
+        save_file(tensors, tmp_path / container)
+    with refused(message, tmp_path / container):
         load_backbone(tmp_path)
 
 

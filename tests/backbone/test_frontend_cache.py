@@ -38,6 +38,20 @@ def test_another_recogniser_finds_nothing_of_this_one(tmp_path):
     assert torch.equal(FrontendCache(tmp_path, other).embed(features, lens, IDS)[0], other.embed(features, lens)[0])
 
 
+def test_files_that_are_not_whole_are_computed_again(tmp_path):
+    backbone = tiny_backbone()
+    features, lens = random_features([61])
+    cache = FrontendCache(tmp_path, backbone)
+    expected, _ = cache.embed(features, lens, ["a"])
+    (file,) = tmp_path.rglob("*.f32")
+    whole = file.read_bytes()
+    flipped = [whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] for place in range(0, len(whole), 40)]
+    for content in (b"", whole[:3], whole[:-4], whole + bytes(4), *flipped):
+        file.write_bytes(content)
+        assert torch.equal(cache.embed(features, lens, ["a"])[0], expected)
+        assert file.read_bytes() == whole
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     features, lens = random_features(LENS)

@@ -196,7 +196,7 @@ def test_the_models_kept_are_those_that_were_tested(comparison, little):
             own, adapter = new_method(
                 Method(cell["method"], cell["size"]), backbone, [task] if single else TASKS, seed=7
             )
-            file = (folder / task if single else folder) / "model.safetensors"
+            file = (folder / "models" / task if single else folder) / "model.safetensors"
             adapter.load_state_dict(read_safetensors(file)[0])
             for batch in Recogniser(own, tokenizer, adapter).decode(load_tasks(little).cuts(task, "test")):
                 decoded.update({one.id: one.hyp for one in batch})
@@ -308,7 +308,7 @@ def test_killed_while_a_cell_trains_and_run_again_gives_the_same(comparison, cop
     for gone in (cell, copied / "comparison.json", copied / "comparison.md", copied / "report.html"):
         shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
     before = trained(copied)
-    log = cell / "fr" / "train.log"  # of the cell's second model
+    log = cell / "models" / "fr" / "train.log"  # of the cell's second model
     with started(little, copied) as (process, training):
         wait_until(lambda: log.is_file() and "epoch 1:" in log.read_text(), 300, "the first epoch is trained")
         os.kill(training, signal.SIGSTOP)  # so that it does not end by itself before it notices
@@ -330,7 +330,7 @@ def test_killed_while_a_cell_trains_and_run_again_gives_the_same(comparison, cop
     assert "resuming at step" in log.read_text()
     assert {name: kept for name, kept in trained(copied).items() if name in before} == before
     for task in TASKS:
-        model = Path(*cell.parts[-2:], task, "model.safetensors")
+        model = Path(*cell.parts[-2:], "models", task, "model.safetensors")
         assert (copied / model).read_bytes() == (comparison / model).read_bytes()
 
 
@@ -356,14 +356,32 @@ def test_killed_while_a_cell_only_starts_leaves_nothing_running(copied, little):
 
 def result(errors, loss):
     """A result.json of a multi-task cell, as far as choosing a learning rate goes."""
-    return {"models": [{"dev_errors": errors, "dev_loss": loss}], "peak_memory_mib": 1.0}
+    dev = {"insertions": 0, "deletions": 0, "substitutions": errors, "words": 100}
+    return {
+        "models": [
+            {
+                "tasks": list(TASKS), "parameters_per_task": 1, "parameters_shared": 1, "trainable": 1, "epochs": 1,
+                "selected_epoch": 1, "steps": 1, "seconds": 1.0, "dev": {"fr": dev}, "dev_errors": errors,
+                "dev_loss": loss, "peak_memory_mib": 1.0,
+            }
+        ],
+        "peak_memory_mib": 1.0,
+    }  # fmt: skip
 
 
-def best_of(little, folder, results):
+def single(*errors_and_losses):
+    """The same of single-task models, one for each of TASKS."""
+    models = [result(*both)["models"][0] for both in errors_and_losses]
+    for task, model in zip(TASKS, models):
+        model["tasks"] = [task]
+    return {"models": models, "peak_memory_mib": 1.0}
+
+
+def best_of(little, folder, results, mode="multi"):
     """The learning rate that is chosen, of those with these results."""
     settings = config(little, methods=("hra-linear",), lrs=tuple(results))
     chooser = _Comparison(settings, folder)
-    grid = settings.grid(parse_method("hra-linear"), "multi")
+    grid = settings.grid(parse_method("hra-linear"), mode)
     for cell in grid:
         write_text(chooser.folder(cell) / "result.json", json.dumps(results[cell.lr]))
     return chooser.best(grid).lr
@@ -379,11 +397,12 @@ def best_of(little, folder, results):
         ({0.002: result(3, 10.0), 0.004: {"diverged": "the loss is nan at step 3"}}, 0.002),
         ({0.002: {"diverged": "the loss is nan at step 3"}, 0.004: result(30, 10.0)}, 0.004),
         # Of single-task models all count.
-        ({0.1: {"models": [*result(0, 1)["models"], *result(19, 1)["models"]]}, 0.2: result(8, 99.0)}, 0.2),
+        ({0.1: single((0, 1.0), (19, 1.0)), 0.2: single((4, 50.0), (4, 49.0))}, 0.2),
     ],
 )
 def test_of_learning_rates_as_good_as_the_best_that_with_the_lowest_loss_is_chosen(little, tmp_path, results, chosen):
-    assert best_of(little, tmp_path, results) == chosen
+    mode = "multi" if len(next(iter(results.values())).get("models", "1")) == 1 else "single"
+    assert best_of(little, tmp_path, results, mode) == chosen
 
 
 def test_a_method_that_diverges_with_every_learning_rate_is_an_error(little, tmp_path):
@@ -409,6 +428,7 @@ def test_methods_learning_rates_and_seeds_can_be_added(copied, little, monkeypat
     frozen = (copied / "frozen" / "test.json").stat().st_mtime_ns
     more = config(little, methods=("residual-adapters:2",), modes=("multi",), lrs=(0.004, 0.1), seeds=(42, 43))
     found = compare(more, copied, num_jobs=2)
+    found = found.as_json()
     first, second = found["cells"]
     assert (first["label"], first["seed"], second["seed"]) == ("residual adapters, r=2", 42, 43)
     tried = {one["lr"]: (one["dev_errors"], one["dev_loss"]) for one in first["lrs"]}
@@ -432,8 +452,8 @@ def test_what_is_named_twice_is_there_once(copied, little):
     before = trained(copied)
     twice = config(little, methods=("hra-linear:8",) * 2, modes=("multi",) * 2, lrs=(0.004, 0.004), seeds=(42, 42))
     assert [cell.name for cell in twice.grid(*twice.rows()[0])] == ["hra-linear-8-multi-lr0.004-seed42"]
-    (cell,) = compare(twice, copied)["cells"]
-    assert [one["lr"] for one in cell["lrs"]] == [0.004]
+    (cell,) = compare(twice, copied).cells
+    assert [one.lr for one in cell.lrs] == [0.004]
     assert trained(copied) == before
 
 

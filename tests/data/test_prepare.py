@@ -2,21 +2,28 @@ import collections
 import os
 import random
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from builders import refused
 from lhotse import CutSet, SupervisionSegment
 from lhotse.utils import fastcopy
 from recordings import make_cut, write_wav
 
-from hra_cli.data.assignment import cuts_by_task
+from hra_cli.data.assignment import cuts_by_task, draw_splits
+from hra_cli.data.audio import mono_audio
 from hra_cli.data.corpora.fsdd import fsdd_cuts
 from hra_cli.data.features import fbank
-from hra_cli.data.preparation import prepare, read_cuts
+from hra_cli.data.manifests import read_cuts
+from hra_cli.data.preparation import _Reader, prepare
+from hra_cli.data.splits import RandomSplit
 from hra_cli.data.task_index import load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
+from hra_cli.io.lock import one_writer
 
 ARGUMENTS = {"corpus": "test", "seed": 1}
 
@@ -33,6 +40,13 @@ def splits_of(cuts):
 
 def files_and_times(folder):
     return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+def numbers_of(index):
+    """What does not depend on the folder's name, as the paths in its manifests do."""
+    return {
+        task: {split: replace(one, sha256=None) for split, one in index.splits(task).items()} for task in index.names
+    }
 
 
 def skipped_lines(folder):
@@ -90,7 +104,9 @@ def test_splits_as_the_cuts_say(tmp_path):
 
 def test_splits_by_fraction_depend_on_the_seed_and_ids_alone(corpus):
     def split(cuts, seed=7):
-        return splits_of(cuts_by_task(CutSet.from_cuts(cuts), "speaker", None, 0.3, 0.2, seed)[0])
+        kept, _ = cuts_by_task(CutSet.from_cuts(cuts), "speaker")
+        draw_splits(kept, RandomSplit(0.3, 0.2, seed))
+        return splits_of(kept)
 
     cuts = list(corpus)
     expected = split(cuts)
@@ -108,7 +124,8 @@ def test_splits_by_fraction_depend_on_the_seed_and_ids_alone(corpus):
 def test_small_tasks_keep_something_to_train_on(corpus):
     def counts(number, test_fraction, dev_fraction):
         cuts = CutSet.from_cuts(list(corpus)[:number])
-        kept, _ = cuts_by_task(cuts, "speaker", None, test_fraction, dev_fraction)
+        kept, _ = cuts_by_task(cuts, "speaker")
+        draw_splits(kept, RandomSplit(test_fraction, dev_fraction))
         return dict(collections.Counter(splits_of(kept).values()))
 
     assert counts(2, 0.1, 0.1) == {"train": 2}
@@ -119,9 +136,9 @@ def test_small_tasks_keep_something_to_train_on(corpus):
 
 
 @pytest.mark.parametrize("fractions", [(-0.1, 0.1), (0.5, 0.5), (1.0, 0.0), (float("nan"), 0.1)])
-def test_fractions_that_leave_nothing_are_refused(corpus, fractions):
+def test_fractions_that_leave_nothing_are_refused(fractions):
     with pytest.raises(HraError, match="--test-fraction"):
-        cuts_by_task(corpus, "speaker", None, *fractions)
+        RandomSplit(*fractions)
 
 
 def test_cuts_are_trimmed_to_their_supervisions(tmp_path):
@@ -153,10 +170,10 @@ def test_reading_a_manifest(tmp_path, corpus):
     corpus.to_file(tmp_path / "cuts.jsonl.gz")
     assert len(read_cuts(tmp_path / "cuts.jsonl.gz")) == 12
     corpus.decompose(tmp_path)
-    with pytest.raises(HraError, match=r"recordings\.jsonl\.gz is not a lhotse cut manifest but a RecordingSet"):
+    with pytest.raises(HraError, match=r"recordings\.jsonl\.gz, line 1 is not a cut but a recording"):
         read_cuts(tmp_path / "recordings.jsonl.gz")
     (tmp_path / "text.jsonl").write_text("hello\n")
-    with pytest.raises(HraError, match=r"text\.jsonl is not a lhotse cut manifest"):
+    with pytest.raises(HraError, match=r"text\.jsonl, line 1 is damaged"):
         read_cuts(tmp_path / "text.jsonl")
     with pytest.raises(HraError, match="no such cut manifest"):
         read_cuts(tmp_path / "nowhere.jsonl.gz")
@@ -305,7 +322,7 @@ def test_the_number_of_jobs_does_not_matter(tmp_path):
     (tmp_path / "audio" / "007.wav").write_text("no audio")
     one = prepare_here(cuts, tmp_path / "one", num_jobs=1)
     two = prepare_here(cuts, tmp_path / "two", num_jobs=2)
-    assert (two.tasks, two.skipped) == (one.tasks, one.skipped)
+    assert (numbers_of(two), two.skipped) == (numbers_of(one), one.skipped)
     assert one.skipped == {"unreadable recording": 1}
     archives = sorted(path.name for path in (tmp_path / "one" / "feats").iterdir())
     assert len(archives) == 2
@@ -367,7 +384,7 @@ def test_files_of_others_are_not_overwritten(tmp_path, corpus):
 
 def test_bad_places_and_names_are_refused(tmp_path, corpus):
     (tmp_path / "file").write_text("")
-    with pytest.raises(HraError, match=r"cannot write to .*file"):
+    with pytest.raises(HraError, match=r"cannot write .*file"):
         prepare_here(corpus, tmp_path / "file")
     kept, _ = cuts_by_task(corpus, "constant:a/b")
     with pytest.raises(HraError, match="'a/b' contains a slash"):
@@ -375,3 +392,180 @@ def test_bad_places_and_names_are_refused(tmp_path, corpus):
     assert not (tmp_path / "data").exists()
     with pytest.raises(HraError, match="--num-jobs 0"):
         prepare_here(corpus, tmp_path / "data", num_jobs=0)
+
+
+# --- what a supervision is about
+
+
+def with_supervision(cut, **changes):
+    (supervision,) = cut.supervisions
+    return fastcopy(cut, supervisions=[fastcopy(supervision, **changes)])
+
+
+def test_a_cut_with_one_supervision_is_trimmed_to_it(tmp_path):
+    cut = with_supervision(make_cut(write_wav(tmp_path / "long.wav", seconds=3)), id="word", start=1.0, duration=0.5)
+    kept, skipped = cuts_by_task(CutSet.from_cuts([cut]), "speaker")
+    assert skipped == []
+    # Under the name that it had: nothing is told apart by the supervision's.
+    assert [(one.id, one.start, one.duration) for one in kept] == [("long", 1.0, 0.5)]
+    index = prepare_here(kept, tmp_path / "data")
+    (prepared,) = index.cuts("ann", "train")
+    assert prepared.load_features().shape == (50, 80)
+    assert index.splits("ann")["train"].seconds == 0.5
+
+
+def test_a_cut_that_its_supervision_covers_stays_as_it_is(corpus):
+    # Manifests often round times to milliseconds.
+    cuts = [with_supervision(cut, start=0.0005, duration=cut.duration - 0.001) for cut in corpus]
+    kept, _ = cuts_by_task(CutSet.from_cuts(cuts), "speaker")
+    assert [(one.id, one.start, one.duration) for one in kept] == [(one.id, 0.0, one.duration) for one in corpus]
+
+
+def test_only_the_supervisions_channel_of_a_call_is_used(tmp_path):
+    rate = 16000
+    ann, bob = np.full(rate, 0.5), np.full(rate, -0.25)
+    soundfile.write(tmp_path / "call.wav", np.stack([ann, bob], axis=1), rate, subtype="FLOAT")
+    call = make_cut(tmp_path / "call.wav")
+    assert call.channel == [0, 1]
+    for channel, expected in ((0, 0.5), (1, -0.25), ([0, 1], 0.125)):
+        (cut,), skipped = cuts_by_task(CutSet.from_cuts([with_supervision(call, channel=channel)]), "speaker")
+        assert skipped == []
+        np.testing.assert_allclose(mono_audio(cut), np.full((1, rate), expected), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"start": -0.1}, "supervision outside its cut"),
+        ({"start": 0.2}, "supervision outside its cut"),
+        ({"start": 5.0}, "supervision outside its cut"),
+        ({"duration": 0.6}, "supervision outside its cut"),
+        ({"duration": 0.0}, "supervision outside its cut"),
+        ({"duration": -0.3}, "supervision outside its cut"),
+        ({"channel": 1}, "supervision of a channel that its cut lacks"),
+        ({"channel": []}, "supervision of a channel that its cut lacks"),
+    ],
+)
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_supervision_that_is_not_in_its_cut_is_skipped(tmp_path, changes, reason, alone):
+    good = make_cut(write_wav(tmp_path / "call.wav", seconds=0.5))
+    bad = with_supervision(good, **changes)
+    if not alone:
+        bad.supervisions = [*bad.supervisions, fastcopy(good.supervisions[0], id="good")]
+    kept, skipped = cuts_by_task(CutSet.from_cuts([bad]), "speaker")
+    assert [one.reason for one in skipped] == [reason]
+    assert [one.id for one in kept] == ([] if alone else ["good"])
+
+
+def test_a_supervision_some_milliseconds_too_long_ends_with_its_cut(tmp_path):
+    cut = with_supervision(make_cut(write_wav(tmp_path / "a.wav", seconds=0.5)), start=0.25, duration=0.26)
+    (kept,), skipped = cuts_by_task(CutSet.from_cuts([cut]), "speaker")
+    assert (kept.start, kept.duration, skipped) == (0.25, 0.25, [])
+
+
+def test_a_cut_beyond_its_recording_is_skipped(tmp_path):
+    cut = make_cut(write_wav(tmp_path / "a.wav", seconds=0.5))
+    cut.start = 0.3
+    kept, skipped = cuts_by_task(CutSet.from_cuts([cut]), "speaker")
+    assert ([one.reason for one in skipped], len(kept)) == (["cut outside its recording"], 0)
+
+
+# --- splits of what can be used
+
+
+def test_splits_are_drawn_among_what_can_be_used(tmp_path, corpus):
+    kept, _ = cuts_by_task(corpus, "speaker")
+    draw_splits(kept, RandomSplit())
+    lost = [cut for cut in kept if cut.custom["split"] != "train"]
+    assert len(lost) == 4
+    for cut, spoil in zip(lost, ("text", "audio", "audio", "text")):
+        if spoil == "text":
+            cut.supervisions[0].text = ""
+        else:
+            os.truncate(cut.recording.sources[0].source, 0)
+    for perturb_speed in (False, True):
+        index = prepare(
+            CutSet.from_cuts(fastcopy(cut, custom={"task": cut.custom["task"]}) for cut in kept),
+            tmp_path / f"data-{perturb_speed}",
+            ARGUMENTS,
+            random_split=RandomSplit(),
+            perturb_speed=perturb_speed,
+            num_jobs=1,
+        )
+        assert index.skipped == {"empty transcript": 2, "unreadable recording": 2}
+        for task in ("ann", "bob"):
+            numbers = {split: entry.utterances for split, entry in index.splits(task).items()}
+            assert numbers == {"train": 6 if perturb_speed else 2, "dev": 1, "test": 1}
+            for split in numbers:
+                for cut in index.cuts(task, split):
+                    assert cut.load_features().shape == (cut.num_frames, 80)
+
+
+# --- transcripts
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("one two", "lower-case letters, which the tokenizer lacks"),
+        ("ONE, TWO.", "punctuation, which the tokenizer lacks"),
+        ("One, two.", "lower-case letters and punctuation, which the tokenizer lacks"),
+        ("ÜNE", "characters the tokenizer lacks"),
+        (["ONE"], "transcript that is no text"),
+        (12, "transcript that is no text"),
+    ],
+)
+def test_a_transcript_in_another_form_is_skipped_with_its_reason(tmp_path, bpe_model, text, reason):
+    good, bad = (make_cut(write_wav(tmp_path / f"{name}.wav")) for name in ("good", "bad"))
+    bad.supervisions[0].text = text
+    index = prepare_here([good, bad], tmp_path / "data", tokenizer=Tokenizer(bpe_model))
+    assert index.skipped == {reason: 1}
+    assert [(row[0], row[1]) for row in skipped_lines(tmp_path / "data")] == [("bad", reason)]
+
+
+def test_what_to_do_about_transcripts_in_another_case_is_said(tmp_path, corpus, bpe_model):
+    for cut in corpus:
+        cut.supervisions[0].text = "one two"
+    next(iter(corpus)).supervisions[0].text = ""
+    with refused(
+        "the tokenizer is upper case, 92 % of the transcripts have lower-case letters: write them in upper case "
+        "before preparing",
+        tmp_path / "data" / "skipped.tsv",
+    ):
+        prepare_here(corpus, tmp_path / "data", tokenizer=Tokenizer(bpe_model))
+    assert len(skipped_lines(tmp_path / "data")) == 12
+
+
+# --- one writer
+
+
+def test_a_folder_that_another_process_is_writing_is_left_alone(tmp_path, corpus):
+    index = prepare_here(corpus, tmp_path / "data")
+    before = files_and_times(tmp_path / "data")
+    with one_writer(tmp_path / "data"), refused(f"process {os.getpid()} on .* is writing .*data"):
+        prepare_here(corpus, tmp_path / "data")
+    assert files_and_times(tmp_path / "data") == before
+    assert prepare_here(corpus, tmp_path / "data") == index
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path, corpus):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / ".0123abcd.skipped.tsv").write_text("half")
+    (data / ".mine").write_text("mine")
+    prepare_here(corpus, data)
+    assert {path.name for path in data.iterdir() if path.name.startswith(".")} == {".mine"}
+
+
+def test_a_full_disk_is_one_line(tmp_path, corpus):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    data = tmp_path / "data"
+    (data / "feats").mkdir(parents=True)
+    (data / ".hra-prepare-unfinished").touch()
+    os.symlink("/dev/full", data / "feats" / "mine.lca")
+    with pytest.MonkeyPatch.context() as patch:
+        # Where the first archive is to be written.
+        patch.setattr(_Reader, "_archive", lambda self, number: data / "feats" / "mine.lca")
+        with refused("cannot write .*feats/mine.lca: No space left on device"):
+            prepare_here(corpus, data)

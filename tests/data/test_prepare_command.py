@@ -50,6 +50,16 @@ def test_cuts_from_the_command_line(tmp_path, corpus):
     assert "test-fraction was 0.5 and is now 0.1" in str(other.exception)
 
 
+def test_tasks_without_dev_or_test_are_named(tmp_path, corpus):
+    corpus.subset(first=8).to_file(tmp_path / "cuts.jsonl.gz")  # all six of ann, and two of bob
+    command = ("cuts", tmp_path / "cuts.jsonl.gz", "--task-by", "speaker", "--num-jobs", 1)
+    result = run(*command, "--output-dir", tmp_path / "data")
+    assert result.exit_code == 0, result.output
+    assert "without dev, since they have too few utterances or none of it: bob\n" in result.stdout
+    assert "without test, since they have too few utterances or none of it: bob\n" in result.stdout
+    assert "without train" not in result.stdout
+
+
 def test_perturbed_speed_triples_the_training_data_and_nothing_else(tmp_path, corpus):
     corpus.to_file(tmp_path / "cuts.jsonl.gz")
     command = ("cuts", tmp_path / "cuts.jsonl.gz", "--task-by", "speaker", "--num-jobs", 1, "--output-dir")
@@ -58,7 +68,8 @@ def test_perturbed_speed_triples_the_training_data_and_nothing_else(tmp_path, co
     assert result.exit_code == 0, result.output
     plain, perturbed = load_tasks(tmp_path / "plain"), load_tasks(tmp_path / "perturbed")
     for split in ("dev", "test"):
-        assert perturbed.splits("ann")[split] == plain.splits("ann")[split]
+        assert perturbed.splits("ann")[split].words == plain.splits("ann")[split].words
+        assert [cut.id for cut in perturbed.cuts("ann", split)] == [cut.id for cut in plain.cuts("ann", split)]
     before = {cut.id: cut for cut in plain.cuts("ann", "train")}
     after = {cut.id: cut for cut in perturbed.cuts("ann", "train")}
     assert set(after) == {id_ + suffix for id_ in before for suffix in ("", "_sp0.9", "_sp1.1")}

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -42,6 +43,20 @@ def test_a_lock_ends_with_its_process(tmp_path, other_writer):
     with one_writer(tmp_path / "exp"):
         (tmp_path / "exp" / "x").touch()
     assert os.listdir(tmp_path / "exp") == ["x"]
+
+
+def test_a_worker_that_outlives_its_killed_writer_holds_no_lock(tmp_path):
+    code = HOLD.replace('print("locked"', "import os; print(os.fork() or os.getpid()")
+    writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "exp")], stdout=subprocess.PIPE)
+    worker, same = int(writer.stdout.readline()), int(writer.stdout.readline())
+    assert worker == same != writer.pid
+    try:
+        writer.kill()
+        writer.wait()
+        with one_writer(tmp_path / "exp"):
+            os.kill(worker, 0)  # it is there still
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 def test_a_writer_that_is_about_to_end_is_waited_for(tmp_path, other_writer):

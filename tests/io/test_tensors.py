@@ -12,7 +12,7 @@ from builders import refused
 from safetensors import safe_open
 
 from hra_cli.io.files import replacing, write_text
-from hra_cli.io.tensors import fingerprint, read_safetensors, write_safetensors
+from hra_cli.io.tensors import fingerprint, read_metadata, read_safetensors, write_safetensors
 
 TENSORS = {"b": torch.arange(6.0).view(2, 3), "a": torch.tensor([True, False]), "c.d": torch.zeros(0, 4)}
 METADATA = {"zeta": "1", "alpha": 'Ä "quoted"\nline', "mid": "", "beta": "2", "9": "3"}
@@ -85,7 +85,7 @@ def test_tensors_outlive_their_file(tmp_path):
 def test_a_file_that_is_none_is_refused(tmp_path):
     with refused("no such file: .*x.safetensors"):
         read_safetensors(tmp_path / "x.safetensors")
-    with refused("no such file"):
+    with refused("is a folder, not a file"):
         read_safetensors(tmp_path)
     (tmp_path / "x.safetensors").write_text("hello")
     with refused(r"x\.safetensors is not a safetensors file, or is truncated"):
@@ -168,3 +168,31 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
 def test_folders_are_made(tmp_path):
     write_text(tmp_path / "a" / "b" / "x.txt", "Ä")
     assert (tmp_path / "a" / "b" / "x.txt").read_bytes() == "Ä".encode()
+
+
+def write_header(file, entries, numbers):
+    header = json.dumps(entries).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(numbers))
+    return file
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "U16", "C64", "F4"])
+def test_types_that_hra_does_not_read_are_refused_by_name(tmp_path, dtype):
+    size = 8 if dtype == "C64" else 2 if dtype == "U16" else 1
+    shape = [2] if dtype == "F4" else [1]
+    entries = {"head.weight": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}
+    file = write_header(tmp_path / "x.safetensors", entries, size)
+    with refused(f"x.safetensors: head.weight is of type {dtype}, which hra does not read"):
+        read_safetensors(file)
+
+
+@pytest.mark.parametrize("shape", [[-1], [2**62, 2**62], [0, 2**64 - 1], ["1"], 1, None])
+def test_shapes_that_cannot_be_are_refused(tmp_path, shape):
+    file = write_header(tmp_path / "x.safetensors", {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}, 0)
+    with refused("x.safetensors is not a safetensors file, or is truncated"):
+        read_safetensors(file)
+
+
+def test_the_metadata_alone_are_read_without_the_numbers(tmp_path):
+    entries = {"__metadata__": {"format": "x"}, "a": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}
+    assert read_metadata(write_header(tmp_path / "x.safetensors", entries, 1)) == {"format": "x"}

@@ -84,5 +84,5 @@ def test_summary_has_the_setting_first_and_then_its_tasks(tmp_path):
 def test_no_utterances(tmp_path):
     files = write_results(tmp_path, "test", "greedy_search", [])
     assert files.recogs.read_text() == ""
-    assert files.errs.read_text().startswith("%WER = 0.00\n")
-    assert files.wer_summary.read_text() == "settings\tWER\ngreedy_search\t0.00\n"
+    assert files.errs.read_text().startswith("%WER = –\n")
+    assert files.wer_summary.read_text() == "settings\tWER\ngreedy_search\t–\n"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from lhotse import CutSet
+from builders import refused
+from data_folders import write_split
 from safetensors.torch import load_file
 from speech import BACKBONE, ROOT, TASKS, config, heads_of, hra
 
@@ -21,18 +22,17 @@ from hra_cli.data.task_index import load_tasks
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import load_config
-from hra_cli.experiment.metrics import read_metrics
+from hra_cli.experiment.metrics import dev_records, read_metrics
 from hra_cli.io.tensors import fingerprint, read_safetensors, write_safetensors
 from hra_cli.training.gradient_sharing import by_amount_of_speech
-from hra_cli.training.run_state import CHECKPOINT_NAME
+from hra_cli.training.run_state import CHECKPOINT_NAME, sealed
 from hra_cli.training.schedule import learning_rate_factor
 from hra_cli.training.train_heads import heads_loop, train
 from hra_cli.training.training_data import load_training_data
 
 
 def test_training_lowers_the_loss_and_writes_what_an_experiment_holds(data, experiment):
-    records = read_metrics(experiment)
-    before, *_, after = [sum(record["loss"].values()) for record in records if record["kind"] == "dev"]
+    before, *_, after = [sum(record.loss.values()) for record in dev_records(experiment)]
     assert after < before
     assert {file.name for file in (experiment / "heads").iterdir()} == {f"{task}.safetensors" for task in TASKS}
     assert load_config(experiment) == config(data)
@@ -100,17 +100,22 @@ def test_stopped_at_any_step_and_resumed_gives_the_same_bytes(data, experiment, 
     exp_dir = tmp_path / "exp"
     options = ["--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, "--max-duration", 20, "--num-epochs", 2]
     options += ["--rnnt-type", "modified", "--seed", 1, "--resume"]
-    expected = [record["step"] for record in read_metrics(experiment)]
-    _, first_epoch, last = (record["step"] for record in read_metrics(experiment) if record["kind"] == "dev")
+    expected = [record.step for record in read_metrics(experiment)]
+    _, first_epoch, last = (record.step for record in dev_records(experiment))
     # In the first epoch, at the first step of the second, and at the last step of all.
     for stop_at in (first_epoch // 2, first_epoch, last - 1):
         command = [sys.executable, "-c", STOPPED, str(int(number)), str(stop_at), "train", *map(str, options)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr
         assert done.returncode == (-number if number == signal.SIGKILL else 130)
+        # A run that is killed has no heads yet, but what they need.
+        assert (exp_dir / "heads").is_dir() == (number != signal.SIGKILL and stop_at >= first_epoch)
+        if number == signal.SIGKILL:
+            refused = hra("decode", "--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, check=False)
+            assert (refused.returncode, "has no heads yet" in refused.stderr) == (2, True)
     hra("train", *options)
     assert heads_of(exp_dir) == heads_of(experiment)
-    assert [record["step"] for record in read_metrics(exp_dir)] == expected == sorted(expected)
+    assert [record.step for record in read_metrics(exp_dir)] == expected == sorted(expected)
 
 
 def test_resuming_a_finished_run_changes_nothing(data, experiment):
@@ -134,7 +139,7 @@ def test_the_cached_front_end_gives_the_same_bytes_also_after_an_interruption(da
     exp_dir = tmp_path / "cached"
     loop = heads_loop(cached, exp_dir)
     loop.validate(loop.frozen)
-    files = sorted((exp_dir / "frontend").rglob("*.npy"))
+    files = sorted((exp_dir / "frontend").rglob("*.f32"))
     assert len(files) == len(TASKS) * 4, "one for every dev utterance"
     files[0].write_bytes(files[0].read_bytes()[:100])
     files[1].unlink()
@@ -148,9 +153,9 @@ def test_the_cached_front_end_gives_the_same_bytes_also_after_an_interruption(da
 def test_training_and_decoding_in_bfloat16(data, experiment, tmp_path):
     exp_dir = tmp_path / "exp"
     train(config(data, precision="bfloat16"), exp_dir)
-    before, *_, after = [sum(one["loss"].values()) for one in read_metrics(exp_dir) if one["kind"] == "dev"]
+    before, *_, after = [sum(one.loss.values()) for one in dev_records(exp_dir)]
     assert after < before
-    same = [sum(one["loss"].values()) for one in read_metrics(experiment) if one["kind"] == "dev"]
+    same = [sum(one.loss.values()) for one in dev_records(experiment)]
     assert before == pytest.approx(same[0], rel=0.02)
     assert before != same[0]
     with pytest.raises(HraError, match="--precision bfloat16 → float32"):
@@ -192,7 +197,7 @@ def test_onboarding_moves_only_the_new_head(data, experiment, tmp_path):
 
 def test_ffn_heads_lower_the_loss_too(data, tmp_path):
     train(config(data, head="ffn", hidden=16, inner=8), tmp_path / "exp")
-    before, *_, after = [sum(one["loss"].values()) for one in read_metrics(tmp_path / "exp") if one["kind"] == "dev"]
+    before, *_, after = [sum(one.loss.values()) for one in dev_records(tmp_path / "exp")]
     assert after < before
     head = read_head(tmp_path / "exp" / "heads" / "de.safetensors")
     assert (head.kind, head.hidden, head.inner) == ("ffn", 16, 8)
@@ -207,10 +212,9 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_cuts(data, tmp_path):
 
 def test_utterances_with_fewer_frames_than_tokens_are_left_out_and_listed(data, tmp_path):
     changed = shutil.copytree(data, tmp_path / "data")
-    file = changed / load_tasks(data).splits("fr")["train"].cuts
     cuts = list(load_tasks(data).cuts("fr", "train"))[:3]
     cuts[1].supervisions[0].text = "SEVEN " * 200
-    CutSet.from_cuts(cuts).to_file(file)
+    write_split(changed, "fr", "train", cuts)
     settings = config(changed, tasks=("fr",))
     found = load_training_data(settings, load_backbone(BACKBONE), Tokenizer(find_bpe_model(BACKBONE)))
     assert [cut.id for cut in found.train] == [cuts[0].id, cuts[2].id]
@@ -218,11 +222,25 @@ def test_utterances_with_fewer_frames_than_tokens_are_left_out_and_listed(data, 
     assert (skipped.id, skipped.reason) == (cuts[1].id, "fewer encoder frames than tokens")
 
 
+def test_transcripts_in_another_case_than_the_tokenizers_are_called_so(data, tmp_path):
+    changed = shutil.copytree(data, tmp_path / "data")
+    cuts = list(load_tasks(data).cuts("fr", "train"))
+    for cut in cuts:
+        cut.supervisions[0].text = cut.supervisions[0].text.lower()
+    write_split(changed, "fr", "train", cuts)
+    with refused(
+        r"task 'fr' has no utterance to train on .* 24 × lower-case letters, which the tokenizer lacks",
+        "the tokenizer is upper case, 100 % of the transcripts have lower-case letters: write them in upper case",
+    ):
+        train(config(changed), tmp_path / "exp")
+    assert not (tmp_path / "exp").exists()
+
+
 def test_changed_data_are_not_resumed(data, experiment, tmp_path):
     changed = shutil.copytree(experiment, tmp_path / "exp")
     tensors, metadata = read_safetensors(changed / CHECKPOINT_NAME)
     state = {**json.loads(metadata["state"]), "data_digest": "0" * 64}
-    write_safetensors(changed / CHECKPOINT_NAME, tensors, {"state": json.dumps(state)})
+    write_safetensors(changed / CHECKPOINT_NAME, tensors, sealed(tensors, json.dumps(state)))
     with pytest.raises(HraError, match="has changed since"):
         train(config(data), changed, resume=True)
 

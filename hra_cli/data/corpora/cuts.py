@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.corpus import Corpus
-from hra_cli.data.preparation import read_cuts
+from hra_cli.data.manifests import read_cuts
 from hra_cli.data.splits import RandomSplit
 from hra_cli.io.files import sha256_of_file
 
@@ -18,12 +18,14 @@ def cuts_corpus(
     task_by: str,
     split_by: Optional[str] = None,
     random_split: RandomSplit = RandomSplit(),  # noqa: B008 - frozen
+    allow_commands: bool = False,
 ) -> Corpus:
     """The cuts in a lhotse manifest. task_by, split_by: as in `cuts_by_task`; random_split: where there is no split_by.
 
-    Raises HraError where the manifest is missing or something else. A manifest that has changed is another corpus.
+    allow_commands: whether audio may come from shell commands and URLs, which run when it is read. Raises HraError
+    where the manifest is missing, damaged or something else. A manifest that has changed is another corpus.
     """
-    cuts = read_cuts(cuts_file)
+    cuts = read_cuts(cuts_file, allow_commands)
     arguments: dict[str, Any] = {
         "cuts": os.path.abspath(cuts_file),
         "cuts-sha256": sha256_of_file(cuts_file),
@@ -35,5 +37,9 @@ def cuts_corpus(
         arguments["seed"] = random_split.seed
     else:
         arguments["split-by"] = split_by
-    fractions = (random_split.test_fraction, random_split.dev_fraction, random_split.seed)
-    return Corpus(arguments, lambda: cuts_by_task(cuts, task_by, split_by, *fractions))
+    return Corpus(
+        arguments,
+        lambda: cuts_by_task(cuts, task_by, split_by),
+        random_split if split_by is None else None,
+        allow_commands,
+    )

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hra_cli.backbone.model import load_backbone
-from hra_cli.scoring.wer import ErrorCounts, count_errors
+from hra_cli.scoring.wer import ErrorCounts, count_errors, wer_text
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
         cells = []
         for group in groups:
             counts = sum((count_errors(*texts[id_]) for id_ in group), ErrorCounts())
-            cells.append(f"{counts.wer:.1f} % ({counts.deletions} del)")
+            cells.append(f"{wer_text(counts.wer, 1)} % ({counts.deletions} del)")
         table.add_row(str(file), *cells)
     Console(width=200).print(table)
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hra_cli.errors import HraError
+from hra_cli.scoring.wer import wer_text
 
 
 def read_scores(path: Path) -> dict:
@@ -47,7 +48,7 @@ def comparison_table(frozen: dict, adapted: dict, heads: dict[str, Path]) -> Tab
 def score_cells(before: dict, after: dict) -> list[str]:
     # From the counts: the rates in the file are rounded.
     reduction = f"{100.0 * (1.0 - after['errors'] / before['errors']):.1f}" if before["errors"] else "–"
-    return [f"{before['words']:,}", f"{before['wer']:.2f}", f"{after['wer']:.2f}", reduction]
+    return [f"{before['words']:,}", wer_text(before["wer"]), wer_text(after["wer"]), reduction]
 
 
 def kilobytes(size: int) -> str:

@@ -1,0 +1,303 @@
+"""Cut manifests of lhotse's, written, and read line by line: checked before anything is made of them.
+
+lhotse's own reader takes a name that begins with `pipe:` for a command and runs it, and opens URLs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Optional, Protocol, Union
+
+from lhotse import CutSet
+from lhotse.cut import Cut
+from lhotse.cut.set import deserialize_cut
+
+from hra_cli.data.audio import HIGHEST_RATE, LOWEST_RATE, one_line
+from hra_cli.errors import HraError
+from hra_cli.io.documents import parse_json, read_yaml
+from hra_cli.io.files import writing
+
+# Where audio may come from; "memory" and "shar" cannot be read from a JSON file, and so end as unreadable recordings.
+SOURCE_TYPES = ("file", "memory", "shar")
+# A shell command whose output is the audio (a Kaldi wav.scp may have such), and what lhotse downloads.
+COMMAND_TYPES = ("command", "url")
+# How features and other arrays may be stored. Of lhotse's other ways some unpickle, follow URLs or run commands.
+STORAGE_TYPES = (
+    "lilcom_chunky",
+    "lilcom_files",
+    "numpy_files",
+    "lilcom_hdf5",
+    "numpy_hdf5",
+    "chunked_lilcom_hdf5",
+    "memory_lilcom",
+    "memory_npy",
+    "shar",
+)
+LONGEST_SECONDS = 1e7
+_LONGEST_LINE = 1 << 28  # bytes; a gzip file of a few kB may hold more than any memory
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # "pipe:" runs a command, "https:" downloads
+
+
+class Manifest(Protocol):
+    """An item of a manifest, such as a cut."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is written."""
+
+
+def read_cuts(path: Path, allow_commands: bool = False) -> CutSet:
+    """The cuts of a manifest: .jsonl, .json (both also with .gz) or .yaml.
+
+    allow_commands: whether audio may come from shell commands and URLs. Nothing is run here. Raises HraError that names
+    the line where the file is missing, damaged or something else, or where reading its cuts could run something.
+    """
+    if not path.is_file():
+        raise HraError(f"no such cut manifest: {path}")
+    remedy = "write it again with lhotse's CutSet.to_file"
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".jsonl"):
+        unit, lines = "line", _lines(path, remedy)
+    elif name.endswith(".json"):
+        unit, lines = "item", _items_of_json(path, remedy)
+    elif path.name.endswith(".yaml"):
+        unit, lines = "item", (json.dumps(item).encode() for item in read_yaml(path, list[Any], remedy))
+    else:
+        raise HraError(f"{path} is not a lhotse cut manifest; give its cuts.jsonl.gz")
+    cuts = [
+        _cut(line, f"{path}, {unit} {number}", remedy, allow_commands)
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
+    if not cuts:
+        raise HraError(f"{path} is not a lhotse cut manifest: it holds nothing; give its cuts.jsonl.gz")
+    return CutSet.from_cuts(cuts)
+
+
+def read_prepared_cuts(file: Path, remedy: str, allow_commands: bool) -> tuple[list[Cut], str]:
+    """The cuts that `write_manifest` has written, and the digest that it gave. Raises HraError as `read_cuts` does."""
+    digest = hashlib.sha256()
+    cuts = []
+    for number, line in enumerate(_lines(file, remedy), 1):
+        digest.update(line)
+        cuts.append(_cut(line, f"{file}, line {number}", remedy, allow_commands))
+    return cuts, digest.hexdigest()
+
+
+def write_manifest(file: Path, items: Iterable[Manifest]) -> str:
+    """Writes .jsonl.gz as lhotse does; SHA-256 (hex) of the uncompressed content. Raises HraError where it cannot.
+
+    lhotse itself takes a folder whose name ends in .tar for an archive.
+    """
+    digest = hashlib.sha256()
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with gzip.open(file, "wb") as stream:
+            for item in items:
+                line = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n").encode()
+                digest.update(line)
+                stream.write(line)
+    return digest.hexdigest()
+
+
+def _lines(file: Path, remedy: str) -> Iterator[bytes]:
+    with _reading(file, remedy), gzip.open(file) if file.name.endswith(".gz") else open(file, "rb") as stream:
+        while line := stream.readline(_LONGEST_LINE):
+            if len(line) == _LONGEST_LINE:
+                raise HraError(f"{file} is damaged: it has a line of more than {_LONGEST_LINE >> 20} MiB; {remedy}")
+            yield line
+
+
+def _items_of_json(file: Path, remedy: str) -> Iterator[bytes]:
+    items = parse_json(b"".join(_lines(file, remedy)), list[Any], str(file), remedy)
+    return (json.dumps(item).encode() for item in items)
+
+
+@contextlib.contextmanager
+def _reading(file: Path, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise HraError(f"{file} is damaged: it is cut off or no gzip file; {remedy}") from error
+    except OSError as error:
+        raise HraError(f"cannot read {file}: {error.strerror or error}; {remedy}") from error
+
+
+def _cut(line: bytes, what: str, remedy: str, allow_commands: bool) -> Cut:
+    # Not above: it makes `hra --help` slow.
+    from pydantic_core import from_json
+
+    try:
+        content = from_json(line, allow_inf_nan=False)
+    except ValueError as error:
+        problem = str(error).split(" at line ")[0]  # of this one line
+        raise HraError(f"{what} is damaged: {problem}; {remedy}") from error
+    kind = content.get("type") if isinstance(content, dict) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise HraError(f"{what} is not a cut but {_described(content)}; give a lhotse cut manifest (cuts.jsonl.gz)")
+    _refuse_what_runs(content, what, allow_commands)
+    parse_json(line, _KINDS[kind], what, remedy, unknown="ignore")
+    if kind == "Cut":  # as lhotse wrote it before 0.8; it warns of them
+        content["type"] = "MonoCut"
+    try:
+        return deserialize_cut(content)
+    except Exception as error:  # whatever is in fields that are not checked above, such as transforms
+        raise HraError(f"{what} is damaged: {type(error).__name__}: {one_line(error)}; {remedy}") from error
+
+
+def _described(content: Any) -> str:
+    if not isinstance(content, dict):
+        return "no object"
+    if "sources" in content:
+        return "a recording"
+    if "num_features" in content:
+        return "a feature matrix"
+    return "a supervision" if "recording_id" in content else "something else"
+
+
+def _refuse_what_runs(content: Any, what: str, allow_commands: bool) -> None:
+    """Raises HraError for sources and arrays, anywhere in `content`, that run, download or unpickle when read."""
+    allowed = SOURCE_TYPES + (COMMAND_TYPES if allow_commands else ())
+    nodes = [content]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            sources = node.get("sources")
+            for source in sources if isinstance(sources, list) else ():
+                if isinstance(source, dict) and source.get("type") not in allowed:
+                    raise HraError(_refused_source(source, what))
+            if "storage_type" in node:
+                kind, place = str(node["storage_type"])[:200], str(node.get("storage_path"))[:200]
+                if kind not in STORAGE_TYPES or _SCHEME.match(place):
+                    raise HraError(
+                        f"{what}: arrays of storage type {kind!r} in {place!r} are not read, since reading them might "
+                        "run something; leave them out (lhotse's drop_features)"
+                    )
+        values = node.values() if isinstance(node, dict) else node
+        nodes += [value for value in values if isinstance(value, (dict, list))]
+
+
+def _refused_source(source: dict[str, Any], what: str) -> str:
+    kind = source.get("type")
+    if kind not in COMMAND_TYPES:
+        return f"{what}: an audio source of type {kind!r} is unknown; it must be 'file'"
+    does = "runs a shell command" if kind == "command" else "downloads"
+    return (
+        f"{what}: an audio source of type '{kind}' {does} when it is read: {str(source.get('source'))[:200]!r}; "
+        "prepare the data with `hra prepare cuts --allow-commands` if you trust all of it"
+    )
+
+
+# What later code relies on. Fields that are not here are lhotse's to check.
+
+
+@dataclass
+class _Source:
+    type: str
+    channels: list[int]
+    source: str
+
+
+@dataclass
+class _Recording:
+    id: str
+    sources: list[_Source]
+    sampling_rate: int
+    num_samples: int
+    duration: float
+    channel_ids: Optional[list[int]] = None
+
+    def __post_init__(self) -> None:
+        _check_rate(self.sampling_rate)
+        _check_seconds("the duration of its recording", self.duration)
+        _check(self.num_samples >= 0, f"the recording has {self.num_samples} samples")
+
+
+@dataclass
+class _Features:
+    type: str
+    num_frames: int
+    num_features: int
+    frame_shift: float
+    sampling_rate: int
+    start: float
+    duration: float
+    storage_type: str
+    storage_path: str
+    storage_key: str
+
+    def __post_init__(self) -> None:
+        _check_rate(self.sampling_rate)
+        _check_seconds("the start of its features", self.start)
+        _check_seconds("the duration of its features", self.duration)
+        _check(0 < self.frame_shift < 1, f"the features have a frame every {self.frame_shift} s")
+        _check(self.num_frames > 0 and self.num_features > 0, "the features are empty")
+
+
+@dataclass
+class _Supervision:
+    id: str
+    recording_id: str
+    start: float
+    duration: float
+    channel: Union[int, list[int]] = 0
+    speaker: Union[str, int, None] = None
+    custom: Optional[dict[str, Any]] = None
+
+    def __post_init__(self) -> None:
+        # One outside its recording is the cut's own fault: it is skipped, and the others are not.
+        _check(abs(self.start) <= LONGEST_SECONDS, f"the start of a supervision is {self.start} s")
+        _check(abs(self.duration) <= LONGEST_SECONDS, f"the duration of a supervision is {self.duration} s")
+
+
+@dataclass
+class _DataCut:
+    id: str
+    type: Literal["MonoCut", "MultiCut", "Cut"]
+    start: float
+    duration: float
+    channel: Union[int, list[int]]
+    supervisions: list[_Supervision] = field(default_factory=list)
+    features: Optional[_Features] = None
+    recording: Optional[_Recording] = None
+    custom: Optional[dict[str, Any]] = None
+
+    def __post_init__(self) -> None:
+        _check_seconds("its start", self.start)
+        _check_seconds("its duration", self.duration)
+
+
+@dataclass
+class _OtherCut:
+    """One that is skipped, so that only its name matters."""
+
+    id: str
+
+
+_KINDS: dict[str, type] = {
+    "MonoCut": _DataCut,
+    "MultiCut": _DataCut,
+    "Cut": _DataCut,
+    "MixedCut": _OtherCut,
+    "PaddingCut": _OtherCut,
+}
+
+
+def _check(right: bool, problem: str) -> None:
+    if not right:
+        raise HraError(f"{problem}, which cannot be; correct the manifest")
+
+
+def _check_rate(rate: int) -> None:
+    _check(LOWEST_RATE <= rate <= HIGHEST_RATE, f"the sampling rate is {rate} Hz")
+
+
+def _check_seconds(what: str, seconds: float) -> None:
+    _check(0 <= seconds <= LONGEST_SECONDS, f"{what} is {seconds} s")
