@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import hashlib
 import os
 import random
@@ -22,6 +23,16 @@ from hra_cli.errors import HraError
 BY_NAME = {**{kind.name: kind for kind in KINDS}, **CARELESS}
 
 
+def kind_of(name: str) -> Kind:
+    """The kind of that name; of KIND/MUTATOR, damaged by that mutator only. Raises KeyError where there is none."""
+    kind_name, _, mutator_name = name.partition("/")
+    kind = BY_NAME[kind_name]
+    if not mutator_name:
+        return kind
+    named = {mutator.__name__: mutator for mutator in kind.mutators}
+    return dataclasses.replace(kind, mutators=(named[mutator_name],))
+
+
 class Workshop:
     """Where cases are run: a folder that is empty before each, and the results of undamaged files.
 
@@ -36,7 +47,8 @@ class Workshop:
 
     def run(self, name: str, seed: int) -> Outcome:
         """Runs one case."""
-        kind = BY_NAME[name]
+        kind = kind_of(name)
+        name = kind.name
         if name not in self.undamaged:
             try:
                 self.undamaged[name] = kind.read(self._place(kind), self.samples)
@@ -56,8 +68,8 @@ class Workshop:
 
     def damage(self, name: str, seed: int) -> Path:
         """The damaged file of a case, to look at."""
-        file = self._place(BY_NAME[name])
-        file.write_bytes(damaged(BY_NAME[name], seed, file.read_bytes()))
+        file = self._place(kind_of(name))
+        file.write_bytes(damaged(kind_of(name), seed, file.read_bytes()))
         return file
 
     def _place(self, kind: Kind) -> Path:

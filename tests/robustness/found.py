@@ -1,33 +1,38 @@
-"""Cases that once were faults: kind and seed. A mutator that is added to a kind moves few of its seeds, one that draws
-otherwise moves its own; the tests of the reader itself hold each fault as a file made by hand."""
+"""What once was executed, a traceback or another result: KIND/MUTATOR and a seed.
 
-FOUND: tuple[tuple[str, int], ...] = (
-    # Its code was run.
-    ("pretrained.pt", 3),
-    ("pretrained.pt", 7),
-    ("legacy.pt", 3),
-    ("head", 12),
-    ("controller", 1),
-    ("controller", 6),
-    ("checkpoint", 0),
-    ("checkpoint", 1),
-    ("checkpoint", 2),
-    ("model.safetensors", 12),
-    ("config.yaml", 5),
-    ("compare.yaml", 0),
-    ("result.json", 0),
-    ("test.json", 0),
-    ("tasks.json", 2),
-    ("data-test", 1),
-    ("data-test", 2),
-    ("data-test", 3),
-    # Cut off, and taken for whole.
-    ("audio.aiff", 8),
-    ("audio.au", 0),
-    ("audio.au", 3),
-    ("audio.w64", 3),
-    ("audio.wav-adpcm", 1),
-    ("audio.wav-float", 3),
-    ("audio.wav-ulaw", 5),
-    ("audio.wavex", 7),
+The tests of each reader hold the same as files made by hand.
+"""
+
+FOUND: tuple[tuple[str, int], ...] = tuple(
+    (name, seed)
+    for name, seeds in (
+        ("pretrained.pt/torchscript", 1),  # its code was run
+        ("pretrained.pt/whole_malicious_pickle", 1),
+        ("pretrained.pt/huge_tensor", 1),
+        ("pretrained.pt/other_content", 4),
+        ("legacy.pt/whole_malicious_pickle", 1),
+        ("legacy.pt/pickle_opcode", 2),
+        ("model.safetensors/safetensors_dtype", 2),
+        ("head/safetensors_not_finite", 2),
+        ("head/safetensors_dtype", 3),
+        ("head/safetensors_metadata", 2),
+        ("controller/safetensors_not_finite", 1),
+        ("checkpoint/safetensors_not_finite", 1),
+        ("checkpoint/flip_bytes", 1),
+        ("checkpoint/safetensors_metadata", 1),
+        ("cuts.jsonl/hostile_source", 4),  # its commands were run
+        ("cuts.jsonl/hostile_features", 2),
+        ("data-resealed/zipped_hostile_source", 4),
+        ("data-test/zipped_delete_line", 1),
+        ("data-train/zipped_duplicate_line", 1),
+        ("tasks.json/deep", 1),
+        ("tasks.json/json_value", 2),
+        ("config.yaml/flip_bytes", 1),
+        ("config.yaml/yaml_bomb", 1),
+        ("config.yaml/yaml_tag", 1),
+        *((f"audio.{name}/truncate", 2) for name in ("aiff", "au", "w64", "rf64", "wav-float", "wav-ulaw", "wavex")),
+        ("audio-name/hostile_name", 4),
+        ("manifest-name/hostile_name", 4),
+    )
+    for seed in range(seeds)
 )

@@ -1,6 +1,6 @@
 """Damages every kind of file that hra reads, and counts what became of it.
 
-python -m robustness.fuzz [--cases N] [--jobs N] [--kind NAME …] [--seed N]
+python -m robustness.fuzz [--cases N] [--jobs N] [--kind KIND[/MUTATOR] …] [--seed N]
 
 With one --kind and a --seed: that one case, with its damaged file and what was said. `make fuzz` runs 10,000 cases.
 Ends with 1 where an outcome is one that must not be.
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from robustness.cases import BY_NAME, Workshop, key
+from robustness.cases import BY_NAME, Workshop, key, kind_of
 from robustness.kinds import KINDS
 from robustness.outcomes import HARMLESS, OUTCOMES, UNUSED, Outcome
 from robustness.pool import Case, run_cases
@@ -34,7 +34,7 @@ def plan(number: int, names: Sequence[str], first_seed: int = 0) -> list[Case]:
 
     Mixed, so that what is slow does not come at the end.
     """
-    shares = {name: 1 / BY_NAME[name].cost for name in names}
+    shares = {name: 1 / kind_of(name).cost for name in names}
     per_share = number / sum(shares.values())
     counts = {name: max(1, round(per_share * share)) for name, share in shares.items()}
     places = [
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=10_000, help="about so many, of all kinds together")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--kind", action="append", choices=list(BY_NAME), help="repeatable; default: all")
+    parser.add_argument("--kind", action="append", help="KIND or KIND/MUTATOR; repeatable; default: all")
     parser.add_argument("--seed", type=int, help="the one case of --kind with this seed")
     parser.add_argument("--first-seed", type=int, default=0, help="other seeds, other damage")
     arguments = parser.parse_args()
@@ -55,6 +55,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = arguments.kind or [kind.name for kind in KINDS]
+    if unknown := [name for name in names if not _is_kind(name)]:
+        parser.error(f"no such kind: {unknown[0]}; there are {', '.join(BY_NAME)}, and KIND/MUTATOR")
     # The same length wherever it is, since paths are in some files, whose damage is by place.
     with tempfile.TemporaryDirectory(prefix="hra-fuzz-") as folder:
         samples = make_samples(Path(folder) / "samples")
@@ -75,11 +77,18 @@ def main() -> None:
     sys.exit(any(not outcome.good for _, outcome in found))
 
 
+def _is_kind(name: str) -> bool:
+    try:
+        return bool(kind_of(name))
+    except KeyError:
+        return False
+
+
 def show_case(name: str, seed: int, folder: Path, samples: Samples) -> None:
     """Prints what became of one case, and leaves its file behind."""
     ((_, outcome),) = run_cases([(name, seed)], folder, samples, 1)
     file = Workshop(folder / "w0", samples).damage(name, seed)
-    kept = Path(tempfile.gettempdir()) / f"hra-fuzz-{name}-{seed}{file.suffix}"
+    kept = Path(tempfile.gettempdir()) / f"hra-fuzz-{name.replace('/', '-')}-{seed}{file.suffix}"
     kept.write_bytes(file.read_bytes())
     print(f"{name} {seed}: {outcome.name} {outcome.where}\n{outcome.detail}\nthe file: {kept}")
 
@@ -93,7 +102,9 @@ def print_report(found: Sequence[tuple[Case, Outcome]], seconds: float) -> None:
     table.add_column("kind")
     for column in ("cases", *shown):
         table.add_column(column, justify="right")
-    for name in dict.fromkeys(name for (name, _), _ in sorted(found, key=lambda one: list(BY_NAME).index(one[0][0]))):
+    for name in dict.fromkeys(
+        name for (name, _), _ in sorted(found, key=lambda one: list(BY_NAME).index(kind_of(one[0][0]).name))
+    ):
         row = [counts[name, outcome] for outcome in shown]
         table.add_row(name, str(sum(row)), *(str(count) if count else "" for count in row))
     totals = [sum(count for (_, one), count in counts.items() if one == outcome) for outcome in shown]

@@ -37,8 +37,8 @@ from robustness.samples import RATE, Samples, sound
 
 from hra_cli.adapter.head_file import read_head
 from hra_cli.backbone.model import load_backbone
+from hra_cli.data.audio import mono_audio
 from hra_cli.data.batches import audio_file_cuts
-from hra_cli.data.features import mono_audio
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.io.tensors import fingerprint, read_safetensors
 from hra_cli.report.comparison_content import read_comparison

@@ -14,7 +14,7 @@ from robustness.outcomes import UNUSED, Outcome
 from robustness.pool import run_cases
 from robustness.samples import Samples
 
-CASES = 200  # that, with the imports, is about a minute
+CASES = 120  # that, with the imports, is about a minute
 
 
 def faults(outcomes: dict[tuple[str, int], Outcome]) -> str:
@@ -32,7 +32,7 @@ def test_a_damaged_file_is_refused_with_a_line_or_changes_nothing(whole_files, t
     assert outcomes.keys() == cases.keys()
     assert not faults(outcomes), faults(outcomes)
     # Whole files are read, apart from those that hra never opens, and those for which this machine may lack a decoder.
-    unused = {name for (name, _), outcome in outcomes.items() if outcome.name == UNUSED}
+    unused = {name.partition("/")[0] for (name, _), outcome in outcomes.items() if outcome.name == UNUSED}
     assert unused <= {"legacy.pt", "audio.wav-gsm", "audio.opus", "audio.mp3"}
 
 
