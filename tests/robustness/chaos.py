@@ -75,11 +75,13 @@ def faults_after(kill: Kill, folder: Path, samples: Samples, whole: Undisturbed)
         process.wait(LONGEST)
     said = (folder.parent / f"{folder.name}.killed").read_text(encoding="utf-8", errors="replace")
     faults = []
-    if "Traceback" in said:
+    # What Python says before it has come to hra is not hra's.
+    before_hra = kill.number == signal.SIGINT and "hra_cli" not in said and "hra:" not in said
+    if "Traceback" in said and not before_hra:
         faults.append(f"a traceback: {said[-300:]}")
-    # It may have come to its end, or ended one step later, between the two.
+    # It may have come to its end between the two.
     allowed = (0, INTERRUPTED) if kill.number == signal.SIGINT else (0, -kill.number)
-    if process.returncode not in allowed:
+    if process.returncode not in allowed and not before_hra:
         faults.append(f"exit status {process.returncode}: {said[-300:]}")
     faults += _finish([*command.arguments(folder, samples), *command.again], folder)
     now = contents(folder)

@@ -18,7 +18,8 @@ from hra_cli.io.tensors import fingerprint, read_safetensors
 
 # Logs, and tables and pages that show times.
 MAY_DIFFER = ("train.log", "cell.log", "events.out.tfevents.*", "comparison.md", "report.html")
-TIMES = ("seconds", "peak_memory_mib", "speed", "created")
+# Keys of times, and of digests over times or the folder's path; what the digests are of is compared itself.
+NOT_COMPARED = ("seconds", "peak_memory_mib", "speed", "created", "sha256", "fingerprint")
 
 
 @dataclass(frozen=True)
@@ -114,17 +115,17 @@ def leftovers(folder: Path) -> list[str]:
 def _content(file: Path, folder: Path) -> Any:
     if file.suffix == ".safetensors":
         tensors, metadata = read_safetensors(file)
-        told = {name: _without_times(value) for name, value in metadata.items() if name not in TIMES}
+        told = {name: _comparable(value) for name, value in metadata.items() if name not in NOT_COMPARED}
         return fingerprint(tensors), told
     content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     content = content.replace(str(folder).encode(), b"FOLDER")
-    return _without_times(content.decode()) if file.suffix == ".json" else content
+    return _comparable(content.decode()) if file.suffix == ".json" else content
 
 
-def _without_times(text: str) -> str:
+def _comparable(text: str) -> str:
     def strip(node: Any) -> Any:
         if isinstance(node, dict):
-            return {key: strip(value) for key, value in node.items() if key not in TIMES}
+            return {key: strip(value) for key, value in node.items() if key not in NOT_COMPARED}
         return [strip(value) for value in node] if isinstance(node, list) else node
 
     try:
