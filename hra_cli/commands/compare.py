@@ -50,11 +50,10 @@ def compare(
     device: str = options.DEVICE,
 ) -> None:
     """Train HRA and the methods it competes with on the same data, and put them side by side."""
-    from rich.console import Console
 
     from hra_cli.commands.comparison_tables import comparison_tables
     from hra_cli.commands.progress import progress_bar
-    from hra_cli.commands.tables import print_whole
+    from hra_cli.commands.tables import PlainConsole, print_whole
     from hra_cli.comparison.run import TABLE_NAME
     from hra_cli.comparison.run import compare as run_comparison
     from hra_cli.report.write import write_report
@@ -83,7 +82,7 @@ def compare(
     report = write_report(exp_dir, exp_dir / "report.html")
     for table in comparison_tables(found):
         print_whole(table)
-    Console().print(f"table: {exp_dir / TABLE_NAME}, report: {report}", soft_wrap=True)
+    PlainConsole().print(f"table: {exp_dir / TABLE_NAME}, report: {report}", soft_wrap=True)
 
 
 def _split(text: str) -> list[str]:

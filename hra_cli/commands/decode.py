@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -9,6 +10,7 @@ import typer
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.commands import options
+from hra_cli.commands.terminal import say
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.transducer.search_options import SearchOptions
 
@@ -79,22 +81,23 @@ def decode(
 
 
 def _decode_data(config: DecodeConfig, json_file: Optional[Path]) -> None:
-    from rich.console import Console
 
     from hra_cli.commands.progress import progress_bar
+    from hra_cli.commands.tables import PlainConsole
     from hra_cli.commands.wer_tables import wer_table
     from hra_cli.recognition.decode import decode_data
 
     with progress_bar() as progress:
-        found = decode_data(config, lambda message: typer.echo(message, err=True), progress)
-    console = Console()
+        found = decode_data(config, lambda message: say(message, error=True), progress)
+    console = PlainConsole()
     frozen = ", frozen model" if config.no_heads else ""
     console.print(wer_table(found.scores, f"{config.split}, {config.decoding_method}{frozen}"))
     if found.files is not None:
         files = found.files
         console.print(f"results: {files.recogs}, {files.errs}, {files.wer_summary}", soft_wrap=True)
         if files.recogs.parent.parent == config.exp_dir:
-            console.print(f"to look at them: hra report {config.exp_dir} --output report.html", soft_wrap=True)
+            folder = shlex.quote(str(config.exp_dir))
+            console.print(f"to look at them: hra report {folder} --output report.html", soft_wrap=True)
     console.print(_speed(found.decoded), soft_wrap=True)
     _write_json(json_file, found.as_json())
 
@@ -106,8 +109,8 @@ def _decode_audio(config: DecodeConfig, json_file: Optional[Path]) -> None:
     with progress_bar() as progress:
         found = decode_audio(config, progress)
     for file in config.audio:
-        typer.echo(f"{file}\t{' '.join(found.files[str(file)].hyp)}")
-    typer.echo(_speed(found.decoded), err=True)  # so that standard output is the texts alone
+        say(file, " ".join(found.files[str(file)].hyp))
+    say(_speed(found.decoded), error=True)  # so that standard output is the texts alone
     _write_json(json_file, found.as_json())
 
 

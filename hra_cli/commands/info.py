@@ -41,10 +41,11 @@ def info(
 
 
 def _print_description(description: Description, title: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from hra_cli.commands.tables import PlainConsole
+
+    console = PlainConsole()
     facts = Table(title=title, show_header=False, title_justify="left")
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")

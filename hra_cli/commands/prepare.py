@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Optional
 
 import typer
 
+from hra_cli.commands.terminal import say
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import RandomSplit
 
@@ -91,17 +92,17 @@ def _prepare(corpus: Corpus, output_dir: Path, options: PrepareOptions, backbone
     with progress_bar() as progress:
         prepared = prepare_corpus(corpus, output_dir, options, tokenizer, progress)
     if prepared.was_there:
-        typer.echo(f"{output_dir} is already prepared with these arguments")
+        say(f"{output_dir} is already prepared with these arguments")
     _print_tables(prepared.index)
 
 
 def _print_tables(index: TaskIndex) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from hra_cli.commands.tables import PlainConsole
     from hra_cli.data.skipped import SKIPPED_NAME
 
-    console = Console()
+    console = PlainConsole()
     table = Table("task", "split")
     for name in ("utterances", "minutes", "words"):
         table.add_column(name, justify="right")
@@ -123,4 +124,4 @@ def _print_tables(index: TaskIndex) -> None:
         for reason, count in index.skipped.items():
             table.add_row(reason, str(count))
         console.print(table)
-        typer.echo(f"each one is listed in {index.data_dir / SKIPPED_NAME}")
+        say(f"each one is listed in {index.data_dir / SKIPPED_NAME}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Optional
 
@@ -46,9 +47,9 @@ def train(
     resume: bool = typer.Option(False, help="Go on from the last checkpoint in --exp-dir."),
 ) -> None:
     """Train one small head per task on a frozen recogniser."""
-    from rich.console import Console
 
     from hra_cli.commands.progress import progress_bar
+    from hra_cli.commands.tables import PlainConsole
     from hra_cli.commands.wer_tables import before_after_table
     from hra_cli.data.skipped import SKIPPED_NAME
     from hra_cli.training.train_heads import train as run_training
@@ -79,7 +80,7 @@ def train(
     )
     with progress_bar() as progress:
         result = run_training(config, exp_dir, resume, progress)
-    console = Console()
+    console = PlainConsole()
     console.print(before_after_table(result.rows, "dev"))
     epochs = sorted(set(result.selected_epochs.values()))
     console.print(
@@ -87,6 +88,6 @@ def train(
         f"selected epoch {', '.join(map(str, epochs))} of {result.num_epochs}"
     )
     if result.skipped:
-        console.print(f"{len(result.skipped)} utterances left out: {exp_dir / SKIPPED_NAME}")
+        console.print(f"{len(result.skipped)} utterances left out: {exp_dir / SKIPPED_NAME}", soft_wrap=True)
     console.print(f"heads: {exp_dir / 'heads'}", soft_wrap=True)
-    console.print(f"to look at it: hra report {exp_dir} --output report.html", soft_wrap=True)
+    console.print(f"to look at it: hra report {shlex.quote(str(exp_dir))} --output report.html", soft_wrap=True)

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from hra_cli.commands.terminal import say
 from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
 from hra_cli.nn.memory import keep_freed_memory
 
@@ -27,7 +28,7 @@ def main() -> None:
     try:
         train_cell(Path(sys.argv[1]))
     except HraError as error:
-        print(error, file=sys.stderr)
+        say(error, error=True)
         sys.exit(MISTAKE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
