@@ -12,6 +12,7 @@ import typer
 
 from hra_cli.baselines.methods import kinds
 from hra_cli.commands import options
+from hra_cli.commands.given import refuse_useless
 from hra_cli.comparison.plan import MODES, NUM_JOBS, CompareConfig
 from hra_cli.errors import HraError
 
@@ -21,6 +22,7 @@ MODES_HELP = "; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()) 
 
 
 def compare(
+    context: typer.Context,
     backbone: Path = options.BACKBONE,
     data: Path = options.DATA,
     exp_dir: Path = typer.Option(..., help="Folder for the comparison; one that was interrupted goes on."),
@@ -58,6 +60,8 @@ def compare(
     from hra_cli.comparison.run import compare as run_comparison
     from hra_cli.report.write import write_report
 
+    if budget_seconds is not None:
+        refuse_useless(context, "with --budget-seconds", "num_epochs")
     config = CompareConfig(
         backbone=str(backbone.resolve()),
         data=str(data.resolve()),

@@ -10,6 +10,7 @@ import typer
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.commands import options
+from hra_cli.commands.given import refuse_useless
 from hra_cli.commands.terminal import say
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.transducer.search_options import SearchOptions
@@ -17,8 +18,15 @@ from hra_cli.transducer.search_options import SearchOptions
 if TYPE_CHECKING:
     from hra_cli.recognition.batch import Decoded
 
+# The options of SearchOptions that one search has.
+SEARCH_OPTIONS = {
+    "modified_beam_search": ("beam_size",),
+    "fast_beam_search": ("beam", "max_contexts", "max_states"),
+}
+
 
 def decode(
+    context: typer.Context,
     audio: Optional[list[Path]] = typer.Argument(None, help="Audio files; instead of --data."),
     backbone: Path = options.BACKBONE,
     data: Optional[Path] = typer.Option(DecodeConfig.data, help=options.DATA.help),
@@ -55,6 +63,13 @@ def decode(
     num_workers: int = typer.Option(DecodeConfig.num_workers, help=options.NUM_WORKERS.help),
 ) -> None:
     """Decode prepared data, or audio files, every utterance with its own task's head."""
+    if audio:
+        refuse_useless(context, "on audio files", "split")
+    if head or no_heads:
+        refuse_useless(context, f"with {'--head' if head else '--no-heads'}", "max_heads")
+    for method, names in SEARCH_OPTIONS.items():
+        if decoding_method != method:
+            refuse_useless(context, f"with --decoding-method {decoding_method}", *names)
     config = DecodeConfig(
         backbone=backbone,
         data=data,

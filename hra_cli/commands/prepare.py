@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Optional
 
 import typer
 
+from hra_cli.commands.given import refuse_useless
 from hra_cli.commands.terminal import say
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import RandomSplit
@@ -50,11 +51,13 @@ def fsdd(
     """The Free Spoken Digit Dataset: one task per speaker, its official test split."""
     from hra_cli.data.corpora.fsdd import fsdd_corpus
 
-    _prepare(fsdd_corpus(corpus_dir), output_dir, PrepareOptions(num_jobs, on_the_fly, perturb_speed), backbone)
+    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed)
+    _prepare(fsdd_corpus(corpus_dir), output_dir, options, backbone)
 
 
 @app.command("cuts")
 def cuts(
+    context: typer.Context,
     cuts_file: Path = typer.Argument(..., metavar="CUTS", help="A lhotse cut manifest (cuts.jsonl.gz)."),
     task_by: str = typer.Option(..., "--task-by", help="speaker, custom.FIELD or constant:NAME."),
     output_dir: Path = OUTPUT_DIR,
@@ -78,8 +81,11 @@ def cuts(
     """Any corpus that lhotse can read: tasks and splits by what its cuts say."""
     from hra_cli.data.corpora.cuts import cuts_corpus
 
+    if split_by is not None:
+        refuse_useless(context, "with --split-by", "test_fraction", "dev_fraction", "seed")
+    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed)
     corpus = cuts_corpus(cuts_file, task_by, split_by, RandomSplit(test_fraction, dev_fraction, seed))
-    _prepare(corpus, output_dir, PrepareOptions(num_jobs, on_the_fly, perturb_speed), backbone)
+    _prepare(corpus, output_dir, options, backbone)
 
 
 def _prepare(corpus: Corpus, output_dir: Path, options: PrepareOptions, backbone: Optional[Path]) -> None:

@@ -9,10 +9,12 @@ from typing import Optional
 import typer
 
 from hra_cli.commands import options
+from hra_cli.commands.given import refuse_useless
 from hra_cli.experiment.config import TrainConfig
 
 
 def train(
+    context: typer.Context,
     backbone: Path = options.BACKBONE,
     data: Path = options.DATA,
     exp_dir: Path = typer.Option(..., help="Experiment folder to write."),
@@ -48,12 +50,17 @@ def train(
 ) -> None:
     """Train one small head per task on a frozen recogniser."""
 
+    from hra_cli.adapter.head_kinds import KINDS
     from hra_cli.commands.progress import progress_bar
     from hra_cli.commands.tables import PlainConsole
     from hra_cli.commands.wer_tables import before_after_table
     from hra_cli.data.skipped import SKIPPED_NAME
     from hra_cli.training.train_heads import train as run_training
 
+    if controller is not None:
+        refuse_useless(context, "with --controller, which has its own size", "hidden")
+    if not KINDS[head].has_inner:
+        refuse_useless(context, f"with --head {head}", "inner")
     config = TrainConfig(
         backbone=str(backbone.resolve()),
         data=str(data.resolve()),
