@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -63,8 +64,8 @@ def compare(
     if budget_seconds is not None:
         refuse_useless(context, "with --budget-seconds", "num_epochs")
     config = CompareConfig(
-        backbone=str(backbone.resolve()),
-        data=str(data.resolve()),
+        backbone=os.path.realpath(backbone),
+        data=os.path.realpath(data),
         tasks=tuple(task or ()),
         methods=tuple(_split(methods)),
         modes=tuple(_split(modes)),

@@ -12,6 +12,7 @@ from hra_cli.backbone.options import BackboneOptions
 from hra_cli.commands import options
 from hra_cli.commands.given import refuse_useless
 from hra_cli.commands.terminal import say
+from hra_cli.io.writable import check_file
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.transducer.search_options import SearchOptions
 
@@ -89,6 +90,8 @@ def decode(
         output_dir=output_dir,
         num_workers=num_workers,
     )
+    if json_file is not None:
+        check_file(json_file)  # now, not after the work
     if config.data is None:
         _decode_audio(config, json_file)
     else:

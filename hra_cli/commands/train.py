@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Optional
@@ -62,10 +63,10 @@ def train(
     if not KINDS[head].has_inner:
         refuse_useless(context, f"with --head {head}", "inner")
     config = TrainConfig(
-        backbone=str(backbone.resolve()),
-        data=str(data.resolve()),
+        backbone=os.path.realpath(backbone),
+        data=os.path.realpath(data),
         tasks=tuple(task or ()),
-        controller=str(controller.resolve()) if controller else None,
+        controller=os.path.realpath(controller) if controller else None,
         head=head,
         hidden=hidden,
         inner=inner,

@@ -12,11 +12,12 @@ from rich.progress import Progress
 from hra_cli.data.batches import audio_file_cuts
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
+from hra_cli.io.writable import check_folder
 from hra_cli.recognition.batch import Decoded, decode_cuts, for_task
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.load import load_recogniser
 from hra_cli.recognition.recogniser import Recogniser
-from hra_cli.scoring.results import ResultFiles, write_results
+from hra_cli.scoring.results import ResultFiles, check_names, write_results
 from hra_cli.scoring.wer import Scores, Utterance, score
 
 
@@ -67,11 +68,14 @@ def decode_data(
         without = ", ".join(name for name in index.names if name not in tasks)
         note(f"without a {config.split} split, not decoded: {without}")
     cuts = CutSet.from_cuts(cut for name in tasks for cut in index.cuts(name, config.split))
-    decoded = _decode(config, _load(config, tasks), cuts, progress)
-    files = None
     output_dir = config.output_dir
     if output_dir is None and config.exp_dir is not None:
         output_dir = config.exp_dir / config.decoding_method
+    if output_dir is not None:  # before the work, not after it
+        check_names([*tasks, *(cut.id for cut in cuts)])
+        check_folder(output_dir)
+    decoded = _decode(config, _load(config, tasks), cuts, progress)
+    files = None
     if output_dir is not None:
         setting = config.decoding_method + ("-no-heads" if config.no_heads else "")
         files = write_results(output_dir, config.split, setting, decoded.utterances)
