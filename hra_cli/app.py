@@ -79,7 +79,7 @@ def _run(arguments: Optional[list[str]]) -> tuple[int, str]:
     except HraError as error:
         mistake = str(error)
     except OSError as error:
-        mistake = f"{error.filename or 'this system'}: {error.strerror or error}"
+        mistake = f"{error.filename or 'cannot go on'}: {error.strerror or error}"
     except MemoryError:
         mistake = "out of memory; smaller sizes, or a smaller --max-duration, take less"
     except UsageError as error:
