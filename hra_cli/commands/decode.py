@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -12,11 +14,13 @@ from hra_cli.backbone.options import BackboneOptions
 from hra_cli.commands import options
 from hra_cli.commands.given import refuse_useless
 from hra_cli.commands.terminal import say
+from hra_cli.errors import HraError
 from hra_cli.io.writable import check_file
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.transducer.search_options import SearchOptions
 
 if TYPE_CHECKING:
+    from hra_cli.data.skipped import Skipped
     from hra_cli.recognition.batch import Decoded
 
 # The options of SearchOptions that one search has.
@@ -103,33 +107,50 @@ def _decode_data(config: DecodeConfig, json_file: Optional[Path]) -> None:
     from hra_cli.commands.progress import progress_bar
     from hra_cli.commands.tables import PlainConsole
     from hra_cli.commands.wer_tables import wer_table
-    from hra_cli.recognition.decode import decode_data
+    from hra_cli.recognition.decode import DecodedData, decode_data
 
-    with progress_bar() as progress:
-        found = decode_data(config, lambda message: say(message, error=True), progress)
     console = PlainConsole()
-    frozen = ", frozen model" if config.no_heads else ""
-    console.print(wer_table(found.scores, f"{config.split}, {config.decoding_method}{frozen}"))
+
+    def show(found: DecodedData) -> None:
+        bar.close()
+        frozen = ", frozen model" if config.no_heads else ""
+        console.print(wer_table(found.scores, f"{config.split}, {config.decoding_method}{frozen}"))
+        console.print(_speed(found.decoded), soft_wrap=True)
+        _write_json(json_file, found.as_json())
+
+    with contextlib.ExitStack() as bar:
+        progress = bar.enter_context(progress_bar())
+        found = decode_data(config, lambda message: say(message, error=True), progress, show)
     if found.files is not None:
         files = found.files
         console.print(f"results: {files.recogs}, {files.errs}, {files.wer_summary}", soft_wrap=True)
         if files.recogs.parent.parent == config.exp_dir:
             folder = shlex.quote(str(config.exp_dir))
             console.print(f"to look at them: hra report {folder} --output report.html", soft_wrap=True)
-    console.print(_speed(found.decoded), soft_wrap=True)
-    _write_json(json_file, found.as_json())
 
 
 def _decode_audio(config: DecodeConfig, json_file: Optional[Path]) -> None:
     from hra_cli.commands.progress import progress_bar
+    from hra_cli.io.progress import no_progress
     from hra_cli.recognition.decode import decode_audio
 
-    with progress_bar() as progress:
-        found = decode_audio(config, progress)
-    for file in config.audio:
-        say(file, " ".join(found.files[str(file)].hyp))
-    say(_speed(found.decoded), error=True)  # so that standard output is the texts alone
+    # On a terminal the texts are the progress.
+    with no_progress() if sys.stdout is not None and sys.stdout.isatty() else progress_bar() as progress:
+        found = decode_audio(config, progress, lambda file, one: say(file, " ".join(one.hyp)))
+    if found.files:
+        say(_speed(found.decoded), error=True)  # so that standard output is the texts alone
     _write_json(json_file, found.as_json())
+    _refuse(found.unreadable, len(set(config.audio)))
+
+
+def _refuse(unreadable: list[Skipped], files: int) -> None:
+    """Names the files that cannot be read, and raises HraError where there are some."""
+    if len(unreadable) == 1 == files:
+        raise HraError(unreadable[0].detail)
+    for one in unreadable:
+        say(one.detail, error=True)
+    if unreadable:
+        raise HraError(f"{len(unreadable)} of {files} audio files cannot be read; they are named above")
 
 
 def _speed(decoded: Decoded) -> str:

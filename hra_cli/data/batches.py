@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,16 +14,10 @@ from lhotse.dataset import DynamicBucketingSampler, DynamicCutSampler
 from lhotse.dataset.collation import collate_matrices
 from torch.utils.data import DataLoader, Dataset
 
-from hra_cli.data.features import (
-    SAMPLING_RATE,
-    SHORTEST_SECONDS,
-    audio_files,
-    fbank,
-    mono_audio,
-    one_line,
-    open_recording,
-)
+from hra_cli.data.audio import mono_audio, naming, one_line, open_recording
+from hra_cli.data.features import NUM_MEL_BINS, SAMPLING_RATE, SHORTEST_SECONDS, fbank
 from hra_cli.data.read_ahead import one_ahead
+from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError
 
 # The log energy of silence, as icefall pads with: log(1e-10).
@@ -39,6 +33,7 @@ class Batch:
     feature_lens: (N,) int64, frames of each.
     texts, tasks: '' where a cut has none, as for loose audio files.
     durations:    seconds.
+    unreadable:   cuts of the plan that are not among the N, and why.
     """
 
     features: torch.Tensor
@@ -47,6 +42,7 @@ class Batch:
     tasks: list[str]
     ids: list[str]
     durations: list[float]
+    unreadable: list[Skipped] = field(default_factory=list)
 
 
 def task_of(cut: Cut) -> str:
@@ -61,35 +57,40 @@ class SpeechDataset(Dataset[Batch]):
         self._fbank = fbank()
 
     def __getitem__(self, cuts: CutSet) -> Batch:
-        """Raises `HraError` naming the cut and the file that cannot be read."""
-        cuts = list(cuts)
-        features = [self._features(cut) for cut in cuts]
+        read, features, unreadable = [], [], []
+        for cut in cuts:
+            try:
+                features.append(self._features(cut))
+                read.append(cut)
+            except Exception as error:  # decoders and lilcom raise errors of many kinds
+                unreadable.append(Skipped(cut.id, "unreadable", _cause(cut, error)))
         return Batch(
-            features=collate_matrices(features, padding_value=LOG_EPSILON),
+            features=collate_matrices(features, padding_value=LOG_EPSILON)
+            if features
+            else torch.zeros(0, 0, NUM_MEL_BINS),
             feature_lens=torch.tensor([len(one) for one in features], dtype=torch.int64),
-            texts=[(cut.supervisions[0].text or "") if cut.supervisions else "" for cut in cuts],
-            tasks=[task_of(cut) for cut in cuts],
-            ids=[cut.id for cut in cuts],
-            durations=[cut.duration for cut in cuts],
+            texts=[(cut.supervisions[0].text or "") if cut.supervisions else "" for cut in read],
+            tasks=[task_of(cut) for cut in read],
+            ids=[cut.id for cut in read],
+            durations=[cut.duration for cut in read],
+            unreadable=unreadable,
         )
 
     def _features(self, cut: Cut) -> torch.Tensor:
-        try:
-            if cut.has_features:
-                return torch.from_numpy(cut.load_features())
-            features: torch.Tensor = self._fbank.extract(torch.from_numpy(mono_audio(cut)), SAMPLING_RATE)
-            return features
-        except Exception as error:  # decoders and lilcom raise errors of many kinds
-            raise HraError(_unreadable(cut, error)) from error
+        if cut.has_features:
+            features = torch.from_numpy(cut.load_features())
+        else:
+            features = self._fbank.extract(torch.from_numpy(mono_audio(cut)), SAMPLING_RATE)
+        if not torch.isfinite(features).all():
+            raise HraError("the features are not all finite numbers")
+        return features
 
 
-def _unreadable(cut: Cut, error: Exception) -> str:
-    files = [Path(cut.features.storage_path)] if cut.has_features else audio_files(cut)
-    remedy = "put it back, or run `hra prepare` again into a new folder"
-    for file in files:
-        if not file.exists():
-            return f"cannot read cut '{cut.id}': {file} is missing, was it moved?; {remedy}"
-    return f"cannot read cut '{cut.id}' from {', '.join(map(str, files))}: {one_line(error)}; {remedy}"
+def _cause(cut: Cut, error: Exception) -> str:
+    if not cut.has_features:
+        return one_line(error)
+    file = Path(cut.features.storage_path)
+    return f"{file}: {one_line(error)}" if file.exists() else f"{file} is missing, was it moved?"
 
 
 def training_batches(cuts: CutSet, max_duration: float, seed: int, epoch: int) -> list[CutSet]:
@@ -141,11 +142,14 @@ def decoding_batches(cuts: CutSet, max_duration: float) -> list[CutSet]:
     return list(DynamicCutSampler(longest_first, max_duration=max_duration, world_size=1, rank=0))
 
 
-class _Plan(Dataset["Batch | HraError"]):
-    """A list of CutSets as a map-style dataset of batches.
+def batches_in_order(cuts: CutSet, max_duration: float) -> list[CutSet]:
+    """Every cut once, in the given order; `max_duration` as in `decoding_batches`."""
+    in_order = list(cuts)
+    return list(DynamicCutSampler(in_order, max_duration=max_duration, world_size=1, rank=0)) if in_order else []
 
-    An error is handed over as a value, since torch turns one that a worker process raises into a traceback.
-    """
+
+class _Plan(Dataset[Batch]):
+    """A list of CutSets as a map-style dataset of batches."""
 
     def __init__(self, plan: list[CutSet]) -> None:
         self._plan = plan
@@ -154,37 +158,46 @@ class _Plan(Dataset["Batch | HraError"]):
     def __len__(self) -> int:
         return len(self._plan)
 
-    def __getitem__(self, position: int) -> Batch | HraError:
-        try:
-            return self._speech[self._plan[position]]
-        except HraError as error:
-            return error
+    def __getitem__(self, position: int) -> Batch:
+        return self._speech[self._plan[position]]
 
 
-def load_batches(plan: list[CutSet], num_workers: int = 0) -> Iterator[Batch]:
+def load_readable_batches(plan: list[CutSet], num_workers: int = 0) -> Iterator[Batch]:
     """The batches of a plan, in its order, read ahead by `num_workers` processes, or for 0 by a thread of this one.
 
-    Raises `HraError` naming the cut and the file that cannot be read, where its batch would have come.
+    Each says which of its cuts cannot be read, and may have no other.
     """
     if num_workers == 0:
         yield from one_ahead(SpeechDataset().__getitem__, plan)
-        return
-    for batch in DataLoader(_Plan(plan), batch_size=None, num_workers=num_workers):
-        if isinstance(batch, HraError):
-            raise batch
+    else:
+        yield from DataLoader(_Plan(plan), batch_size=None, num_workers=num_workers)
+
+
+def load_batches(plan: list[CutSet], num_workers: int = 0) -> Iterator[Batch]:
+    """As `load_readable_batches`, but all can be read.
+
+    Raises `HraError` naming the cut that cannot be read, and its file, where its batch would have come.
+    """
+    for batch in load_readable_batches(plan, num_workers):
+        for one in batch.unreadable:
+            remedy = "put it back, or run `hra prepare` again into a new folder"
+            raise HraError(f"cannot read cut '{one.id}': {one.detail}; {remedy}")
         yield batch
 
 
-def audio_file_cuts(paths: list[Path]) -> CutSet:
-    """Cuts for loose audio files of any rate and number of channels; a cut's id is its path as given.
+def audio_file_cut(path: Path) -> Cut:
+    """A cut for a loose audio file of any rate and number of channels; its id is its path as given.
 
-    Raises `HraError` naming the first file that is missing, no audio, cut off, or too short for the encoder.
+    Raises `HraError` as `open_recording` does, and where it is too short for the encoder.
     """
-    cuts = []
-    for path in paths:
-        cut = open_recording(Path(path)).to_cut().resample(SAMPLING_RATE)
-        if cut.duration < SHORTEST_SECONDS:
-            raise HraError(f"the audio file is shorter than {SHORTEST_SECONDS} s, leave it out: {path}")
-        cut.id = str(path)
-        cuts.append(cut)
-    return CutSet.from_cuts(cuts)
+    cut = open_recording(path).to_cut().resample(SAMPLING_RATE)
+    if cut.duration < SHORTEST_SECONDS:
+        with naming(str(path)):
+            raise HraError(f"the audio file is shorter than {SHORTEST_SECONDS} s, leave it out")
+    cut.id = str(path)
+    return cut
+
+
+def audio_file_cuts(paths: list[Path]) -> CutSet:
+    """Cuts for loose audio files, see `audio_file_cut`. Raises `HraError` naming the first that cannot be used."""
+    return CutSet.from_cuts([audio_file_cut(Path(path)) for path in paths])

@@ -14,7 +14,6 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Optional
 
-import numpy as np
 import torch
 from lhotse import CutSet, LilcomChunkyWriter, load_manifest
 from lhotse.cut import Cut
@@ -22,15 +21,8 @@ from lhotse.utils import fastcopy
 from rich.progress import Progress
 
 from hra_cli.data.assignment import refuse_duplicates
-from hra_cli.data.features import (
-    SAMPLING_RATE,
-    SHORTEST_SECONDS,
-    audio_files,
-    fbank,
-    is_truncated_wav,
-    mono_audio,
-    one_line,
-)
+from hra_cli.data.audio import mono_audio, one_line
+from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS, fbank
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
 from hra_cli.data.splits import SPLITS
@@ -243,7 +235,7 @@ def _read_cuts(cuts: list[Cut], writer: Optional[LilcomChunkyWriter]) -> tuple[l
             continue
         try:
             cut = _at_16_khz(cut)
-            samples = _checked_audio(cut)
+            samples = mono_audio(cut)
         except Exception as error:  # lhotse tries several decoders, each with errors of its own
             skipped.append(Skipped(cut.id, "unreadable recording", one_line(error)))
             continue
@@ -264,16 +256,6 @@ def _at_16_khz(cut: Cut) -> Cut:
         for source in cut.recording.sources
     ]
     return fastcopy(cut, recording=fastcopy(cut.recording, sources=sources))
-
-
-def _checked_audio(cut: Cut) -> np.ndarray[Any, Any]:
-    for file in audio_files(cut):
-        if is_truncated_wav(file):
-            raise ValueError(f"{file} is cut off, it is shorter than its header says")
-    samples = mono_audio(cut)
-    if not np.isfinite(samples).all():
-        raise ValueError(f"the samples of {', '.join(map(str, audio_files(cut)))} are not all finite numbers")
-    return samples
 
 
 def _start_over(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whether a file or folder can be written, asked before the work whose result it is for. Leaves nothing behind."""
+"""Whether a file can be written, asked before the work whose result it is for. Leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -19,21 +19,11 @@ def check_file(file: Path) -> None:
             raise HraError(f"{file} is no file but a device or a pipe, which would be replaced; give a file's name")
         # Files are written under a temporary name, which is longer.
         _nearest(file.with_name(f".{0:08x}.{file.name}"))
-    _check(file.parent, file)
-
-
-def check_folder(folder: Path) -> None:
-    """Raises HraError where nothing could be written into `folder`, which need not be there yet."""
-    _check(folder, folder)
-
-
-def _check(folder: Path, what: Path) -> None:
-    with writing(what):
-        there = _nearest(folder)
-        if not there.is_dir():
-            raise OSError(errno.ENOTDIR, f"{there} is no folder")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise OSError(errno.EACCES, f"nothing can be written into {there}")
+        folder = _nearest(file.parent)
+        if not folder.is_dir():
+            raise OSError(errno.ENOTDIR, f"{folder} is no folder")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, f"nothing can be written into {folder}")
 
 
 def _nearest(path: Path) -> Path:

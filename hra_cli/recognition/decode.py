@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Optional
 
 from lhotse import CutSet
+from lhotse.cut import Cut
 from rich.progress import Progress
 
-from hra_cli.data.batches import audio_file_cuts
+from hra_cli.data.batches import audio_file_cut
+from hra_cli.data.skipped import Skipped
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
-from hra_cli.io.writable import check_folder
+from hra_cli.io.lock import one_writer
+from hra_cli.io.progress import no_progress
 from hra_cli.recognition.batch import Decoded, decode_cuts, for_task
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.load import load_recogniser
@@ -27,7 +34,7 @@ class DecodedData:
 
     decoded: Decoded
     scores: Scores
-    files: Optional[ResultFiles]
+    files: Optional[ResultFiles] = None
 
     def as_json(self) -> dict[str, Any]:
         """What `hra decode --json` writes: scores, speed, and every utterance with its tokens and their times."""
@@ -40,25 +47,35 @@ class DecodedData:
 
 @dataclass(frozen=True)
 class DecodedAudio:
-    """What was recognised in audio files, by file, in the order in which they were given."""
+    """What was recognised in audio files, by file, in the order in which they were given, and the files that cannot be
+    read: `id` is the file and `detail` the cause."""
 
     decoded: Decoded
     files: dict[str, Utterance]
+    unreadable: list[Skipped]
 
     def as_json(self) -> dict[str, Any]:
-        """What `hra decode --json` writes: `{file: {"text", "tokens", "times"}}`, times in seconds from its start."""
+        """What `hra decode --json` writes: `{file: {"text", "tokens", "times"}}`, times in seconds from its start, and
+        `{file: {"error"}}` for what cannot be read."""
         return {
-            file: {"text": " ".join(found.hyp), "tokens": found.tokens, "times": found.times}
-            for file, found in self.files.items()
+            **{
+                file: {"text": " ".join(found.hyp), "tokens": found.tokens, "times": found.times}
+                for file, found in self.files.items()
+            },
+            **{one.id: {"error": one.detail} for one in self.unreadable},
         }
 
 
 def decode_data(
-    config: DecodeConfig, note: Callable[[str], None] = lambda message: None, progress: Optional[Progress] = None
+    config: DecodeConfig,
+    note: Callable[[str], None] = lambda message: None,
+    progress: Optional[Progress] = None,
+    scored: Callable[[DecodedData], None] = lambda found: None,
 ) -> DecodedData:
     """Decodes a split of prepared data, every utterance with its own task's head, and writes icefall's result files.
 
-    note: told of tasks that are left out. progress: counts utterances. Raises HraError for what the user can mend.
+    note: told of tasks that are left out. progress: counts utterances. scored: given what was found before files are
+    written, which may fail. Raises HraError for what the user can mend.
     """
     if config.data is None:
         raise HraError("no data to decode; give a folder that `hra prepare` has made")
@@ -68,31 +85,77 @@ def decode_data(
         without = ", ".join(name for name in index.names if name not in tasks)
         note(f"without a {config.split} split, not decoded: {without}")
     cuts = CutSet.from_cuts(cut for name in tasks for cut in index.cuts(name, config.split))
-    output_dir = config.output_dir
-    if output_dir is None and config.exp_dir is not None:
-        output_dir = config.exp_dir / config.decoding_method
+    output_dir = _output_dir(config)
     if output_dir is not None:  # before the work, not after it
         check_names([*tasks, *(cut.id for cut in cuts)])
-        check_folder(output_dir)
-    decoded = _decode(config, _load(config, tasks), cuts, progress)
-    files = None
-    if output_dir is not None:
-        setting = config.decoding_method + ("-no-heads" if config.no_heads else "")
-        files = write_results(output_dir, config.split, setting, decoded.utterances)
-    return DecodedData(decoded, score(decoded.utterances), files)
+    with contextlib.nullcontext() if output_dir is None else one_writer(output_dir):
+        decoded = _decode(config, _load(config, tasks), cuts, progress)
+        found = DecodedData(decoded, score(decoded.utterances))
+        try:
+            scored(found)
+        finally:  # what cannot be shown is written all the same
+            files = None if output_dir is None else _write(config, output_dir, decoded)
+    return DecodedData(decoded, found.scores, files)
 
 
-def decode_audio(config: DecodeConfig, progress: Optional[Progress] = None) -> DecodedAudio:
+def _output_dir(config: DecodeConfig) -> Optional[Path]:
+    if config.output_dir is None and config.exp_dir is not None:
+        return config.exp_dir / config.decoding_method
+    return config.output_dir
+
+
+def _write(config: DecodeConfig, output_dir: Path, decoded: Decoded) -> ResultFiles:
+    setting = config.decoding_method + ("-no-heads" if config.no_heads else "")
+    return write_results(output_dir, config.split, setting, decoded.utterances)
+
+
+def decode_audio(
+    config: DecodeConfig,
+    progress: Optional[Progress] = None,
+    heard: Callable[[str, Utterance], None] = lambda file, found: None,
+) -> DecodedAudio:
     """Decodes audio files with the head of one task: the one that the config names, or the only one there is.
 
-    progress: counts files. Raises HraError for what the user can mend.
+    progress: counts files. heard: given each file and what was recognised in it, as soon as that is known, in the order
+    of the files. A file that cannot be read is left out and listed. Raises HraError for what else the user can mend.
     """
-    files = audio_file_cuts(list(config.audio))
-    recogniser = _load(config, list(config.tasks) or None)
-    cuts = for_task(files, recogniser, config.tasks[0] if config.tasks else None)
-    decoded = _decode(config, recogniser, cuts, progress)
-    found = {utterance.id: utterance for utterance in decoded.utterances}
-    return DecodedAudio(decoded, {cut.id: found[cut.id] for cut in files})
+    cuts: list[Cut] = []
+    unreadable: dict[str, Skipped] = {}
+    for path in dict.fromkeys(config.audio):
+        try:
+            cuts.append(audio_file_cut(path))
+        except HraError as error:
+            unreadable[str(path)] = Skipped(str(path), "unreadable", str(error))
+    found: dict[str, Utterance] = {}
+    started = time.monotonic()
+    if cuts:
+        recogniser = _load(config, list(config.tasks) or None)
+        given = for_task(CutSet.from_cuts(cuts), recogniser, config.tasks[0] if config.tasks else None)
+        started = time.monotonic()
+        waiting = deque(map(str, config.audio))
+        for utterances, bad in _decode_in_order(config, recogniser, given, progress):
+            found.update((one.id, one) for one in utterances)
+            unreadable.update((one.id, one) for one in bad)
+            while waiting and (waiting[0] in found or waiting[0] in unreadable):
+                file = waiting.popleft()
+                if file in found:
+                    heard(file, found[file])
+    audio_seconds = sum(cut.duration for cut in cuts if cut.id in found)
+    decoded = Decoded(list(found.values()), audio_seconds, time.monotonic() - started)
+    in_order = [unreadable[file] for file in dict.fromkeys(map(str, config.audio)) if file in unreadable]
+    return DecodedAudio(decoded, found, in_order)
+
+
+def _decode_in_order(
+    config: DecodeConfig, recogniser: Recogniser, cuts: CutSet, progress: Optional[Progress]
+) -> Iterator[tuple[list[Utterance], list[Skipped]]]:
+    progress = progress or no_progress()
+    task = progress.add_task("decoding", total=len(cuts), note="")
+    for utterances, unreadable in recogniser.decode_in_order(
+        cuts, config.decoding_method, config.search_options, config.max_duration, config.num_workers
+    ):
+        yield utterances, unreadable
+        progress.advance(task, len(utterances) + len(unreadable))
 
 
 def _load(config: DecodeConfig, tasks: Optional[list[str]]) -> Recogniser:

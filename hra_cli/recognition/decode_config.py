@@ -61,9 +61,9 @@ class DecodeConfig:
             )
         if self.no_heads and self.exp_dir and (self.audio or self.output_dir):
             raise HraError("--exp-dir has no effect with --no-heads but to say where result files go; leave it out")
-        if self.audio and self.output_dir:
-            raise HraError("--output-dir has no effect on audio files, which have no scores; leave it out")
         if self.audio and self.no_heads and self.tasks:
-            raise HraError("--task has no effect on audio files with --no-heads; leave it out")
+            raise HraError("--task chooses a head, and has no effect on audio files with --no-heads; leave one out")
+        if self.audio and self.output_dir is not None:
+            raise HraError("--output-dir has no effect on audio files; their texts go to standard output and to --json")
         if self.audio and len(self.tasks) > 1:
             raise HraError("audio files are decoded with one task's head; give one --task")

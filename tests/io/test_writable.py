@@ -4,15 +4,13 @@ import stat
 import pytest
 from builders import refused
 
-from hra_cli.io.writable import check_file, check_folder
+from hra_cli.io.writable import check_file
 
 
 def test_what_can_be_written_is_not_made(tmp_path):
     (tmp_path / "there.json").write_text("kept")
     check_file(tmp_path / "there.json")
     check_file(tmp_path / "new" / "below" / "a.json")
-    check_folder(tmp_path / "new" / "folder")
-    check_folder(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["there.json"]
     assert (tmp_path / "there.json").read_text() == "kept"
 
@@ -37,14 +35,6 @@ def test_a_file_that_cannot_be_written(tmp_path, path, why):
     with refused(why, tmp_path / path):
         check_file(tmp_path / path)
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
-
-
-@pytest.mark.parametrize("path", ["file", "file/below", "loop", "loop/below", "x" * 300])
-def test_a_folder_that_cannot_be_written(tmp_path, path):
-    (tmp_path / "file").write_text("kept")
-    (tmp_path / "loop").symlink_to("loop")
-    with refused("cannot write ", tmp_path / path):
-        check_folder(tmp_path / path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

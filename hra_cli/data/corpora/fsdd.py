@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lhotse import CutSet, SupervisionSegment
 
+from hra_cli.data.audio import open_recording
 from hra_cli.data.corpus import Corpus
-from hra_cli.data.features import open_recording
 from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError
 

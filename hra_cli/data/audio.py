@@ -1,0 +1,337 @@
+"""Audio to samples: the one place where audio is opened and read. No name reaches a shell.
+
+lhotse resamples and cuts; what it reads comes through `_CheckedSource`, since lhotse's own reading puts names of `.sph`
+files into a shell, runs sources of type `command`, and takes files that are cut off for shorter ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Optional, Union
+
+import numpy as np
+import soundfile
+from lhotse import AudioSource, Recording
+from lhotse.audio.backend import (
+    AudioreadBackend,
+    CompositeAudioBackend,
+    TorchaudioDefaultBackend,
+    TorchaudioFFMPEGBackend,
+)
+from lhotse.cut import Cut
+from lhotse.cut.data import DataCut
+from lhotse.utils import compute_num_samples, fastcopy
+
+from hra_cli.data.containers import is_cut_off, is_shortened, sphere_header
+from hra_cli.errors import HraError
+
+Samples = np.ndarray[Any, Any]
+
+LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz
+# Those of libsndfile's formats that state their size. The others are of old synthesisers and computers.
+FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3", "NIST")
+# No format stores more samples in a byte; FLAC with silence, and Opus, come near.
+_MOST_FRAMES_PER_BYTE = 8_192
+# The energy of anything louder is no finite number in 32 bits. Full scale is 1.
+_LOUDEST = 1e15
+# lhotse's changes of audio that read no file of their own.
+_TRANSFORMS = (
+    "Clipping", "Compress", "DereverbWPE", "LoudnessNormalization", "Narrowband", "Resample", "Speed", "Tempo", "Volume"
+)  # fmt: skip
+_CUT_OFF = "the audio file is cut off, it is shorter than its header says; copy it again"
+# What libsndfile does not read and ffmpeg and torchaudio do: where a file's mark is, the mark, and what it is called.
+_FOREIGN = (
+    (4, b"ftyp", "an MP4 or M4A file"),
+    (0, b"\x1aE\xdf\xa3", "a WebM or Matroska file"),
+    (0, b"0&\xb2u\x8ef\xcf\x11", "a WMA file"),
+    (0, b"\xff\xf1", "an AAC file"),
+    (0, b"\xff\xf9", "an AAC file"),
+    (0, b"#!AMR", "an AMR file"),
+)
+
+
+@dataclass(frozen=True)
+class _Header:
+    channels: int
+    frames: int
+    sampling_rate: int
+
+
+def mono_audio(cut: Cut, allow_commands: bool = False) -> Samples:
+    """The cut's samples, (1, samples) float32, the mean of its channels.
+
+    The mean, since lhotse's own mono_downmix adds the channels up and so makes stereo louder.
+
+    allow_commands: also run audio sources of type `command`, and open those of type `url`.
+
+    Raises HraError naming the file that is missing, no audio, cut off, or another one than the manifest says, and where
+    samples are no finite numbers.
+    """
+    if not isinstance(cut, DataCut):
+        raise HraError(f"a {type(cut).__name__} of several recordings; save its audio as one recording")
+    if not cut.has_recording:
+        raise HraError("it has no recording; add one, or remove the cut")
+    try:
+        recording = _checked(cut.recording, allow_commands)
+        samples: Samples = fastcopy(cut, recording=recording).load_audio().mean(axis=0, keepdims=True)
+    except Exception as error:  # decoders raise errors of many kinds, and lhotse appends manifests to them
+        raise HraError(one_line(error)) from error
+    if not np.abs(samples).max(initial=0.0) < _LOUDEST:
+        names = ", ".join(map(_name_of, recording.sources))
+        raise HraError(f"{names}: the samples are not all finite numbers, or far beyond any sound")
+    return samples
+
+
+def open_recording(path: Path) -> Recording:
+    """A recording for an audio file, by its header; its id is the file's stem and its path is absolute.
+
+    Raises `HraError` naming the file where it is missing, a folder, no audio, cut off, or needs a program that is not
+    installed.
+    """
+    name = os.path.abspath(path)
+    with naming(str(path)):
+        header = _header(name)
+    return Recording(
+        id=Path(path).stem,
+        sampling_rate=header.sampling_rate,
+        num_samples=header.frames,
+        duration=header.frames / header.sampling_rate,
+        sources=[AudioSource(type="file", channels=list(range(header.channels)), source=name)],
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line, without the manifests that lhotse appends to it; what is not ours is cut short."""
+    text = _collapsed(str(error).split("[extra info]")[0]) or type(error).__name__
+    return text if isinstance(error, HraError) else text[:300]
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Makes any error of the block an HraError of one line that begins with `name`, which need not be one."""
+    try:
+        yield
+    except Exception as error:  # decoders raise errors of many kinds
+        raise HraError(f"{_collapsed(name)}: {one_line(error)}") from error
+
+
+def _collapsed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _checked(recording: Recording, allow_commands: bool) -> Recording:
+    """The recording with sources that are read here."""
+    file_rate = recording.sampling_rate
+    for transform in reversed(recording.transforms or []):
+        if isinstance(transform, dict):
+            name, arguments = transform["name"], transform["kwargs"]
+        else:
+            name, arguments = type(transform).__name__, vars(transform)
+        # A reverberation may read a second recording, by lhotse itself.
+        if name not in _TRANSFORMS and not (name == "ReverbWithImpulseResponse" and arguments.get("rir") is None):
+            raise HraError(f"its audio is to be changed by '{name}', which is not done here; save the result first")
+        if name == "Resample":
+            file_rate = arguments["source_sampling_rate"]
+    allowed = ("file", "memory", "command", "url") if allow_commands else ("file", "memory")
+    for source in recording.sources:
+        if source.type in ("command", "url") and not allow_commands:
+            raise HraError(
+                f"its audio source is of type '{source.type}', which is run or opened only where `hra prepare` is told "
+                f"to with --allow-commands: {_name_of(source)}"
+            )
+        if source.type not in allowed:
+            raise HraError(f"its audio source is of type '{source.type}', which cannot be read; store audio in files")
+    return fastcopy(recording, sources=[_CheckedSource.of(source, file_rate) for source in recording.sources])
+
+
+def _name_of(source: AudioSource) -> str:
+    return _collapsed(source.source) if isinstance(source.source, str) else "audio in memory"
+
+
+@dataclass
+class _CheckedSource(AudioSource):  # type: ignore[misc]  # lhotse has no types
+    """An audio source that is read by this module; sampling_rate is that of its file, as the manifest says."""
+
+    sampling_rate: int = 0
+
+    @staticmethod
+    def of(source: AudioSource, sampling_rate: int) -> _CheckedSource:
+        return _CheckedSource(source.type, source.channels, source.source, None, sampling_rate)
+
+    def load_audio(
+        self, offset: float = 0.0, duration: Optional[float] = None, force_opus_sampling_rate: Optional[int] = None
+    ) -> Samples:
+        with naming(_name_of(self)):
+            samples, sampling_rate = _samples(self._audio(), offset, duration)
+            if sampling_rate != self.sampling_rate:
+                raise HraError(
+                    f"the sampling rate is {sampling_rate} Hz and not {self.sampling_rate} Hz, as the manifest says; "
+                    "make the manifest again"
+                )
+            if len(samples) != len(self.channels):
+                raise HraError(
+                    f"it has {len(samples)} channels and not {len(self.channels)}, as the manifest says; "
+                    "make the manifest again"
+                )
+        return samples
+
+    def _audio(self) -> Union[str, bytes]:
+        """A path, or the content of a file."""
+        if self.type == "file":
+            return os.path.abspath(str(self.source))
+        if self.type == "command":
+            # What `mono_audio` was allowed to do by its caller.
+            done = subprocess.run(self.source, shell=True, capture_output=True, check=False)
+            if done.returncode:
+                raise HraError(f"the command has failed: {done.stderr.decode(errors='replace')[-300:]}")
+            return done.stdout
+        content = self._prepare_for_reading(offset=0.0, duration=None)
+        return content.getvalue() if isinstance(content, io.BytesIO) else content
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a file's first bytes say. foreign: what it is, where libsndfile cannot read it. size: bytes."""
+
+    foreign: str
+    sphere: dict[str, str]
+    size: int
+
+
+def _content(audio: Union[str, bytes]) -> _Content:
+    """Raises HraError for what is no file, or cut off as far as that is seen without its samples."""
+    with _binary(audio) as file:
+        if is_cut_off(file):
+            raise HraError(_CUT_OFF)
+        return _Content(_foreign(file), sphere_header(file), file.seek(0, os.SEEK_END))
+
+
+def _header(audio: Union[str, bytes]) -> _Header:
+    """What a file says of itself. Raises errors of many kinds."""
+    content = _content(audio)
+    if content.foreign:
+        info = _foreign_backend(content.foreign).info(_path(audio))
+        return _plausible(_Header(info.channels, info.frames, info.samplerate), content)
+    if is_shortened(content.sphere):
+        _find_sph2pipe()
+        return _plausible(_shortened_header(content.sphere), content)
+    with _sound_file(audio) as sound:
+        return _plausible(_Header(sound.channels, sound.frames, sound.samplerate), content)
+
+
+def _samples(audio: Union[str, bytes], offset: float, duration: Optional[float]) -> tuple[Samples, int]:
+    """Samples (channels, frames) float32 from `offset` on, all or `duration` seconds of them, and their rate."""
+    content = _content(audio)
+    if content.foreign:
+        samples, rate = _foreign_backend(content.foreign).read_audio(_path(audio), offset, duration)
+        return np.atleast_2d(samples).astype(np.float32), rate
+    shortened = is_shortened(content.sphere)
+    with _sound_file(_expanded(_path(audio)) if shortened else audio) as sound:
+        header = _Header(sound.channels, sound.frames, sound.samplerate)
+        header = _plausible(_shortened_header(content.sphere) if shortened else header, content)
+        start = compute_num_samples(offset, header.sampling_rate) if offset > 0 else 0
+        if start:
+            _skip(sound, start)
+        frames = max(0, header.frames - start)
+        if duration is not None:
+            frames = min(frames, compute_num_samples(duration, header.sampling_rate))
+        # At once, since mpg123 rounds otherwise when it is asked for parts.
+        samples = sound.read(frames, dtype=np.float32, always_2d=True)
+        # The header of an MP3 file may count some samples more than there are.
+        if len(samples) < frames and sound.format != "MP3":
+            raise HraError(_CUT_OFF)
+        return samples.T, header.sampling_rate
+
+
+def _skip(sound: soundfile.SoundFile, frames: int) -> None:
+    if sound.seekable():
+        sound.seek(frames)
+    else:  # GSM and some kinds of ADPCM
+        sound.read(frames)
+
+
+def _plausible(header: _Header, content: _Content) -> _Header:
+    if not LOWEST_RATE <= header.sampling_rate <= HIGHEST_RATE:
+        raise HraError(f"no sound has a sampling rate of {header.sampling_rate} Hz; is its header damaged?")
+    if header.frames > content.size * _MOST_FRAMES_PER_BYTE:
+        raise HraError("it states more audio than its size can hold, or not how much; convert it to WAV or FLAC again")
+    return header
+
+
+def _shortened_header(sphere: dict[str, str]) -> _Header:
+    try:
+        return _Header(*(int(sphere[name]) for name in ("channel_count", "sample_count", "sample_rate")))
+    except (KeyError, ValueError) as error:
+        raise HraError("its SPHERE header does not say how many samples there are, and of which rate") from error
+
+
+@contextlib.contextmanager
+def _binary(audio: Union[str, bytes]) -> Iterator[BinaryIO]:
+    """The file's bytes. Raises HraError for what is no file."""
+    if isinstance(audio, bytes):
+        yield io.BytesIO(audio)
+        return
+    if os.path.isdir(audio):
+        raise HraError("this is a folder; give the audio files in it")
+    if not os.path.exists(audio):
+        raise HraError("no such audio file")
+    if not os.path.isfile(audio):  # opening a pipe could wait forever
+        raise HraError("this is no regular file")
+    with open(audio, "rb") as file:
+        yield file
+
+
+def _sound_file(audio: Union[str, bytes]) -> soundfile.SoundFile:
+    # Bytes, since a path need not be text.
+    source = io.BytesIO(audio) if isinstance(audio, bytes) else os.fsencode(audio)
+    try:
+        sound = soundfile.SoundFile(source)
+    except soundfile.LibsndfileError as error:
+        raise HraError(f"not an audio file that can be read: {error.error_string.rstrip('.')}") from error
+    if sound.format not in FORMATS:
+        sound.close()
+        raise HraError(f"audio of the format {sound.format} is not read; convert it to WAV or FLAC")
+    return sound
+
+
+def _foreign(file: BinaryIO) -> str:
+    """What the file is, where libsndfile cannot read it and others may; else ''."""
+    file.seek(0)
+    first = file.read(16)
+    return next((what for place, mark, what in _FOREIGN if first[place:].startswith(mark)), "")
+
+
+def _foreign_backend(what: str) -> CompositeAudioBackend:
+    """What reads it: torchaudio in this process, or ffmpeg with the path as one argument."""
+    if importlib.util.find_spec("torchaudio") is None and shutil.which("ffmpeg") is None:
+        raise HraError(f"{what}, which needs ffmpeg or torchaudio, and neither is installed; or convert it to WAV")
+    return CompositeAudioBackend([TorchaudioFFMPEGBackend(), TorchaudioDefaultBackend(), AudioreadBackend()])
+
+
+def _path(audio: Union[str, bytes]) -> str:
+    if isinstance(audio, bytes):
+        raise HraError("audio of this format is read from a file only")
+    return audio
+
+
+def _find_sph2pipe() -> str:
+    program = shutil.which("sph2pipe")
+    if program is None:
+        raise HraError("a SPHERE file compressed by shorten, which needs sph2pipe, and that is not installed")
+    return program
+
+
+def _expanded(path: str) -> bytes:
+    """A compressed SPHERE file as WAV."""
+    done = subprocess.run([_find_sph2pipe(), "-f", "wav", "-p", path], capture_output=True, check=False)
+    if done.returncode:
+        raise HraError(f"sph2pipe has failed: {done.stderr.decode(errors='replace')[-300:]}")
+    return done.stdout
