@@ -47,7 +47,7 @@ from hra_cli.comparison.table import markdown
 from hra_cli.comparison.workers import train_cells
 from hra_cli.data.splits import SPLITS
 from hra_cli.data.task_index import load_tasks
-from hra_cli.errors import HraError
+from hra_cli.errors import MOST_PROCESSES, HraError, check_positive
 from hra_cli.experiment.config import changed_options
 from hra_cli.io.documents import read_yaml
 from hra_cli.io.files import remove_leftovers, write_text
@@ -89,8 +89,7 @@ def compare(
     progress = progress or no_progress()
     check_method(config.decoding_method)
     check_rnnt_type(config.rnnt_type)
-    if num_jobs < 1:
-        raise HraError(f"--num-jobs {num_jobs} must be 1 or more")
+    check_positive(MOST_PROCESSES, num_jobs=num_jobs)
     rows = config.rows()
     threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // num_jobs))
     with one_writer(exp_dir):
