@@ -112,7 +112,7 @@ def prepare(
         check_task_name(task)
 
     # Stored paths must hold from any working directory.
-    folder = output_dir.resolve()
+    folder = Path(os.path.realpath(output_dir))  # unlike resolve, it takes links that go in circles for what they are
     try:
         _start_over(folder)
         left_out = list(skipped)
