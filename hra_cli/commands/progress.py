@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from hra_cli.commands.tables import PlainConsole
-from hra_cli.commands.terminal import plain
+from hra_cli.io.plain_text import plain
 
 _MEASURABLE = 1.0  # seconds; a rate over less says nothing
 

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hra_cli.commands.terminal import discard, plain, writing_to
+from hra_cli.commands.terminal import discard, writing_to
+from hra_cli.io.plain_text import plain
 
 
 class PlainConsole(Console):

@@ -18,7 +18,8 @@ from speech import BACKBONE, hra
 
 from hra_cli.commands.progress import PlainColumn, RateColumn, progress_bar
 from hra_cli.commands.tables import PlainConsole
-from hra_cli.commands.terminal import plain, say
+from hra_cli.commands.terminal import say
+from hra_cli.io.plain_text import plain
 
 HOSTILE = "[red]a[/b] :cat: \x1b[31m\x9b1m \u202egnp\n\t\udcff"
 SHOWN = r"[red]a[/b] :cat: \x1b[31m\x9b1m \u202egnp\n\t\udcff"
