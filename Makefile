@@ -1,5 +1,7 @@
 # make demo   adapt the shipped recogniser to six accents and see what it gains
 # make test   run the tests
+# make fuzz   damage every kind of file that hra reads, 10,000 times (CASES=), and count what becomes of it
+# make chaos  kill every command, 100 times in all (KILLS=), and see that nothing is lost
 # make docs   build the documentation into site/
 # Each installs what it needs, from lock files with hashes, into .venv-$(LANE) or .venv-docs. LANE=k2 has k2 and the old
 # torch that its wheel fits, LANE=torch2 current torch and no k2.
@@ -13,12 +15,14 @@ DOCS := .venv-docs
 WHEEL := $(wildcard requirements/$(LANE)-wheel.txt)
 # The loss is measured against k2's, so where k2 is; the encoder against the zipformer package, which needs newer torch.
 BENCHMARKS := train_step growth mixed_tasks decoding $(if $(filter k2,$(LANE)),loss,encoder)
+CASES ?= 10000
+KILLS ?= 100
 BENCHMARK_WHEELS := $(wildcard requirements/$(LANE)-bench.txt)
 PIP := -m pip install --quiet --disable-pip-version-check
 PIP_INSTALL := $(VENV)/bin/python $(PIP)
 COMPILE := uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 
-.PHONY: setup setup-docs demo test lint docs bench lock clean
+.PHONY: setup setup-docs demo test fuzz chaos lint docs bench lock clean
 
 setup: $(INSTALLED)
 
@@ -35,6 +39,12 @@ demo: $(INSTALLED)
 # One thread a worker: two cores are busy with two workers.
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2
+
+fuzz: $(INSTALLED)
+	OMP_NUM_THREADS=1 PYTHONPATH="$(CURDIR)/tests" $(VENV)/bin/python -m robustness.fuzz --cases $(CASES)
+
+chaos: $(INSTALLED)
+	OMP_NUM_THREADS=1 PYTHONPATH="$(CURDIR)/tests" $(VENV)/bin/python -m robustness.chaos --kills $(KILLS)
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -17,7 +17,12 @@ LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s#:]+)(?P<anchor>
 
 def pages_outside_docs() -> dict[str, str]:
     """Where pages of the repository stand in the site."""
-    pages = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+    pages = {
+        "README.md": "index.md",
+        "CONTRIBUTING.md": "contributing.md",
+        "CHANGELOG.md": "changelog.md",
+        "SECURITY.md": "security.md",
+    }
     for results in [*sorted(ROOT.glob("recipes/*/RESULTS.md")), ROOT / "benchmarks" / "RESULTS.md"]:
         pages[str(results.relative_to(ROOT))] = f"results/{results.parent.name}.md"
     return pages
@@ -49,7 +54,7 @@ def on_config(config):
     notes = [str(note.relative_to(docs)) for note in sorted(docs.glob("notes/*.md"), reverse=True)]
     config.nav = [
         {"Start": "index.md"},
-        {"Use": ["experiment.md", "head-file.md", "changelog.md"]},
+        {"Use": ["experiment.md", "head-file.md", "security.md", "changelog.md"]},
         {"Results": results},
         *([{"Notes": notes}] if notes else []),
         {"Develop": ["contributing.md", "architecture.md"]},

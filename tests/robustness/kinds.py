@@ -1,0 +1,505 @@
+"""Every kind of file that hra reads: a whole one, what is done to it, and how its user would read it."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import torch
+from lhotse import CutSet
+from robustness.mutators import (
+    BYTES,
+    CUTS,
+    JSON,
+    JSONL,
+    LINES,
+    PICKLES,
+    SAFETENSORS,
+    TORCH_ZIPS,
+    YAML,
+    Mutator,
+    hostile_source,
+    hostile_texts,
+    zipped,
+)
+from robustness.outcomes import RAW, Bad, hra
+from robustness.samples import RATE, Samples, sound
+
+from hra_cli.adapter.head_file import read_head
+from hra_cli.backbone.model import load_backbone
+from hra_cli.data.audio import mono_audio
+from hra_cli.data.batches import audio_file_cuts
+from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.io.tensors import fingerprint, read_safetensors
+from hra_cli.report.comparison_content import read_comparison
+from hra_cli.report.experiment_content import read_experiment
+
+
+@dataclass(frozen=True)
+class Kind:
+    """place: puts a whole file, and what belongs to it, into an empty folder and returns it. read: what hra makes of
+    it, as something that can be compared. harmless: why another result is no harm; (before, after) to "" where it is.
+    cost: how long one case takes, in cases of an ordinary kind.
+    """
+
+    name: str
+    place: Callable[[Path, Samples], Path]
+    mutators: Sequence[Mutator]
+    read: Callable[[Path, Samples], Any]
+    harmless: Callable[[Any, Any], str] = lambda before, after: ""
+    cost: float = 1.0
+
+
+def always(reason: str) -> Callable[[Any, Any], str]:
+    return lambda before, after: reason
+
+
+# Recognisers
+
+
+def _place_recogniser(name: str) -> Callable[[Path, Samples], Path]:
+    def place(folder: Path, samples: Samples) -> Path:
+        shutil.copy(samples.recogniser / "bpe.model", folder)
+        whole = samples.recogniser / "model.safetensors"
+        if name.endswith(".safetensors"):
+            shutil.copy(whole, folder / name)
+        else:
+            # Into a stream, since torch writes the name of a file into it.
+            with open(folder / name, "wb") as stream:
+                content = {"model": read_safetensors(whole)[0]}
+                torch.save(content, stream, _use_new_zipfile_serialization=name == "pretrained.pt")
+        return folder / name
+
+    return place
+
+
+def _read_recogniser(file: Path, samples: Samples) -> Any:
+    hra("info", file.parent)
+    backbone = load_backbone(file.parent)
+    _decode_audio(file.parent, samples, "--no-heads")
+    return fingerprint(backbone.state_dict())
+
+
+def _place_tokenizer(folder: Path, samples: Samples) -> Path:
+    shutil.copytree(samples.recogniser, folder, dirs_exist_ok=True)
+    return folder / "bpe.model"
+
+
+def _read_tokenizer(file: Path, samples: Samples) -> Any:
+    hra("info", file.parent)
+    text = _decode_audio(file.parent, samples, "--no-heads")
+    return Tokenizer(file).fingerprint, text, Tokenizer(file).encode("ONE TWO")
+
+
+def _decode_audio(recogniser: Path, samples: Samples, *options: object) -> Any:
+    output = recogniser / "out.json"
+    hra(
+        "decode", samples.audio / "ann-0.wav", samples.audio / "bob-3.wav", "--backbone", recogniser, *options,
+        "--json", output, "--device", "cpu",
+    )  # fmt: skip
+    return json.loads(output.read_text(encoding="utf-8"))
+
+
+# Heads, controllers, checkpoints
+
+
+def _place_head(folder: Path, samples: Samples) -> Path:
+    return Path(shutil.copy(samples.head, folder / "ann.safetensors"))
+
+
+def _read_head(file: Path, samples: Samples) -> Any:
+    shown = hra("info", file)
+    head = read_head(file)
+    output = file.parent / "out.json"
+    hra(
+        "decode", samples.audio / "ann-0.wav", "--backbone", samples.recogniser, "--head", file, "--json", output,
+        "--device", "cpu",
+    )  # fmt: skip
+    decides = (head.task, head.kind, head.hidden, head.inner, fingerprint({**head.tensors, **(head.controller or {})}))
+    return "not sealed" in shown, decides, json.loads(output.read_text(encoding="utf-8"))
+
+
+def _head_harmless(before: Any, after: Any) -> str:
+    return "a head without a seal, and `hra info` says so" if after[0] else ""
+
+
+def _place_controller(folder: Path, samples: Samples) -> Path:
+    shutil.copytree(samples.exp, folder / "exp")
+    return folder / "exp" / "controller.safetensors"
+
+
+def _read_controller(file: Path, samples: Samples) -> Any:
+    hra("info", file)
+    return fingerprint(read_safetensors(file)[0]), _decode_data(samples.data, samples, "--exp-dir", file.parent)
+
+
+def _place_checkpoint(folder: Path, samples: Samples) -> Path:
+    shutil.copytree(samples.begun, folder / "exp")
+    return folder / "exp" / "checkpoints" / "last.safetensors"
+
+
+def _read_checkpoint(file: Path, samples: Samples) -> Any:
+    return _resume(file.parents[1], samples)
+
+
+def _resume(exp: Path, samples: Samples) -> Any:
+    hra("train", *samples.train_arguments(), "--exp-dir", exp, "--resume")
+    return _heads(exp)
+
+
+def _heads(exp: Path) -> dict[str, str]:
+    files = [exp / "controller.safetensors", *sorted((exp / "heads").glob("*.safetensors"))]
+    return {file.name: fingerprint(read_safetensors(file)[0]) for file in files}
+
+
+# Experiments
+
+
+def _place_in_experiment(name: str) -> Callable[[Path, Samples], Path]:
+    def place(folder: Path, samples: Samples) -> Path:
+        shutil.copytree(samples.exp, folder / "exp")
+        return folder / "exp" / name
+
+    return place
+
+
+def _read_config(file: Path, samples: Samples) -> Any:
+    exp = file.parent
+    shown = hra("info", exp)
+    hra("export-head", "--exp-dir", exp, "--task", "ann", "--output", exp / "ann.safetensors")
+    read_experiment(exp)
+    return shown, _resume(exp, samples)
+
+
+def _read_reported(file: Path, samples: Samples) -> Any:
+    exp = next(folder for folder in file.parents if folder.name == "exp")
+    return hra("info", exp), str(read_experiment(exp)), _page(exp)
+
+
+def _read_metrics(file: Path, samples: Samples) -> Any:
+    return _read_reported(file, samples)[:2], _resume(file.parent, samples)
+
+
+def _page(folder: Path) -> str:
+    """The report's page, which must not hold a file's text as markup."""
+    output = folder / "page.html"
+    hra("report", folder, "--output", output)
+    page = output.read_text(encoding="utf-8")
+    if found := re.search(r"<script>hostile|<img src=x", page):
+        raise Bad(RAW, f"markup of a file in the page: {page[max(0, found.start() - 60) :][:120]!r}")
+    return page
+
+
+# Comparisons
+
+
+def _place_in_comparison(name: str) -> Callable[[Path, Samples], Path]:
+    def place(folder: Path, samples: Samples) -> Path:
+        shutil.copytree(samples.comparison, folder / "comparison")
+        return next((folder / "comparison").glob(name))
+
+    return place
+
+
+def _read_comparison(file: Path, samples: Samples) -> Any:
+    return hra("info", file.parent), str(read_comparison(file.parent)), _page(file.parent)
+
+
+def _compare_again(file: Path, samples: Samples) -> Any:
+    folder = next(folder for folder in file.parents if folder.name == "comparison")
+    hra("compare", *samples.compare_arguments(), "--exp-dir", folder)
+    found = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    return found["cells"], found["frozen"], found["test"]
+
+
+# Data
+
+
+def _place_data(name: str) -> Callable[[Path, Samples], Path]:
+    def place(folder: Path, samples: Samples) -> Path:
+        shutil.copytree(samples.data, folder / "data")
+        return folder / "data" / name
+
+    return place
+
+
+def _read_data(file: Path, samples: Samples) -> Any:
+    """All that is made of a data folder: what is recognised, and heads."""
+    data = next(folder for folder in file.parents if folder.name == "data")
+    hra("info", data)
+    return _use_data(data, samples)
+
+
+def _place_unprepared(folder: Path, samples: Samples) -> Path:
+    """A manifest of a folder whose audio is read whenever it is needed."""
+    hra(
+        "prepare", "cuts", samples.cuts, "--task-by", "speaker", "--output-dir", folder / "data", "--on-the-fly",
+    )  # fmt: skip
+    return folder / "data" / "cuts" / "ann" / "test.jsonl.gz"
+
+
+def _read_resealed(file: Path, samples: Samples) -> Any:
+    """As whoever makes a hostile folder does it: the index has the digest of the damaged manifest."""
+    data = file.parents[2]
+    index = json.loads((data / "tasks.json").read_text(encoding="utf-8"))
+    entry = index["tasks"]["ann"]["test"]
+    if "sha256" in entry:
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            entry["sha256"] = hashlib.sha256(gzip.decompress(file.read_bytes())).hexdigest()
+    (data / "tasks.json").write_text(json.dumps(index), encoding="utf-8")
+    return _decode_data(data, samples, "--no-heads")
+
+
+def _use_data(data: Path, samples: Samples) -> Any:
+    recognised = _decode_data(data, samples, "--no-heads")
+    hra("train", *samples.train_arguments(data, epochs=1), "--exp-dir", data.parent / "trained")
+    return recognised, _heads(data.parent / "trained")
+
+
+def _decode_data(data: Path, samples: Samples, *options: object) -> Any:
+    output = data.parent / "out.json"
+    if data == samples.data:
+        output = Path(str(options[-1])).parent / "out.json"
+    hra(
+        "decode", "--backbone", samples.recogniser, "--data", data, *options, "--json", output, "--device", "cpu",
+        "--output-dir", output.parent / "decoded",
+    )  # fmt: skip
+    found = json.loads(output.read_text(encoding="utf-8"))
+    del found["speed"]
+    return found
+
+
+def _place_features(folder: Path, samples: Samples) -> Path:
+    hra("prepare", "cuts", samples.cuts, "--task-by", "speaker", "--output-dir", folder / "data")
+    return next((folder / "data" / "feats").glob("*.lca"))
+
+
+# A user's own data
+
+
+def _place_cuts(ending: str) -> Callable[[Path, Samples], Path]:
+    def place(folder: Path, samples: Samples) -> Path:
+        file = folder / f"cuts.{ending}"
+        CutSet.from_file(samples.cuts).to_file(file)
+        return file
+
+    return place
+
+
+def _read_cuts(file: Path, samples: Samples) -> Any:
+    data = file.parent / "data"
+    hra("prepare", "cuts", file, "--task-by", "speaker", "--output-dir", data)
+    index = json.loads((data / "tasks.json").read_text(encoding="utf-8"))
+    skipped = data / "skipped.tsv"
+    return index["tasks"], skipped.read_text(encoding="utf-8") if skipped.is_file() else ""
+
+
+def _place_audio(ending: str, format: str, subtype: str) -> Callable[[Path, Samples], Path]:
+    def place(folder: Path, samples: Samples) -> Path:
+        file = folder / f"speech.{ending}"
+        soundfile.write(file, sound(0.5, 1), RATE, format=format, subtype=subtype)
+        return file
+
+    return place
+
+
+def _place_sphere(folder: Path, samples: Samples) -> Path:
+    """NIST SPHERE with 16-bit samples, which libsndfile reads but does not write as .sph."""
+    file = folder / "speech.sph"
+    samples_ = (sound(0.5, 1) * 32767).astype("<i2")
+    fields = (
+        f"sample_count -i {len(samples_)}", f"sample_rate -i {RATE}", "channel_count -i 1", "sample_n_bytes -i 2",
+        "sample_byte_format -s2 01", "sample_sig_bits -i 16", "sample_coding -s3 pcm", "end_head",
+    )  # fmt: skip
+    header = "NIST_1A\n   1024\n" + "\n".join(fields) + "\n"
+    file.write_bytes(header.encode().ljust(1024) + samples_.tobytes())
+    return file
+
+
+def _read_audio(file: Path, samples: Samples) -> Any:
+    """(frames, seconds, digest of the samples), with the text."""
+    output = file.parent / "out.json"
+    hra("decode", file, "--backbone", samples.recogniser, "--no-heads", "--json", output, "--device", "cpu")
+    (cut,) = audio_file_cuts([file])
+    audio = mono_audio(cut)
+    text = json.loads(output.read_text(encoding="utf-8"))
+    return audio.shape[1], hashlib.sha256(audio.tobytes()).hexdigest(), text
+
+
+def _sound_harmless(before: Any, after: Any) -> str:
+    if after[0] == before[0]:
+        return "samples have no checksum: another bit is another sound of the same length"
+    return ""
+
+
+# Names
+
+
+def hostile_name(content: bytes, rng: Any) -> bytes:
+    """A name that a file can have."""
+    text = rng.choice([text for text in hostile_texts() if text not in ("", ".", "..") and "\0" not in text])
+    ending = rng.choice(("", ".wav", ".sph", ".opus", ".mp3", ".flac", ".m4a", ".jsonl", ".jsonl.gz", ".safetensors"))
+    return (text.replace("/", "_").encode("utf-8", "replace")[:200]) + ending.encode()
+
+
+def _place_name(name: str) -> Callable[[Path, Samples], Path]:
+    def place(folder: Path, samples: Samples) -> Path:
+        file = folder / "name.txt"
+        file.write_text(name, encoding="utf-8")
+        return file
+
+    return place
+
+
+def _read_named_audio(file: Path, samples: Samples) -> Any:
+    named = file.parent / file.read_text(encoding="utf-8")
+    output = file.parent / "out.json"
+    shutil.copy(samples.audio / "ann-0.wav", named)
+    for given in (named, named.name):  # by its path, and as it is typed in its folder
+        hra("decode", given, "--backbone", samples.recogniser, "--no-heads", "--json", output, "--device", "cpu")
+    return [found["text"] for found in json.loads(output.read_text(encoding="utf-8")).values()]
+
+
+def _read_named_manifest(file: Path, samples: Samples) -> Any:
+    named = file.parent / file.read_text(encoding="utf-8")
+    shutil.copy(samples.cuts, named)
+    for given in (named.name, named):
+        shutil.rmtree(file.parent / "data", ignore_errors=True)
+        hra("prepare", "cuts", given, "--task-by", "speaker", "--output-dir", file.parent / "data")
+    return json.loads((file.parent / "data" / "tasks.json").read_text(encoding="utf-8"))["tasks"]
+
+
+OWN_MANIFEST = always("a user's own manifest, taken at its word: its ids, texts, times and files")
+SHOWN = always("what was measured, as the file has it: text without a checksum")
+
+KINDS = (
+    Kind(
+        "pretrained.pt",
+        _place_recogniser("pretrained.pt"),
+        TORCH_ZIPS,
+        _read_recogniser,
+        always("another recogniser, with another fingerprint: heads of the first one are refused"),
+    ),
+    Kind(
+        "legacy.pt",
+        _place_recogniser("epoch-1.pt"),
+        PICKLES,
+        _read_recogniser,
+        always("another recogniser, with another fingerprint: heads of the first one are refused"),
+    ),
+    Kind(
+        "model.safetensors",
+        _place_recogniser("model.safetensors"),
+        SAFETENSORS,
+        _read_recogniser,
+        always("another recogniser, with another fingerprint: heads of the first one are refused"),
+    ),
+    Kind(
+        "bpe.model",
+        _place_tokenizer,
+        BYTES,
+        _read_tokenizer,
+        always("another tokenizer, with another fingerprint: heads of the first one are refused"),
+    ),
+    Kind("head", _place_head, SAFETENSORS, _read_head, _head_harmless),
+    Kind("controller", _place_controller, SAFETENSORS, _read_controller),
+    Kind("checkpoint", _place_checkpoint, SAFETENSORS, _read_checkpoint, cost=3),
+    Kind(
+        "config.yaml",
+        _place_in_experiment("config.yaml"),
+        YAML,
+        _read_config,
+        always("a run's own options, shown as they stand; whoever resumes must give the same"),
+    ),
+    Kind("metrics.jsonl", _place_in_experiment("metrics.jsonl"), JSONL, _read_metrics, SHOWN, cost=10),
+    Kind(
+        "recogs",
+        _place_in_experiment("greedy_search/recogs-test-greedy_search.txt"),
+        (*BYTES, *LINES),
+        _read_reported,
+        SHOWN,
+        cost=10,
+    ),
+    Kind(
+        "wer-summary",
+        _place_in_experiment("greedy_search/wer-summary-test-greedy_search.txt"),
+        (*BYTES, *LINES),
+        _read_reported,
+        SHOWN,
+        cost=10,
+    ),
+    Kind("comparison.json", _place_in_comparison("comparison.json"), JSON, _read_comparison, SHOWN, cost=10),
+    Kind(
+        "compare.yaml",
+        _place_in_comparison("compare.yaml"),
+        YAML,
+        _compare_again,
+        always("a comparison's own options; whoever goes on must give the same"),
+        cost=12,
+    ),
+    Kind("result.json", _place_in_comparison("cells/*/result.json"), JSON, _compare_again, SHOWN, cost=12),
+    Kind("models.json", _place_in_comparison("cells/*/models.json"), JSON, _compare_again, SHOWN, cost=12),
+    Kind("test.json", _place_in_comparison("cells/*/test.json"), JSON, _compare_again, SHOWN, cost=12),
+    Kind("tasks.json", _place_data("tasks.json"), JSON, _read_data, cost=3),
+    Kind("data-train", _place_data("cuts/ann/train.jsonl.gz"), zipped(CUTS), _read_data, cost=3),
+    Kind("data-test", _place_data("cuts/bob/test.jsonl.gz"), zipped(CUTS), _read_data, cost=3),
+    Kind(
+        "data-resealed",
+        _place_unprepared,
+        zipped((*CUTS, *[hostile_source] * 8)),
+        _read_resealed,
+        always("a folder made and sealed by someone else: its texts, times and files are taken at their word"),
+        cost=2,
+    ),
+    Kind(
+        "features",
+        _place_features,
+        BYTES,
+        _read_data,
+        always("compressed numbers without a checksum: another bit is another feature of the same frames"),
+        cost=3,
+    ),
+    *(
+        Kind(f"cuts.{ending}", _place_cuts(ending), mutators, _read_cuts, OWN_MANIFEST)
+        for ending, mutators in (("jsonl", CUTS), ("jsonl.gz", zipped(CUTS)), ("json", JSON))
+    ),
+    *(
+        Kind(
+            f"audio.{name}",
+            _place_audio(ending, format, subtype),
+            BYTES,
+            _read_audio,
+            _sound_harmless,
+        )
+        for name, ending, format, subtype in (
+            ("wav", "wav", "WAV", "PCM_16"),
+            ("wav-float", "wav", "WAV", "FLOAT"),
+            ("wav-ulaw", "wav", "WAV", "ULAW"),
+            ("wav-adpcm", "wav", "WAV", "IMA_ADPCM"),
+            ("wav-gsm", "wav", "WAV", "GSM610"),
+            ("wavex", "wav", "WAVEX", "PCM_16"),
+            ("rf64", "wav", "RF64", "PCM_16"),
+            ("w64", "w64", "W64", "PCM_16"),
+            ("aiff", "aiff", "AIFF", "PCM_16"),
+            ("au", "au", "AU", "PCM_16"),
+            ("caf", "caf", "CAF", "PCM_16"),
+            ("flac", "flac", "FLAC", "PCM_16"),
+            ("ogg", "ogg", "OGG", "VORBIS"),
+            ("opus", "opus", "OGG", "OPUS"),
+            ("mp3", "mp3", "MP3", "MPEG_LAYER_III"),
+        )
+    ),
+    Kind("audio.sph", _place_sphere, BYTES, _read_audio, _sound_harmless),
+    Kind("audio-name", _place_name("speech.wav"), (hostile_name,), _read_named_audio),
+    Kind("manifest-name", _place_name("cuts.jsonl.gz"), (hostile_name,), _read_named_manifest),
+)
