@@ -405,6 +405,14 @@ def test_of_learning_rates_as_good_as_the_best_that_with_the_lowest_loss_is_chos
     assert best_of(little, tmp_path, results, mode) == chosen
 
 
+def test_without_words_on_dev_no_learning_rate_is_chosen(little, tmp_path):
+    silent = result(0, 1.0)
+    silent["models"][0]["dev"]["fr"]["words"] = 0
+    assert best_of(little, tmp_path / "one", {0.002: silent}) == 0.002, "there is nothing to choose"
+    with refuses("no words on dev in .* learning rates 0.002, 0.004; give one with --lrs"):
+        best_of(little, tmp_path / "two", {0.002: silent, 0.004: silent})
+
+
 def test_a_method_that_diverges_with_every_learning_rate_is_an_error(little, tmp_path):
     diverged = {"diverged": "the loss is nan at step 3, on cuts a, b"}
     with refuses(r"HRA linear.*multi.*the loss is nan at step 3|hra-linear:64, multi: the loss is nan at step 3"):
