@@ -259,8 +259,8 @@ def test_an_option_without_an_effect_is_refused(refused, tmp_path, monkeypatch, 
         "info": [],
     }[arguments[0]]
     line = refused(*(one for one in arguments if one != "--audio"), *needed)
-    assert line.startswith(f"hra: error: {option} has no effect {where}")
-    assert line.endswith("leave it out")
+    assert line.startswith(f"hra: error: {option} ")
+    assert f"has no effect {where}" in line
     assert not list(tmp_path.iterdir())
 
 
