@@ -80,7 +80,9 @@ def _run(arguments: Optional[list[str]]) -> tuple[int, str]:
         mistake = str(error)
     except OSError as error:
         mistake = f"{error.filename or 'cannot go on'}: {error.strerror or error}"
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
         mistake = "out of memory; smaller sizes, or a smaller --max-duration, take less"
     except UsageError as error:
         mistake = _one_line(error)
@@ -91,6 +93,11 @@ def _run(arguments: Optional[list[str]]) -> tuple[int, str]:
             return INTERRUPTED, ""
         mistake = "a file that is read ends too early; copy or make it again"
     return MISTAKE, f"error: {mistake}" if mistake else ""
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch, which is not imported here, has errors of its own: one for CUDA, and for the CPU only a message."""
+    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error)
 
 
 def _silence_libraries() -> None:

@@ -91,7 +91,7 @@ def compare(
     check_rnnt_type(config.rnnt_type)
     check_positive(MOST_PROCESSES, num_jobs=num_jobs)
     rows = config.rows()
-    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // num_jobs))
+    threads = _threads(num_jobs)
     with one_writer(exp_dir):
         comparison = _Comparison(config, exp_dir)
         grid = [cell for row in rows for cell in config.grid(*row)]
@@ -127,6 +127,12 @@ def _keep_config(config: CompareConfig, exp_dir: Path) -> None:
 def _as_json(config: CompareConfig) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     return found
+
+
+def _threads(num_jobs: int) -> int:
+    """Of each cell: what OMP_NUM_THREADS says of the outermost level, where that is a number."""
+    asked_for = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(asked_for) if asked_for.isdecimal() and int(asked_for) else max(1, (os.cpu_count() or 1) // num_jobs)
 
 
 class _Comparison:

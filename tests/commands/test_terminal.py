@@ -153,3 +153,10 @@ def test_results_stay_in_their_file_while_a_bar_is_on_the_terminal(monkeypatch, 
         progress.add_task("decoding", total=1, note="")
         say("a.wav", "TEXT")
     assert capsys.readouterr().out == "a.wav\tTEXT\n"
+
+
+def test_more_memory_than_there_is_is_one_line(refused, monkeypatch):
+    import torch
+
+    monkeypatch.setattr("hra_cli.app.app", lambda **options: torch.empty(1 << 55))
+    assert "out of memory; smaller sizes" in refused("info")
