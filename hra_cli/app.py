@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import signal
 import sys
+import warnings
 from typing import Any, Optional
 
 import typer
 
 from hra_cli import __version__
 from hra_cli.commands import compare, decode, export_head, info, prepare, report, train
+from hra_cli.commands.terminal import flush, say, show_every_character
 from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
 from hra_cli.nn.memory import keep_freed_memory
 
@@ -36,7 +41,7 @@ app.command("report")(report.report)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"hra {__version__}")
+        say(f"hra {__version__}")
         raise typer.Exit()
 
 
@@ -51,25 +56,55 @@ def main(arguments: Optional[list[str]] = None) -> None:
     """Runs the command line, and ends the process with its exit code.
 
     arguments: None for those of the process. A user's mistake is one line on standard error and exit code 2; an
-    interruption is exit code 130.
+    interruption is exit code 130. Where nobody reads the output any more it ends without a word, as typer has it.
     """
     keep_freed_memory()
-    mistake = ""
+    show_every_character()
+    _silence_libraries()
+    status, message = _run(arguments)
+    if status == INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending already
+        message = "interrupted"
+    if message:
+        with contextlib.suppress(HraError, BrokenPipeError):  # nowhere left to say it
+            say(f"hra: {message}", error=True)
+    flush()
+    sys.exit(status)
+
+
+def _run(arguments: Optional[list[str]]) -> tuple[int, str]:
+    """The exit code, and what is to be said: "" for nothing."""
     try:
-        status = app(args=arguments, prog_name="hra", standalone_mode=False)
+        return app(args=arguments, prog_name="hra", standalone_mode=False) or 0, ""
     except HraError as error:
-        status, mistake = MISTAKE, str(error)
+        mistake = str(error)
     except OSError as error:
-        status, mistake = MISTAKE, f"{error.filename or 'a file'}: {error.strerror or error}"
+        mistake = f"{error.filename or 'cannot go on'}: {error.strerror or error}"
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        mistake = "out of memory; smaller sizes, or a smaller --max-duration, take less"
     except UsageError as error:
-        status, mistake = MISTAKE, _one_line(error)
-    except (KeyboardInterrupt, typer.Abort):
-        status = INTERRUPTED
-    if mistake:
-        typer.echo(f"hra: error: {mistake}", err=True)
-    elif status == INTERRUPTED:
-        typer.echo("hra: interrupted", err=True)
-    sys.exit(status or 0)
+        mistake = _one_line(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED, ""
+    except typer.Abort as error:
+        if not isinstance(error.__cause__, EOFError):
+            return INTERRUPTED, ""
+        mistake = "a file that is read ends too early; copy or make it again"
+    return MISTAKE, f"error: {mistake}" if mistake else ""
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch, which is not imported here, has errors of its own: one for CUDA, and for the CPU only a message."""
+    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error)
+
+
+def _silence_libraries() -> None:
+    """What lhotse and torch warn of is for developers, who can ask for it with python -W."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 def _one_line(error: Any) -> str:
@@ -80,7 +115,3 @@ def _one_line(error: Any) -> str:
     command = error.ctx.command_path if error.ctx else "hra"
     stop = "" if message.endswith("?") else ";"
     return f"{message[0].lower()}{message[1:]}{stop} see '{command} --help'"
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable
 from typing import Optional
 
@@ -18,17 +17,33 @@ class HraError(Exception):
     """
 
 
-def check_positive(**options: Optional[float]) -> None:
-    """Raises HraError for an option, named as a Python variable, that is not a positive finite number; None may be."""
+# Bounds of options: far beyond what is of use, and far below where memory, an integer or a float32 ends.
+MOST_SIZE = 8192  # of what is multiplied: channels, ranks
+MOST_PROCESSES = 1024
+MOST_SECONDS = 10_000_000  # four months
+MOST_EPOCHS = 10_000_000_000  # a budget of seconds is turned into epochs, which may be short
+MOST_SEED = 2**32 - 1
+MOST_FLOAT = 1e38
+
+
+def check_positive(most: float, **options: Optional[float]) -> None:
+    """Raises HraError for an option, named as a Python variable, that is not a number above 0, up to `most`; None may
+    be."""
     for name, value in options.items():
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise HraError(f"--{name.replace('_', '-')} must be positive, not {value}")
+        if value is not None:
+            _check(name, value, value > 0, "positive", most)
 
 
-def check_num_workers(num_workers: int) -> None:
-    """Raises HraError for fewer processes than none."""
-    if num_workers < 0:
-        raise HraError(f"--num-workers must be 0 or more, not {num_workers}")
+def check_not_negative(most: float, **options: Optional[float]) -> None:
+    """Raises HraError for an option, named as a Python variable, that is not a number from 0 to `most`; None may be."""
+    for name, value in options.items():
+        if value is not None:
+            _check(name, value, value >= 0, "0 or more", most)
+
+
+def _check(name: str, value: float, enough: bool, what: str, most: float) -> None:
+    if not enough or value > most:
+        raise HraError(f"--{name.replace('_', '-')} must be {what if not enough else f'at most {most:,}'}, not {value}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -170,18 +170,14 @@ def _padded(utterances: list[Tensor], frames: int) -> Tensor:
 
 
 def _check_chunks(sizes: BackboneSizes, options: BackboneOptions) -> None:
-    chunk_size, left_context_frames = options.chunk_size, options.left_context_frames
+    chunk_size = options.chunk_size
     if chunk_size is None:
-        if left_context_frames is not None:
-            raise HraError("left_context_frames needs a chunk_size")
         return
     if not sizes.causal:
         raise HraError("chunk_size is for causal (streaming-trained) models; this one sees the whole utterance")
     largest = max(stack.downsampling for stack in sizes.stacks)
-    if chunk_size <= 0 or chunk_size % largest:
-        raise HraError(f"chunk_size {chunk_size} must be a positive multiple of {largest}, the largest downsampling")
-    if left_context_frames is not None and left_context_frames < 0:
-        raise HraError(f"left_context_frames {left_context_frames} must not be negative")
+    if chunk_size % largest:
+        raise HraError(f"chunk_size {chunk_size} must be a multiple of {largest}, the largest downsampling")
 
 
 def _check_precision(precision: str, device: torch.device) -> None:

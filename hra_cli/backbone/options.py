@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from hra_cli.errors import HraError, check_positive, did_you_mean
+from hra_cli.errors import MOST_SIZE, HraError, check_not_negative, check_positive, did_you_mean
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+_MOST_FRAMES = 1_000_000  # more than five hours
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,9 @@ class BackboneOptions:
     chunk_size, left_context_frames: frames of 20 ms that a causal model sees at a time, and before that; None: all.
     precision: one of PRECISIONS, what the front end and the encoder's layers multiply in. device: "auto" (CUDA where
     there is one, else the CPU), "cpu", "cuda" or "cuda:N". recompute: keep of every encoder layer its input alone, and
-    compute the rest again for the gradient: less memory, more time. Raises HraError for an unknown precision.
+    compute the rest again for the gradient: less memory, more time.
+
+    Raises HraError for sizes that are none, left_context_frames without chunk_size, and an unknown precision.
     """
 
     pos_head_dim: int = 4
@@ -27,6 +30,10 @@ class BackboneOptions:
     recompute: bool = False
 
     def __post_init__(self) -> None:
-        check_positive(pos_head_dim=self.pos_head_dim)
+        check_positive(MOST_SIZE, pos_head_dim=self.pos_head_dim)
+        check_positive(_MOST_FRAMES, chunk_size=self.chunk_size)
+        check_not_negative(_MOST_FRAMES, left_context_frames=self.left_context_frames)
+        if self.left_context_frames is not None and self.chunk_size is None:
+            raise HraError("--left-context-frames says what is seen before a chunk; it needs --chunk-size")
         if self.precision not in PRECISIONS:
             raise HraError(f"no such precision: '{self.precision}'{did_you_mean(self.precision, PRECISIONS)}")

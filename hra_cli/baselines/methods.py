@@ -5,11 +5,12 @@ Imports nothing heavy, since the command line lists them. How a method is put on
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Optional
 
 from hra_cli.adapter.head_kinds import KINDS as HEAD_KINDS
-from hra_cli.errors import HraError, did_you_mean
+from hra_cli.errors import MOST_SIZE, HraError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,6 @@ def parse_method(text: str) -> Method:
         return Method(name, default)
     if default is None:
         raise HraError(f"the method {name} has no size, but '{text}' gives one")
-    if not size.isdecimal() or int(size) == 0:
-        raise HraError(f"'{text}': the size of {name} is a positive whole number")
+    if not re.fullmatch("[0-9]{1,6}", size) or not 0 < int(size) <= MOST_SIZE:
+        raise HraError(f"'{text}': the size of {name} is a positive whole number, at most {MOST_SIZE:,}")
     return Method(name, int(size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import typer
 
 from hra_cli.baselines.methods import kinds
 from hra_cli.commands import options
+from hra_cli.commands.given import refuse_useless
 from hra_cli.comparison.plan import MODES, NUM_JOBS, CompareConfig
 from hra_cli.errors import HraError
 
@@ -21,6 +23,7 @@ MODES_HELP = "; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()) 
 
 
 def compare(
+    context: typer.Context,
     backbone: Path = options.BACKBONE,
     data: Path = options.DATA,
     exp_dir: Path = typer.Option(..., help="Folder for the comparison; one that was interrupted goes on."),
@@ -50,18 +53,19 @@ def compare(
     device: str = options.DEVICE,
 ) -> None:
     """Train HRA and the methods it competes with on the same data, and put them side by side."""
-    from rich.console import Console
 
     from hra_cli.commands.comparison_tables import comparison_tables
     from hra_cli.commands.progress import progress_bar
-    from hra_cli.commands.tables import print_whole
+    from hra_cli.commands.tables import PlainConsole, print_whole
     from hra_cli.comparison.run import TABLE_NAME
     from hra_cli.comparison.run import compare as run_comparison
     from hra_cli.report.write import write_report
 
+    if budget_seconds is not None:
+        refuse_useless(context, "with --budget-seconds", "num_epochs")
     config = CompareConfig(
-        backbone=str(backbone.resolve()),
-        data=str(data.resolve()),
+        backbone=os.path.realpath(backbone),
+        data=os.path.realpath(data),
         tasks=tuple(task or ()),
         methods=tuple(_split(methods)),
         modes=tuple(_split(modes)),
@@ -83,7 +87,7 @@ def compare(
     report = write_report(exp_dir, exp_dir / "report.html")
     for table in comparison_tables(found):
         print_whole(table)
-    Console().print(f"table: {exp_dir / TABLE_NAME}, report: {report}", soft_wrap=True)
+    PlainConsole().print(f"table: {exp_dir / TABLE_NAME}, report: {report}", soft_wrap=True)
 
 
 def _split(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -11,7 +12,10 @@ import typer
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.commands import options
+from hra_cli.commands.given import refuse_useless
+from hra_cli.commands.terminal import say
 from hra_cli.errors import HraError
+from hra_cli.io.writable import check_file
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.transducer.search_options import SearchOptions
 
@@ -19,8 +23,15 @@ if TYPE_CHECKING:
     from hra_cli.data.skipped import Skipped
     from hra_cli.recognition.batch import Decoded
 
+# The options of SearchOptions that one search has.
+SEARCH_OPTIONS = {
+    "modified_beam_search": ("beam_size",),
+    "fast_beam_search": ("beam", "max_contexts", "max_states"),
+}
+
 
 def decode(
+    context: typer.Context,
     audio: Optional[list[Path]] = typer.Argument(None, help="Audio files; instead of --data."),
     backbone: Path = options.BACKBONE,
     data: Optional[Path] = typer.Option(DecodeConfig.data, help=options.DATA.help),
@@ -57,6 +68,13 @@ def decode(
     num_workers: int = typer.Option(DecodeConfig.num_workers, help=options.NUM_WORKERS.help),
 ) -> None:
     """Decode prepared data, or audio files, every utterance with its own task's head."""
+    if audio:
+        refuse_useless(context, "on audio files", "split")
+    if head or no_heads:
+        refuse_useless(context, f"with {'--head' if head else '--no-heads'}", "max_heads")
+    for method, names in SEARCH_OPTIONS.items():
+        if decoding_method != method:
+            refuse_useless(context, f"with --decoding-method {decoding_method}", *names)
     config = DecodeConfig(
         backbone=backbone,
         data=data,
@@ -76,6 +94,8 @@ def decode(
         output_dir=output_dir,
         num_workers=num_workers,
     )
+    if json_file is not None:
+        check_file(json_file)  # now, not after the work
     if config.data is None:
         _decode_audio(config, json_file)
     else:
@@ -83,13 +103,13 @@ def decode(
 
 
 def _decode_data(config: DecodeConfig, json_file: Optional[Path]) -> None:
-    from rich.console import Console
 
     from hra_cli.commands.progress import progress_bar
+    from hra_cli.commands.tables import PlainConsole
     from hra_cli.commands.wer_tables import wer_table
     from hra_cli.recognition.decode import DecodedData, decode_data
 
-    console = Console()
+    console = PlainConsole()
 
     def show(found: DecodedData) -> None:
         bar.close()
@@ -100,12 +120,13 @@ def _decode_data(config: DecodeConfig, json_file: Optional[Path]) -> None:
 
     with contextlib.ExitStack() as bar:
         progress = bar.enter_context(progress_bar())
-        found = decode_data(config, lambda message: typer.echo(message, err=True), progress, show)
+        found = decode_data(config, lambda message: say(message, error=True), progress, show)
     if found.files is not None:
         files = found.files
         console.print(f"results: {files.recogs}, {files.errs}, {files.wer_summary}", soft_wrap=True)
         if files.recogs.parent.parent == config.exp_dir:
-            console.print(f"to look at them: hra report {config.exp_dir} --output report.html", soft_wrap=True)
+            folder = shlex.quote(str(config.exp_dir))
+            console.print(f"to look at them: hra report {folder} --output report.html", soft_wrap=True)
 
 
 def _decode_audio(config: DecodeConfig, json_file: Optional[Path]) -> None:
@@ -113,16 +134,11 @@ def _decode_audio(config: DecodeConfig, json_file: Optional[Path]) -> None:
     from hra_cli.io.progress import no_progress
     from hra_cli.recognition.decode import decode_audio
 
-    # A progress bar sends what is printed below it to standard error. On a terminal the texts are the progress.
-    standard_output = sys.stdout
-    with no_progress() if standard_output.isatty() else progress_bar() as progress:
-        found = decode_audio(
-            config,
-            progress,
-            lambda file, one: print(f"{file}\t{' '.join(one.hyp)}", file=standard_output, flush=True),
-        )
+    # On a terminal the texts are the progress.
+    with no_progress() if sys.stdout is not None and sys.stdout.isatty() else progress_bar() as progress:
+        found = decode_audio(config, progress, lambda file, one: say(file, " ".join(one.hyp)))
     if found.files:
-        typer.echo(_speed(found.decoded), err=True)  # so that standard output is the texts alone
+        say(_speed(found.decoded), error=True)  # so that standard output is the texts alone
     _write_json(json_file, found.as_json())
     _refuse(found.unreadable, len(set(config.audio)))
 
@@ -132,7 +148,7 @@ def _refuse(unreadable: list[Skipped], files: int) -> None:
     if len(unreadable) == 1 == files:
         raise HraError(unreadable[0].detail)
     for one in unreadable:
-        typer.echo(one.detail, err=True)
+        say(one.detail, error=True)
     if unreadable:
         raise HraError(f"{len(unreadable)} of {files} audio files cannot be read; they are named above")
 

@@ -21,12 +21,12 @@ def export_head(
     dtype: str = DTYPE,
 ) -> None:
     """Package a task's head as one safetensors file."""
-    from rich.console import Console
 
+    from hra_cli.commands.tables import PlainConsole
     from hra_cli.experiment.folder import export_head as write_exported_head
 
     head = write_exported_head(exp_dir, task, output, controller, dtype)
     contents = f"{head.kind} head, {head.num_parameters:,} parameters"
     if head.controller is not None:
         contents += f", controller, {sum(tensor.numel() for tensor in head.controller.values()):,} parameters"
-    Console().print(f"{output}: {contents}, {head.dtype}, {output.stat().st_size:,} bytes", soft_wrap=True)
+    PlainConsole().print(f"{output}: {contents}, {head.dtype}, {output.stat().st_size:,} bytes", soft_wrap=True)

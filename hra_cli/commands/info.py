@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Optional
 
 import typer
 
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.baselines.methods import parse_method
 from hra_cli.commands import options
+from hra_cli.commands.given import refuse_useless
 
 if TYPE_CHECKING:
     from hra_cli.report.facts import Description
 
 
 def info(
+    context: typer.Context,
     path: Optional[Path] = typer.Argument(None, help="Head, controller, recogniser, data folder or experiment."),
     pos_head_dim: int = options.POS_HEAD_DIM,
     show_growth: bool = typer.Option(
@@ -31,20 +34,30 @@ def info(
     from hra_cli.report.facts import describe
     from hra_cli.report.installation import describe_installation
 
+    BackboneOptions(pos_head_dim=pos_head_dim)  # refuses what cannot be
+    if path is None:
+        refuse_useless(context, "without the PATH of a recogniser", "pos_head_dim")
+    if not show_growth:
+        refuse_useless(context, "without --growth", "methods", "width", "layers")
+    elif path is not None:
+        refuse_useless(context, "with a PATH, which has its own size", "width", "layers")
     if show_growth:
         _print_growth(path, pos_head_dim, methods, width, layers)
     elif path is None:
         _print_description(describe_installation(), "this installation")
     else:
         description = describe(path, pos_head_dim)
+        if description.kind != "recogniser":
+            refuse_useless(context, "on what is no recogniser", "pos_head_dim")
         _print_description(description, f"{path}: {description.kind}")
 
 
 def _print_description(description: Description, title: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from hra_cli.commands.tables import PlainConsole
+
+    console = PlainConsole()
     facts = Table(title=title, show_header=False, title_justify="left")
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")

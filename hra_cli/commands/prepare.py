@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Optional
 
 import typer
 
+from hra_cli.commands.given import refuse_useless
+from hra_cli.commands.terminal import say
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import RandomSplit
 
@@ -49,11 +51,13 @@ def fsdd(
     """The Free Spoken Digit Dataset: one task per speaker, its official test split."""
     from hra_cli.data.corpora.fsdd import fsdd_corpus
 
-    _prepare(fsdd_corpus(corpus_dir), output_dir, PrepareOptions(num_jobs, on_the_fly, perturb_speed), backbone)
+    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed)
+    _prepare(fsdd_corpus(corpus_dir), output_dir, options, backbone)
 
 
 @app.command("cuts")
 def cuts(
+    context: typer.Context,
     cuts_file: Path = typer.Argument(..., metavar="CUTS", help="A lhotse cut manifest (cuts.jsonl.gz)."),
     task_by: str = typer.Option(..., "--task-by", help="speaker, custom.FIELD or constant:NAME."),
     output_dir: Path = OUTPUT_DIR,
@@ -82,9 +86,12 @@ def cuts(
     """Any corpus that lhotse can read: tasks and splits by what its cuts say."""
     from hra_cli.data.corpora.cuts import cuts_corpus
 
+    if split_by is not None:
+        refuse_useless(context, "with --split-by", "test_fraction", "dev_fraction", "seed")
+    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed)
     random_split = RandomSplit(test_fraction, dev_fraction, seed)
     corpus = cuts_corpus(cuts_file, task_by, split_by, random_split, allow_commands)
-    _prepare(corpus, output_dir, PrepareOptions(num_jobs, on_the_fly, perturb_speed), backbone)
+    _prepare(corpus, output_dir, options, backbone)
 
 
 def _prepare(corpus: Corpus, output_dir: Path, options: PrepareOptions, backbone: Optional[Path]) -> None:
@@ -97,19 +104,19 @@ def _prepare(corpus: Corpus, output_dir: Path, options: PrepareOptions, backbone
     with progress_bar() as progress:
         prepared = prepare_corpus(corpus, output_dir, options, tokenizer, progress)
     if prepared.was_there:
-        typer.echo(f"{output_dir} is already prepared with these arguments")
+        say(f"{output_dir} is already prepared with these arguments")
     _print_tables(prepared.index)
 
 
 def _print_tables(index: TaskIndex) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from hra_cli.commands.tables import PlainConsole
     from hra_cli.data.skipped import SKIPPED_NAME
     from hra_cli.data.splits import SPLITS
     from hra_cli.data.transcripts import advice
 
-    console = Console()
+    console = PlainConsole()
     table = Table("task", "split")
     for name in ("utterances", "minutes", "words"):
         table.add_column(name, justify="right")
@@ -128,17 +135,17 @@ def _print_tables(index: TaskIndex) -> None:
     for split in SPLITS:
         lacking = index.without_split(split)
         if lacking:
-            typer.echo(f"without {split}, since they have too few utterances or none of it: {_listed(lacking)}")
+            say(f"without {split}, since they have too few utterances or none of it: {_listed(lacking)}")
     if index.skipped:
         table = Table("skipped because")
         table.add_column("utterances", justify="right")
         for reason, count in index.skipped.items():
             table.add_row(reason, str(count))
         console.print(table)
-        typer.echo(f"each one is listed in {index.data_dir / SKIPPED_NAME}")
+        say(f"each one is listed in {index.data_dir / SKIPPED_NAME}")
         form = advice(index.skipped, sum(entry.utterances for _, _, entry in entries) + sum(index.skipped.values()))
         if form:
-            typer.echo(form)
+            say(form)
 
 
 def _listed(names: list[str]) -> str:

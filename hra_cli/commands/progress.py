@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -12,11 +13,26 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TaskID,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from hra_cli.commands.tables import PlainConsole
+from hra_cli.io.plain_text import plain
+
+_MEASURABLE = 1.0  # seconds; a rate over less says nothing
+
+
+class PlainColumn(ProgressColumn):
+    """The description of the work, or its note: names of tasks and files may be in it."""
+
+    def __init__(self, text: Callable[[Task], str]):
+        super().__init__()
+        self._text = text
+
+    def render(self, task: Task) -> Text:
+        return Text(plain(self._text(task)))
 
 
 class RateColumn(ProgressColumn):
@@ -24,8 +40,12 @@ class RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        if not speed:
+        took = (task.elapsed if task.finished_time is None else task.finished_time) or 0.0
+        if not speed or took < _MEASURABLE:
             return Text("-/s")
+        # rich's own speed is of the last steps alone, which may all come at the same moment; of all steps, those that a
+        # run had done before it was resumed took no time now.
+        speed = min(speed, task.completed / took)
         return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
 
 
@@ -47,12 +67,13 @@ class _FromFirstTask(Progress):
 def progress_bar() -> Progress:
     """A rich progress bar on standard error, so that standard output stays a result."""
     return _FromFirstTask(
-        TextColumn("{task.description}"),
+        PlainColumn(lambda task: task.description),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
+        PlainColumn(lambda task: str(task.fields["note"])),
+        console=PlainConsole(stderr=True),
+        redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # a file gets its lines, not the terminal
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from hra_cli.commands.terminal import say
+
 
 def report(
     exp_dir: Path = typer.Argument(..., help="Folder of `hra train` or `hra compare`."),
@@ -14,4 +16,4 @@ def report(
     """Show an experiment or a comparison as one HTML page: figures, tables, worst utterances."""
     from hra_cli.report.write import write_report
 
-    typer.echo(str(write_report(exp_dir, output)))
+    say(write_report(exp_dir, output))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Optional
 
 import typer
 
 from hra_cli.commands import options
+from hra_cli.commands.given import refuse_useless
 from hra_cli.experiment.config import TrainConfig
 
 
 def train(
+    context: typer.Context,
     backbone: Path = options.BACKBONE,
     data: Path = options.DATA,
     exp_dir: Path = typer.Option(..., help="Experiment folder to write."),
@@ -46,18 +50,23 @@ def train(
     resume: bool = typer.Option(False, help="Go on from the last checkpoint in --exp-dir."),
 ) -> None:
     """Train one small head per task on a frozen recogniser."""
-    from rich.console import Console
 
+    from hra_cli.adapter.head_kinds import KINDS
     from hra_cli.commands.progress import progress_bar
+    from hra_cli.commands.tables import PlainConsole
     from hra_cli.commands.wer_tables import before_after_table
     from hra_cli.data.skipped import SKIPPED_NAME
     from hra_cli.training.train_heads import train as run_training
 
+    if controller is not None:
+        refuse_useless(context, "with --controller, which has its own size", "hidden")
+    if not KINDS[head].has_inner:
+        refuse_useless(context, f"with --head {head}", "inner")
     config = TrainConfig(
-        backbone=str(backbone.resolve()),
-        data=str(data.resolve()),
+        backbone=os.path.realpath(backbone),
+        data=os.path.realpath(data),
         tasks=tuple(task or ()),
-        controller=str(controller.resolve()) if controller else None,
+        controller=os.path.realpath(controller) if controller else None,
         head=head,
         hidden=hidden,
         inner=inner,
@@ -79,7 +88,7 @@ def train(
     )
     with progress_bar() as progress:
         result = run_training(config, exp_dir, resume, progress)
-    console = Console()
+    console = PlainConsole()
     console.print(before_after_table(result.rows, "dev"))
     without = [row.task for row in result.rows if not row.before.words]
     if len(without) == len(result.rows):
@@ -92,6 +101,6 @@ def train(
         f"selected epoch {', '.join(map(str, epochs))} of {result.num_epochs}"
     )
     if result.skipped:
-        console.print(f"{len(result.skipped)} utterances left out: {exp_dir / SKIPPED_NAME}")
+        console.print(f"{len(result.skipped)} utterances left out: {exp_dir / SKIPPED_NAME}", soft_wrap=True)
     console.print(f"heads: {exp_dir / 'heads'}", soft_wrap=True)
-    console.print(f"to look at it: hra report {exp_dir} --output report.html", soft_wrap=True)
+    console.print(f"to look at it: hra report {shlex.quote(str(exp_dir))} --output report.html", soft_wrap=True)

@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+from hra_cli.commands.terminal import say
 from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
 from hra_cli.nn.memory import keep_freed_memory
 
@@ -28,8 +29,8 @@ def main() -> None:
     try:
         train_cell(Path(sys.argv[1]))
     except (HraError, OSError) as error:
-        with contextlib.suppress(OSError):  # the log's disk may be what is full
-            print(error, file=sys.stderr, flush=True)
+        with contextlib.suppress(HraError, OSError):  # the log's disk may be what is full
+            say(error, error=True)
         sys.exit(MISTAKE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -12,10 +12,12 @@ from hra_cli.backbone.model import Backbone, load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.baselines.build import between_layers, new_method
 from hra_cli.baselines.methods import MAIN, Method, parse_method
-from hra_cli.errors import HraError
+from hra_cli.errors import MOST_SIZE, HraError, check_positive
 
 # Methods whose parameters follow from the widths of the layers alone.
 BETWEEN_LAYERS = ("residual-adapters", "hra-linear", "hra-ffn")
+_MOST_LAYERS = 1000
+_MOST_PARAMETERS = 2**27  # of one matrix in every layer: they are made to be counted
 TASKS = (1, 10, 100, 128, 1000, 10_000)  # 128: the speakers of arXiv 2403.19709's atypical speech
 
 
@@ -48,13 +50,18 @@ def growth_of_sizes(
 ) -> Growth:
     """The growth of methods on an encoder of `num_layers` layers of `width` channels.
 
-    methods: None for those that work between layers. Raises HraError for another method, and for sizes that are not
-    positive.
+    methods: None for those that work between layers. Raises HraError for another method, for sizes that are not
+    positive, and where the parameters would not fit into memory.
     """
-    if width <= 0 or num_layers <= 0:
-        raise HraError(f"--width and --layers must be positive, not {width} and {num_layers}")
+    check_positive(MOST_SIZE, width=width)
+    check_positive(_MOST_LAYERS, layers=num_layers)
     widths = {f"layers.{number}": width for number in range(num_layers)}
     chosen = _named(BETWEEN_LAYERS) if methods is None else methods
+    for method in chosen:
+        if width * num_layers * (method.size or 1) > _MOST_PARAMETERS:
+            raise HraError(
+                f"{method} on {num_layers} layers of {width} channels is too large to make; give less of one"
+            )
     return _grown({method.label: between_layers(method, widths, ["task"], seed=0) for method in chosen}, tasks)
 
 

@@ -9,7 +9,16 @@ from typing import Optional
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.baselines.methods import MAIN, Method, parse_method
-from hra_cli.errors import HraError, check_positive, did_you_mean
+from hra_cli.errors import (
+    MOST_EPOCHS,
+    MOST_FLOAT,
+    MOST_SECONDS,
+    MOST_SEED,
+    HraError,
+    check_not_negative,
+    check_positive,
+    did_you_mean,
+)
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.recognition.decode_config import DecodeConfig
 
@@ -24,7 +33,8 @@ class CompareConfig:
     tasks: () for all in the data. methods: names, or name:size. modes: "single" (a model per task) and "multi" (one
     for all). lrs: the learning rates to try; () for each method's own grid. budget_seconds: of training per model,
     turned into whole epochs by timing the method's steps; instead of num_epochs. The learning rate is chosen with the
-    first of `seeds`. Raises HraError for an unknown mode, no method, mode or seed, and a budget that is not positive.
+    first of `seeds`. Raises HraError for an unknown method or mode, for none, and for numbers that are not positive or
+    far beyond use.
     """
 
     backbone: str
@@ -52,12 +62,14 @@ class CompareConfig:
         for name in ("methods", "modes", "seeds"):
             if not getattr(self, name):
                 raise HraError(f"--{name} names none")
-        check_positive(
-            num_epochs=self.num_epochs,
-            budget_seconds=self.budget_seconds,
-            max_duration=self.max_duration,
-            pos_head_dim=self.pos_head_dim,
-        )
+        self.parsed_methods()
+        check_positive(MOST_EPOCHS, num_epochs=self.num_epochs)
+        check_positive(MOST_SECONDS, budget_seconds=self.budget_seconds, max_duration=self.max_duration)
+        for lr in self.lrs:
+            check_positive(MOST_FLOAT, lrs=lr)
+        for seed in self.seeds:
+            check_not_negative(MOST_SEED, seeds=seed)
+        self.backbone_options  # noqa: B018 - checks its own
 
     @property
     def backbone_options(self) -> BackboneOptions:

@@ -47,7 +47,7 @@ from hra_cli.comparison.table import markdown
 from hra_cli.comparison.workers import train_cells
 from hra_cli.data.splits import SPLITS
 from hra_cli.data.task_index import load_tasks
-from hra_cli.errors import HraError
+from hra_cli.errors import MOST_PROCESSES, HraError, check_positive
 from hra_cli.experiment.config import changed_options
 from hra_cli.io.documents import read_yaml
 from hra_cli.io.files import remove_leftovers, write_text
@@ -89,10 +89,9 @@ def compare(
     progress = progress or no_progress()
     check_method(config.decoding_method)
     check_rnnt_type(config.rnnt_type)
-    if num_jobs < 1:
-        raise HraError(f"--num-jobs {num_jobs} must be 1 or more")
+    check_positive(MOST_PROCESSES, num_jobs=num_jobs)
     rows = config.rows()
-    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // num_jobs))
+    threads = _threads(num_jobs)
     with one_writer(exp_dir):
         comparison = _Comparison(config, exp_dir)
         grid = [cell for row in rows for cell in config.grid(*row)]
@@ -128,6 +127,12 @@ def _keep_config(config: CompareConfig, exp_dir: Path) -> None:
 def _as_json(config: CompareConfig) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     return found
+
+
+def _threads(num_jobs: int) -> int:
+    """Of each cell: what OMP_NUM_THREADS says of the outermost level, where that is a number."""
+    asked_for = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(asked_for) if asked_for.isdecimal() and int(asked_for) else max(1, (os.cpu_count() or 1) // num_jobs)
 
 
 class _Comparison:

@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import hashlib
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -59,7 +60,7 @@ def read_cuts(path: Path, allow_commands: bool = False) -> CutSet:
     allow_commands: whether audio may come from shell commands and URLs. Nothing is run here. Raises HraError that names
     the line where the file is missing, damaged or something else, or where reading its cuts could run something.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # also where the name is too long
         raise HraError(f"no such cut manifest: {path}")
     remedy = "write it again with lhotse's CutSet.to_file"
     name = path.name.removesuffix(".gz")

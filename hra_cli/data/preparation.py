@@ -64,7 +64,7 @@ def find_prepared(
 
     Raises `HraError` naming what differs where it finished with other arguments.
     """
-    if not (output_dir / INDEX_NAME).exists():
+    if not os.path.exists(output_dir / INDEX_NAME):  # also where the name is too long
         return None
     index = load_tasks(output_dir)
     now = _all_arguments(arguments, on_the_fly, tokenizer)
@@ -110,8 +110,8 @@ def prepare(
     """
     if num_jobs < 1:
         raise HraError(f"--num-jobs {num_jobs} must be 1 or more")
-    # Stored paths must hold from any working directory.
-    folder = output_dir.resolve()
+    # Stored paths must hold from any working directory. (Path.resolve has an error of its own for links in a circle.)
+    folder = Path(os.path.realpath(output_dir))
     with one_writer(folder):
         index = find_prepared(output_dir, arguments, on_the_fly=on_the_fly, tokenizer=tokenizer)
         if index is not None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hra_cli.errors import MOST_PROCESSES, check_positive
+
 
 @dataclass(frozen=True)
 class PrepareOptions:
     """num_jobs: processes that read audio; the result does not depend on it. on_the_fly: store no features, but
     compute them from the audio whenever they are needed. perturb_speed: training cuts also 0.9 and 1.1 times as fast.
+
+    Raises HraError for no processes, and for more than a machine could have.
     """
 
     num_jobs: int = 2
     on_the_fly: bool = False
     perturb_speed: bool = False
+
+    def __post_init__(self) -> None:
+        check_positive(MOST_PROCESSES, num_jobs=self.num_jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hra_cli.errors import HraError
+from hra_cli.errors import MOST_SEED, HraError, check_not_negative
 
 SPLITS = ("train", "dev", "test")
 
@@ -19,6 +19,7 @@ class RandomSplit:
     seed: int = 42
 
     def __post_init__(self) -> None:
+        check_not_negative(MOST_SEED, seed=self.seed)
         test, dev = self.test_fraction, self.dev_fraction
         if not (0 <= test < 1 and 0 <= dev < 1 and test + dev < 1):
             raise HraError(f"--test-fraction {test} and --dev-fraction {dev} must be 0 or more and sum to less than 1")

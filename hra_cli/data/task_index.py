@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -110,7 +111,7 @@ class TaskIndex:
             raise HraError(f"task '{task}' has no {split} split in {self.data_dir}; it has: {', '.join(splits)}")
         path = self.data_dir / splits[split].cuts
         remedy = f"delete {self.data_dir} and run `hra prepare` again"
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise HraError(f"{path} is missing; {remedy}")
         # Where features are stored, audio is not read, and so no command is run either.
         cuts, sha256 = read_prepared_cuts(path, remedy, allow_commands=self.features == "stored")
@@ -162,7 +163,7 @@ class TaskIndex:
 def load_tasks(data_dir: Path) -> TaskIndex:
     """Reads the index of a prepared data folder. Raises `HraError` where there is none or it cannot be used."""
     path = Path(data_dir) / INDEX_NAME
-    if not path.is_file():
+    if not os.path.isfile(path):  # also where the name is too long
         raise HraError(f"{data_dir} is no prepared data folder (it has no {INDEX_NAME}); run `hra prepare` first")
     remedy = f"delete {data_dir} and run `hra prepare` again"
     text = read_text(path, remedy)

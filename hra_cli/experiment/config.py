@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any, Optional, TypeVar
 
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.errors import HraError, check_num_workers, check_positive
+from hra_cli.errors import (
+    MOST_EPOCHS,
+    MOST_FLOAT,
+    MOST_PROCESSES,
+    MOST_SECONDS,
+    MOST_SEED,
+    MOST_SIZE,
+    HraError,
+    check_not_negative,
+    check_positive,
+)
 from hra_cli.io.documents import read_yaml
 from hra_cli.io.files import write_text
 
@@ -30,7 +40,8 @@ class TrainConfig:
     num_workers: processes that read data ahead; 0: a thread does.
     pos_head_dim, chunk_size, left_context_frames, precision, device and recompute: see BackboneOptions.
 
-    Raises HraError for a size, duration or rate that is not positive, and for cache_frontend with spec_augment.
+    Raises HraError for a size, duration or rate that is not positive or far beyond use, for options that
+    BackboneOptions refuses, and for cache_frontend with spec_augment.
     """
 
     backbone: str
@@ -57,15 +68,13 @@ class TrainConfig:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
-        check_positive(
-            hidden=self.hidden,
-            inner=self.inner,
-            num_epochs=self.num_epochs,
-            max_duration=self.max_duration,
-            lr=self.lr,
-            pos_head_dim=self.pos_head_dim,
-        )
-        check_num_workers(self.num_workers)
+        check_positive(MOST_SIZE, hidden=self.hidden, inner=self.inner)
+        check_positive(MOST_EPOCHS, num_epochs=self.num_epochs)
+        check_positive(MOST_SECONDS, max_duration=self.max_duration)
+        check_positive(MOST_FLOAT, lr=self.lr)
+        check_not_negative(MOST_SEED, seed=self.seed)
+        check_not_negative(MOST_PROCESSES, num_workers=self.num_workers)
+        self.backbone_options  # noqa: B018 - checks its own
         if self.cache_frontend and self.spec_augment:
             raise HraError("--cache-frontend needs features that stay the same; add --no-spec-augment, or leave it out")
 

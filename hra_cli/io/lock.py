@@ -35,9 +35,9 @@ def one_writer(folder: Path, wait: float = 0.0) -> Iterator[None]:
     that a mistake leaves nothing behind. Raises HraError where another process is writing, saying which, and where the
     folder cannot be written.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
     file = folder / LOCK_NAME
     with writing(folder):
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _locked(folder, file, time.monotonic() + wait)
     _held.add(descriptor)

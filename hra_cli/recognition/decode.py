@@ -25,7 +25,7 @@ from hra_cli.recognition.batch import Decoded, decode_cuts, for_task
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.load import load_recogniser
 from hra_cli.recognition.recogniser import Recogniser
-from hra_cli.scoring.results import ResultFiles, write_results
+from hra_cli.scoring.results import ResultFiles, check_names, write_results
 from hra_cli.scoring.wer import Scores, Utterance, score
 
 
@@ -88,6 +88,8 @@ def decode_data(
         note(f"without a {config.split} split, not decoded: {without}")
     cuts = CutSet.from_cuts(cut for name in tasks for cut in index.cuts(name, config.split))
     output_dir = _output_dir(config)
+    if output_dir is not None:  # before the work, not after it
+        check_names([*tasks, *(cut.id for cut in cuts)])
     with contextlib.nullcontext() if output_dir is None else one_writer(output_dir):
         recogniser = _load(config, tasks)
         form = advice_for((cut.supervisions[0].text for cut in cuts), recogniser.tokenizer)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Optional
 
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.errors import HraError, check_num_workers, check_positive
+from hra_cli.errors import MOST_PROCESSES, MOST_SECONDS, HraError, check_not_negative, check_positive
 from hra_cli.transducer.search_options import SearchOptions
+
+_MOST_HEADS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class DecodeConfig:
     max_duration: seconds of audio in a batch. num_workers: processes that read data ahead; 0: a thread does.
     output_dir: for icefall's result files; None: below exp_dir, by method, and nowhere without one.
 
-    Raises HraError for sizes that are not positive, and where data and audio, or heads and no_heads, contradict each
-    other, or an option has no effect.
+    Raises HraError for sizes that are not positive or far beyond use, where data and audio, or heads and no_heads,
+    contradict each other, and for what would have no effect.
     """
 
     backbone: Path
@@ -44,14 +46,21 @@ class DecodeConfig:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
-        check_positive(max_duration=self.max_duration)
-        check_num_workers(self.num_workers)
+        check_positive(MOST_SECONDS, max_duration=self.max_duration)
+        check_positive(_MOST_HEADS, max_heads=self.max_heads)
+        check_not_negative(MOST_PROCESSES, num_workers=self.num_workers)
         if bool(self.audio) == (self.data is not None):
             raise HraError("give audio files or --data, one of them")
         if not (self.no_heads or self.exp_dir or self.heads_dir or self.heads):
             raise HraError("give heads with --exp-dir, --heads or --head, or decode the frozen model with --no-heads")
         if self.no_heads and (self.heads_dir or self.heads):
             raise HraError(f"give {'--heads' if self.heads_dir else '--head'} or --no-heads, not both")
+        if self.controller and (self.exp_dir or self.no_heads):
+            raise HraError(
+                f"--controller has no effect with {'--no-heads' if self.no_heads else '--exp-dir'}; leave it out"
+            )
+        if self.no_heads and self.exp_dir and (self.audio or self.output_dir):
+            raise HraError("--exp-dir has no effect with --no-heads but to say where result files go; leave it out")
         if self.audio and self.no_heads and self.tasks:
             raise HraError("--task chooses a head, and has no effect on audio files with --no-heads; leave one out")
         if self.audio and self.output_dir is not None:

@@ -8,6 +8,7 @@ from typing import Optional
 
 import yaml
 
+from hra_cli.io.plain_text import plain
 from hra_cli.report.content import (
     ABLATION,
     BASELINE,
@@ -58,7 +59,7 @@ def page(content: Content) -> str:
     sections = [section for section in sections if section[2]]
     links = "".join(f'<a href="#{name}">{heading}</a>\n' for name, heading, _ in sections)
     body = "".join(f'<section id="{name}">\n<h2>{heading}</h2>\n{html}</section>\n' for name, heading, html in sections)
-    title = escape(content.title)
+    title = _text(content.title)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -75,7 +76,7 @@ def _wer(content: Content) -> str:
         caption = "WER in per cent, lower is better. " + _colours(table)
         if len(table.tasks) >= MAX_PANELS:
             caption += f" The {MAX_PANELS - 1} tasks with the highest WER are drawn; the table has all."
-        parts.append(f"<h3>{escape(table.title)}</h3>\n")
+        parts.append(f"<h3>{_text(table.title)}</h3>\n")
         parts.append(_figure(wer_figure(table, f"wer{place}"), caption))
         parts.append(_table(_wer_rows(table)))
     return "".join(parts) + _missing(content.wer_missing)
@@ -140,7 +141,7 @@ def _differences(differences: Sequence[Differences]) -> str:
     parts = []
     for place, found in enumerate(differences):
         caption = (
-            f"Mean WER over the seeds less that of {escape(found.first)}: left of zero a method is better, right of it "
+            f"Mean WER over the seeds less that of {_text(found.first)}: left of zero a method is better, right of it "
             "worse. Bars are paired 95 % intervals over test utterances; how far seeds differ is not in them."
         )
         rows = [
@@ -156,7 +157,7 @@ def _differences(differences: Sequence[Differences]) -> str:
 def _growth(growth: Growth, note: str) -> str:
     columns = ["method", *(f"{tasks:,} task{'s' if tasks > 1 else ''}" for tasks in growth.tasks)]
     rows = [[line.label, *(f"{parameters:,}" for parameters in line.parameters)] for line in growth.lines]
-    caption = f"Parameters in all, besides the frozen model's. {escape(note)}"
+    caption = f"Parameters in all, besides the frozen model's. {_text(note)}"
     return _figure(growth_figure(growth, "growth"), caption) + _table(Table(columns, rows))
 
 
@@ -196,14 +197,14 @@ def _worst(decoding: Decoding | Missing) -> str:
         key=lambda item: (-item[0].errors, -item[0].errors / max(item[0].words, 1), item[1].id),
     )
     if not wrong:
-        return f"<p>No errors in {len(counted):,} utterances: {escape(decoding.title)}.</p>\n"
+        return f"<p>No errors in {len(counted):,} utterances: {_text(decoding.title)}.</p>\n"
     shown = "".join(
-        f'<li><p class="id">{escape(u.id)} <span>{counts.errors} error{"s" if counts.errors > 1 else ""} in '
+        f'<li><p class="id">{_text(u.id)} <span>{counts.errors} error{"s" if counts.errors > 1 else ""} in '
         f"{counts.words} word{'s' if counts.words != 1 else ''}</span></p>\n{_aligned(u)}</li>\n"
         for counts, u in wrong[:WORST]
     )
     return (
-        f"<p>{escape(decoding.title)}. {len(wrong):,} of {len(counted):,} utterances have errors; these have the most. "
+        f"<p>{_text(decoding.title)}. {len(wrong):,} of {len(counted):,} utterances have errors; these have the most. "
         "Above is what was said, below what was recognised: <b>S</b> substituted, <b>D</b> deleted, <b>I</b> inserted."
         f'</p>\n<ol class="worst">\n{shown}</ol>\n'
     )
@@ -214,7 +215,7 @@ def _aligned(utterance: Utterance) -> str:
     columns = []
     for ref, hyp in align_words(utterance.ref, utterance.hyp):
         kind = "" if ref == hyp else "D" if hyp == GAP else "I" if ref == GAP else "S"
-        words = "".join(f"<span>{escape(word) or '·'}</span>" for word in (ref, hyp))
+        words = "".join(f"<span>{_text(word) or '·'}</span>" for word in (ref, hyp))
         columns.append(f'<span class="word {kind or "right"}">{words}<b>{kind}</b></span>')
     return f'<p class="aligned">{" ".join(columns)}</p>\n'
 
@@ -234,7 +235,7 @@ def _confusions(decoding: Decoding | Missing) -> str:
         what = f"{sum(n for *_, n in found):,} {kind}" + (f", of {len(found):,} kinds" if found else "")
         table = _table(Table([*columns, "count"], rows, text=tuple(range(len(columns))))) if rows else ""
         tables.append(f"<div>\n<h3>{what}</h3>\n{table}</div>\n")
-    return f'<p>{escape(decoding.title)}.</p>\n<div class="beside">\n{"".join(tables)}</div>\n'
+    return f'<p>{_text(decoding.title)}.</p>\n<div class="beside">\n{"".join(tables)}</div>\n'
 
 
 def _reproduce(content: Content) -> str:
@@ -246,29 +247,34 @@ def _reproduce(content: Content) -> str:
 
 
 def _facts(facts: dict[str, str]) -> str:
-    items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>\n" for name, value in facts.items())
+    items = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>\n" for name, value in facts.items())
     return f"<dl>\n{items}</dl>\n"
 
 
 def _missing(missing: Optional[Missing]) -> str:
     if missing is None:
         return ""
-    return f"<p>{escape(missing.sentence)} This would fill it:</p>\n{_command(missing.command)}"
+    return f"<p>{_text(missing.sentence)} This would fill it:</p>\n{_command(missing.command)}"
 
 
 def _command(command: str) -> str:
     """Broken before options, as a shell takes it."""
     lines = [""]
-    for part in command.replace(" --", "\n--").split("\n"):
+    for part in plain(command).replace(" --", "\n--").split("\n"):
         if lines[-1] and len(lines[-1]) + len(part) > COMMAND_WIDTH:
             lines.append("   ")
         lines[-1] += f" {part}" if lines[-1] else part
-    return f"<pre><code>{escape(CONTINUED.join(lines))}</code></pre>\n"
+    return f"<pre><code>{CONTINUED.join(map(_text, lines))}</code></pre>\n"
 
 
 def _figure(svg: str, caption: str) -> str:
     """caption: HTML."""
     return f'<figure>\n<div class="wide">\n{svg}</div>\n<figcaption>{caption}</figcaption>\n</figure>\n'
+
+
+def _text(text: str) -> str:
+    """Text from anywhere as HTML that shows it."""
+    return escape(plain(text))
 
 
 def _table(table: Table) -> str:
@@ -279,11 +285,11 @@ def _table(table: Table) -> str:
         for place, cell in enumerate(cells):
             side = "" if place in table.text else ' class="number"'
             if heading:
-                html.append(f'<th scope="col"{side}>{escape(cell)}</th>')
+                html.append(f'<th scope="col"{side}>{_text(cell)}</th>')
             elif place == 0:
-                html.append(f'<th scope="row"{side}>{escape(cell)}</th>')
+                html.append(f'<th scope="row"{side}>{_text(cell)}</th>')
             else:
-                html.append(f"<td{side}>{escape(cell)}</td>")
+                html.append(f"<td{side}>{_text(cell)}</td>")
         return f"<tr>{''.join(html)}</tr>\n"
 
     body = "".join(row(cells) for cells in table.rows)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hra_cli.io.plain_text import plain
 from hra_cli.report.content import ABLATION, BASELINE, FROZEN, HRA, Curve, Differences, Growth, Point, WerTable, number
 from hra_cli.report.svg import COLOURS, inline_svg, style
 
@@ -184,6 +185,7 @@ def curve_figure(curves: Sequence[Curve], value: str, name: str) -> str:
 
 def _plain(name: str) -> str:
     """A name as matplotlib shows it: cut where it is long, and a dollar sign begins no formula."""
+    name = plain(name)
     shown = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
     return shown.replace("$", r"\$")
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
+from hra_cli.io.plain_text import plain
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -78,4 +80,4 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
     body = body.replace("url(#", f"url(#{name}-")
     for colour, stand_in in COLOURS.items():
         body = body.replace(stand_in, f"var(--{colour})")
-    return f'<svg viewBox="{size.group(1)}" role="img" aria-label="{escape(label, quote=True)}">{body.strip()}\n'
+    return f'<svg viewBox="{size.group(1)}" role="img" aria-label="{escape(plain(label), quote=True)}">{body.strip()}\n'

@@ -8,6 +8,7 @@ from hra_cli.comparison.comparison_file import COMPARISON_NAME
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME
 from hra_cli.io.files import write_text
+from hra_cli.io.writable import check_file
 from hra_cli.report.comparison_content import read_comparison
 from hra_cli.report.experiment_content import read_experiment
 from hra_cli.report.page import page
@@ -19,8 +20,7 @@ def write_report(exp_dir: Path, output: Path) -> Path:
     The same folder gives the same bytes. Raises HraError for a folder that is neither, that has no heads yet, or
     whose files are damaged.
     """
-    if output.is_dir():
-        raise HraError(f"{output} is a folder; give --output the name of a file, such as {output / 'report.html'}")
+    check_file(output)
     if (exp_dir / COMPARISON_NAME).is_file():
         content = read_comparison(exp_dir)
     elif (exp_dir / CONFIG_NAME).is_file():

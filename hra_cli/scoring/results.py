@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from typing import Any, Optional
 from hra_cli.errors import HraError
 from hra_cli.io.files import write_text
 from hra_cli.scoring.wer import GAP, NO_WER, Scores, Utterance, align_words, score, wer_text
+
+# Control characters, among them those that end a line or an id, and what is no character.
+_NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,23 @@ def write_results(directory: Path, split: str, suffix: str, utterances: Iterable
 
     `suffix` names the setting, such as `greedy_search`. The summary's first row is the setting over all
     utterances; a row `{suffix}-{task}` follows for every task. Each file appears whole or not at all.
+    Raises HraError as `check_names` does, before any is written.
     """
     ordered = sorted(utterances, key=lambda utterance: utterance.id)
+    check_names(name for utterance in ordered for name in (utterance.id, utterance.task))
     files = result_files(directory, split, suffix)
     scores = score(ordered)
     write_text(files.recogs, _transcripts(ordered))
     write_text(files.errs, _error_details(ordered, scores))
     write_text(files.wer_summary, _summary(suffix, scores))
     return files
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises HraError for an utterance's id or a task's name that could not be read back from a line of these files."""
+    for name in names:
+        if _NOT_IN_A_LINE.search(name):
+            raise HraError(f"{name!r} cannot stand in a result file: an id or a task has no control characters")
 
 
 def read_recogs(file: Path) -> list[Utterance]:

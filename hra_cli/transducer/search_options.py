@@ -12,7 +12,7 @@ class SearchOptions:
     """beam_size: hypotheses kept by modified_beam_search. The others are of fast_beam_search, as in icefall: beam in
     log-probability, contexts and states kept a frame.
 
-    Raises HraError for what is not positive.
+    Raises HraError for what is not positive, or far beyond use.
     """
 
     beam_size: int = 4
@@ -21,6 +21,6 @@ class SearchOptions:
     max_states: int = 64
 
     def __post_init__(self) -> None:
-        check_positive(
-            beam_size=self.beam_size, beam=self.beam, max_contexts=self.max_contexts, max_states=self.max_states
-        )
+        check_positive(1000, beam_size=self.beam_size)
+        check_positive(10_000, beam=self.beam)
+        check_positive(100_000, max_contexts=self.max_contexts, max_states=self.max_states)

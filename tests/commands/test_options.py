@@ -1,6 +1,7 @@
 """Options: what help says of them, what a mistake in them looks like, and where their defaults stand."""
 
 import dataclasses
+from typing import get_args, get_type_hints
 
 import pytest
 from typer.main import get_command
@@ -131,27 +132,141 @@ def test_the_dtypes_of_head_files_are_those_that_export_offers():
     assert set(DTYPES) == set(PRECISIONS)
 
 
+TOO_MUCH = "1000000000000"
+POSITIVE = ("0", "-1", TOO_MUCH)
+POSITIVE_NUMBER = ("0", "-1", "nan", "inf", "-inf", "1e39")
+NOT_NEGATIVE = ("-1", "99999999999999999999")
+WRONG = {
+    "train": {
+        "--hidden": POSITIVE,
+        "--inner": POSITIVE,
+        "--max-duration": POSITIVE_NUMBER,
+        "--num-epochs": POSITIVE,
+        "--lr": POSITIVE_NUMBER,
+        "--seed": NOT_NEGATIVE,
+        "--pos-head-dim": POSITIVE,
+        "--chunk-size": POSITIVE,
+        "--left-context-frames": NOT_NEGATIVE,
+        "--num-workers": NOT_NEGATIVE,
+    },
+    "decode": {
+        "--max-heads": POSITIVE,
+        "--beam-size": POSITIVE,
+        "--beam": POSITIVE_NUMBER,
+        "--max-contexts": POSITIVE,
+        "--max-states": POSITIVE,
+        "--max-duration": POSITIVE_NUMBER,
+        "--pos-head-dim": POSITIVE,
+        "--chunk-size": POSITIVE,
+        "--left-context-frames": NOT_NEGATIVE,
+        "--num-workers": NOT_NEGATIVE,
+    },
+    "compare": {
+        "--num-epochs": POSITIVE,
+        "--budget-seconds": POSITIVE_NUMBER,
+        "--max-duration": POSITIVE_NUMBER,
+        "--pos-head-dim": POSITIVE,
+        "--chunk-size": POSITIVE,
+        "--left-context-frames": NOT_NEGATIVE,
+        "--lrs": POSITIVE_NUMBER,
+        "--seeds": NOT_NEGATIVE,
+    },
+    "prepare cuts": {
+        "--test-fraction": ("-0.1", "1", "nan", "inf"),
+        "--dev-fraction": ("-0.1", "1", "nan", "inf"),
+        "--seed": NOT_NEGATIVE,
+        "--num-jobs": POSITIVE,
+    },
+    "prepare fsdd": {"--num-jobs": POSITIVE},
+    "info": {"--pos-head-dim": POSITIVE},
+    "info --growth": {"--width": POSITIVE, "--layers": POSITIVE},
+}
+
+
+def given_to(command, folder):
+    """What the command cannot do without; neither recogniser nor corpus is there."""
+    here = ["--backbone", str(folder / "b"), "--data", str(folder / "d")]
+    return {
+        "train": [*here, "--exp-dir", str(folder / "exp")],
+        "decode": [*here, "--no-heads", "--output-dir", str(folder / "exp")],
+        "compare": [*here, "--exp-dir", str(folder / "exp")],
+        "prepare cuts": [str(folder / "cuts.jsonl.gz"), "--task-by", "speaker", "--output-dir", str(folder / "exp")],
+        "prepare fsdd": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
+        "info": [str(folder / "b")],
+        "info --growth": [],
+    }[command]
+
+
+@pytest.mark.parametrize(("command", "option"), [(command, option) for command in WRONG for option in WRONG[command]])
+def test_a_value_that_cannot_be_is_one_line_and_leaves_nothing(shown, tmp_path, command, option):
+    for value in WRONG[command][option]:
+        code, out, err = shown(*command.split(), *given_to(command, tmp_path), f"{option}={value}")
+        assert (code, out) == (2, ""), value
+        assert err.count("\n") == 1
+        assert f"hra: error: {option} " in err or f"and {option} " in err
+        assert not list(tmp_path.iterdir())
+
+
+def test_every_number_that_a_command_takes_is_tried_above():
+    numbers = set()
+    for path in WRONG:
+        command = get_command(app)
+        for name in path.split():
+            command = command if name == "--growth" else command.commands[name]
+        for name, kind in get_type_hints(command.callback).items():
+            if {int, float} & {kind, *get_args(kind)}:
+                numbers.add((path, f"--{name.replace('_', '-')}"))
+    named = {(command, option) for command, options in WRONG.items() for option in options}
+    named = {(command.removesuffix(" --growth"), option) for command, option in named}
+    numbers = {(command.removesuffix(" --growth"), option) for command, option in numbers}
+    assert numbers - named == {("compare", "--num-jobs")}  # of the folder, not of the models: test_compare.py
+    assert named - numbers == {("compare", "--lrs"), ("compare", "--seeds")}  # lists
+
+
 @pytest.mark.parametrize(
-    ("command", "option", "value"),
+    ("arguments", "option", "where"),
     [
-        (command, option, value)
-        for command, options in {
-            "train": ("--lr", "--max-duration", "--pos-head-dim", "--num-workers"),
-            "decode": ("--max-duration", "--beam", "--pos-head-dim", "--num-workers"),
-            "compare": ("--budget-seconds", "--max-duration", "--pos-head-dim"),
-        }.items()
-        for option in options
-        for value in (("-1",) if option in ("--num-workers", "--pos-head-dim") else ("0", "nan", "inf"))
+        (["train", "--controller", "c.safetensors", "--hidden", "128"], "--hidden", "with --controller"),
+        (["train", "--controller", "c.safetensors", "--hidden", "64"], "--hidden", "with --controller"),  # the default
+        (["train", "--inner", "64"], "--inner", "with --head linear"),
+        (["decode", "--no-heads", "--max-heads", "5"], "--max-heads", "with --no-heads"),
+        (["decode", "--head", "h", "--max-heads", "5"], "--max-heads", "with --head"),
+        (["decode", "--no-heads", "--beam-size", "4"], "--beam-size", "with --decoding-method greedy_search"),
+        (["decode", "--no-heads", "--max-states", "64"], "--max-states", "with --decoding-method greedy_search"),
+        (["decode", "--no-heads", "--controller", "c"], "--controller", "with --no-heads"),
+        (["decode", "--exp-dir", "e", "--controller", "c"], "--controller", "with --exp-dir"),
+        (["decode", "--no-heads", "--exp-dir", "e", "--output-dir", "o"], "--exp-dir", "with --no-heads"),
+        (["decode", "--audio", "--no-heads", "--task", "nobody"], "--task", "on audio files with --no-heads"),
+        (["decode", "--audio", "--no-heads", "--exp-dir", "e"], "--exp-dir", "with --no-heads"),
+        (["decode", "--audio", "--no-heads", "--output-dir", "o"], "--output-dir", "on audio files"),
+        (["decode", "--audio", "--no-heads", "--split", "test"], "--split", "on audio files"),
+        (["compare", "--budget-seconds", "9", "--num-epochs", "20"], "--num-epochs", "with --budget-seconds"),
+        (["prepare", "cuts", "--split-by", "custom.s", "--seed", "42"], "--seed", "with --split-by"),
+        (["prepare", "cuts", "--split-by", "custom.s", "--test-fraction", "0.1"], "--test-fraction", "with --split-by"),
+        (["info", "--layers", "3"], "--layers", "without --growth"),
+        (["info", "--methods", "lora"], "--methods", "without --growth"),
+        (["info", "b", "--growth", "--width", "1536"], "--width", "with a PATH"),
+        (["info", "--pos-head-dim", "4"], "--pos-head-dim", "without the PATH of a recogniser"),
     ],
 )
-def test_a_size_that_is_none_is_one_line_and_leaves_nothing(shown, tmp_path, command, option, value):
-    folder = tmp_path / "exp"
-    where = ["--no-heads"] if command == "decode" else ["--exp-dir", str(folder)]
-    code, _, err = shown(command, "--backbone", "b", "--data", "d", *where, option, value)
-    assert code == 2
-    assert err.count("\n") == 1
-    assert f"hra: error: {option} must be " in err
-    assert not folder.exists()
+def test_an_option_without_an_effect_is_refused(refused, tmp_path, monkeypatch, arguments, option, where):
+    monkeypatch.chdir(tmp_path)
+    needed = {
+        "train": ["--backbone", "b", "--data", "d", "--exp-dir", "exp"],
+        "decode": ["--backbone", "b", *(["a.wav"] if "--audio" in arguments else ["--data", "d"])],
+        "compare": ["--backbone", "b", "--data", "d", "--exp-dir", "exp"],
+        "prepare": ["c.jsonl", "--task-by", "speaker", "--output-dir", "data"],
+        "info": [],
+    }[arguments[0]]
+    line = refused(*(one for one in arguments if one != "--audio"), *needed)
+    assert line.startswith(f"hra: error: {option} ")
+    assert f"has no effect {where}" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_option_for_recognisers_is_refused_for_a_head(refused, experiment):
+    head = next((experiment / "heads").iterdir())
+    assert "--pos-head-dim has no effect on what is no recogniser" in refused("info", head, "--pos-head-dim", "4")
 
 
 def test_a_file_that_cannot_be_written_is_one_line(shown, experiment, tmp_path):

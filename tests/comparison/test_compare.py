@@ -405,6 +405,14 @@ def test_of_learning_rates_as_good_as_the_best_that_with_the_lowest_loss_is_chos
     assert best_of(little, tmp_path, results, mode) == chosen
 
 
+def test_without_words_on_dev_no_learning_rate_is_chosen(little, tmp_path):
+    silent = result(0, 1.0)
+    silent["models"][0]["dev"]["fr"]["words"] = 0
+    assert best_of(little, tmp_path / "one", {0.002: silent}) == 0.002, "there is nothing to choose"
+    with refuses("no words on dev in .* learning rates 0.002, 0.004; give one with --lrs"):
+        best_of(little, tmp_path / "two", {0.002: silent, 0.004: silent})
+
+
 def test_a_method_that_diverges_with_every_learning_rate_is_an_error(little, tmp_path):
     diverged = {"diverged": "the loss is nan at step 3, on cuts a, b"}
     with refuses(r"HRA linear.*multi.*the loss is nan at step 3|hra-linear:64, multi: the loss is nan at step 3"):
@@ -470,7 +478,10 @@ def test_what_is_named_twice_is_there_once(copied, little):
 )
 def test_other_options_need_another_folder(refused, copied, little, changed, message):
     before = (copied / "comparison.json").read_bytes()
-    line = refused(*options(little, exp_dir=copied), *changed)
+    given = options(little, exp_dir=copied)
+    if "--budget-seconds" in changed:
+        given = [one for one in given if one not in ("--num-epochs", "2")]
+    line = refused(*given, *changed)
     assert message in line
     assert "compare in a new folder" in line
     assert (copied / "comparison.json").read_bytes() == before
@@ -543,12 +554,17 @@ def test_what_an_epoch_takes_is_measured_on_a_whole_one_where_time_allows(
         (("--methods", ","), "--methods names none"),
         (("--modes", "mulit"), "no such mode: 'mulit'; did you mean 'multi'?"),
         (("--lrs", "0.004,fast"), "--lrs is a list of numbers with commas between, not '0.004,fast'"),
-        (("--lrs", "0"), "--lr must be positive"),
+        (("--lrs", "0"), "--lrs must be positive"),
         (("--seeds", "4.5"), "--seeds is a list of whole numbers with commas between, not '4.5'"),
-        (("--num-jobs", "0"), "--num-jobs 0 must be 1 or more"),
+        (("--num-jobs", "0"), "--num-jobs must be positive, not 0"),
         (("--num-epochs", "0"), "--num-epochs must be positive"),
-        (("--budget-seconds", "0"), "--budget-seconds must be positive"),
         (("--max-duration", "-1"), "--max-duration must be positive"),
+        (("--methods", "lora:99999999999"), "the size of lora is a positive whole number, at most 8,192"),
+        (("--lrs", "0.004,nan"), "--lrs must be positive, not nan"),
+        (("--lrs", "1e39"), "--lrs must be at most"),
+        (("--seeds", "1,99999999999999999999"), "--seeds must be at most 4,294,967,295"),
+        (("--seeds", "-1"), "--seeds must be 0 or more"),
+        (("--num-jobs", "1000000000"), "--num-jobs must be at most 1,024"),
         (("--rnnt-type", "modifed"), "did you mean 'modified'?"),
         (("--decoding-method", "greedy"), "greedy_search"),
         (("--task", "frr"), "did you mean 'fr'?"),

@@ -96,14 +96,15 @@ def test_growth_of_an_unknown_method_suggests_one(refused):
 @pytest.mark.parametrize(
     ("options", "found"),
     [
-        (("--width", "-1"), "not -1 and 32"),
-        (("--width", "0"), "not 0 and 32"),
-        (("--layers", "0"), "not 1536 and 0"),
+        (("--width", "-1"), "--width must be positive, not -1"),
+        (("--width", "1000000000"), "--width must be at most 8,192, not 1000000000"),
+        (("--layers", "0"), "--layers must be positive, not 0"),
+        (("--methods", "hra-linear:99999999999"), "at most 8,192"),
+        (("--methods", "residual-adapters:8192"), "too large to make"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(refused, options, found):
     line = refused("info", "--growth", *options)
-    assert "--width and --layers must be positive" in line
     assert found in line
 
 
@@ -114,5 +115,5 @@ def test_growth_of_what_is_no_recogniser_is_refused(refused, tmp_path):
 def test_growth_keeps_the_order_of_the_methods():
     methods = [parse_method(text) for text in ("hra-ffn:4", "residual-adapters:2", "hra-linear:4")]
     assert list(growth_of_sizes(8, 2, methods).methods) == [method.label for method in methods]
-    with refuses("must be positive, not -3 and 2"):
+    with refuses("--width must be positive, not -3"):
         growth_of_sizes(-3, 2, methods)

@@ -386,6 +386,16 @@ def test_bad_places_and_names_are_refused(tmp_path, corpus):
     (tmp_path / "file").write_text("")
     with pytest.raises(HraError, match=r"cannot write .*file"):
         prepare_here(corpus, tmp_path / "file")
+    os.symlink(tmp_path / "there", tmp_path / "back")
+    os.symlink(tmp_path / "back", tmp_path / "there")
+    with refused("cannot write .*back: "):
+        prepare_here(corpus, tmp_path / "back")
+    with refused("cannot write .*xxx: File name too long"):
+        prepare_here(corpus, tmp_path / ("x" * 300))
+    with refused("no such cut manifest"):
+        read_cuts(tmp_path / ("x" * 300 + ".jsonl"))
+    with refused("no prepared data folder"):
+        load_tasks(tmp_path / ("x" * 300))
     kept, _ = cuts_by_task(corpus, "constant:a/b")
     with pytest.raises(HraError, match="'a/b' contains a slash"):
         prepare(kept, tmp_path / "data", ARGUMENTS)

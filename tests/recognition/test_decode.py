@@ -161,15 +161,29 @@ def test_the_table_is_shown_before_files_cannot_be_written(data, tmp_path, capfd
     assert [file.name for file in blocked.iterdir()] == ["recogs-dev-greedy_search-no-heads.txt"]
 
 
-def test_results_are_written_where_the_json_file_cannot_be(data, tmp_path, capfd):
+def test_results_are_written_where_the_table_cannot_be(data, tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "hra_cli", "decode", "--backbone", str(BACKBONE), "--data", str(data),
+                "--no-heads", "--split", "dev", "--output-dir", str(tmp_path / "results"),
+            ],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "hra: error: cannot write to standard output: No space left on device"
+    assert len(list((tmp_path / "results").iterdir())) == 3
+
+
+def test_a_json_file_that_cannot_be_written_is_refused_before_the_work(data, tmp_path, capfd):
     with pytest.raises(SystemExit) as stopped:
         main([
             "decode", "--backbone", str(BACKBONE), "--data", str(data), "--no-heads", "--split", "dev",
             "--output-dir", str(tmp_path / "results"), "--json", str(tmp_path),
         ])  # fmt: skip
     assert stopped.value.code == 2
-    assert "cannot write" in capfd.readouterr().err.splitlines()[-1]
-    assert len(list((tmp_path / "results").iterdir())) == 3
+    assert f"{tmp_path} is a folder; give the name of a file" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_second_decoding_into_the_same_folder_is_refused_at_once(data, tmp_path):

@@ -242,7 +242,7 @@ def test_refused(experiment, tmp_path):
     output = tmp_path / "report.html"
     with refused("neither config.yaml nor comparison.json"):
         write_report(tmp_path, output)
-    with refused("is a folder; give --output the name of a file"):
+    with refused("is a folder; give the name of a file"):
         write_report(experiment, tmp_path)
     (tmp_path / "begun").mkdir()
     shutil.copy(experiment / "config.yaml", tmp_path / "begun")

@@ -1,6 +1,9 @@
 import ast
 
-from hra_cli.scoring.results import write_results
+import pytest
+from builders import refused
+
+from hra_cli.scoring.results import read_recogs, read_wer_summary, write_results
 from hra_cli.scoring.wer import Utterance
 
 UTTERANCES = [
@@ -86,3 +89,22 @@ def test_no_utterances(tmp_path):
     assert files.recogs.read_text() == ""
     assert files.errs.read_text().startswith("%WER = –\n")
     assert files.wer_summary.read_text() == "settings\tWER\ngreedy_search\t–\n"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a:\tref=b", "a:\thyp=['X']", "\x1b[31ma", "\udcff", "a\x85b"])
+@pytest.mark.parametrize("what", ["id", "task"])
+def test_a_name_that_could_not_be_read_back_is_refused_before_anything_is_written(tmp_path, name, what):
+    one = Utterance(name, "fr", ["ONE"], []) if what == "id" else Utterance("e-5", name, ["ONE"], [])
+    with refused("cannot stand in a result file"):
+        write_results(tmp_path / "decode", "test", "greedy_search", [*UTTERANCES, one])
+    assert not (tmp_path / "decode").exists()
+
+
+def test_odd_names_and_words_are_read_back_as_they_were(tmp_path):
+    odd = [
+        Utterance("a:ref=['X']", "it", ["a\nb", "\x1b[31m", "c:\tref=d", "\udcff", "'\"\\"], ["\r"]),
+        Utterance("b \u2028 [red] é", "[b]it", ["\u202e"], []),
+    ]
+    files = write_results(tmp_path, "test", "greedy_search", odd)
+    assert [(u.id, u.ref, u.hyp) for u in read_recogs(files.recogs)] == [(u.id, u.ref, u.hyp) for u in odd]
+    assert set(read_wer_summary(files.wer_summary, "greedy_search")[1]) == {"it", "[b]it"}
