@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import math
 import os
 import shutil
 import subprocess
@@ -30,7 +31,8 @@ from lhotse.cut import Cut
 from lhotse.cut.data import DataCut
 from lhotse.utils import compute_num_samples, fastcopy
 
-from hra_cli.data.containers import is_cut_off, is_shortened, sphere_header
+from hra_cli.data.containers import CUT_OFF, fault, is_shortened, mp3_samples, sphere_header
+from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.errors import HraError
 
 Samples = np.ndarray[Any, Any]
@@ -42,11 +44,14 @@ FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "M
 _MOST_FRAMES_PER_BYTE = 8_192
 # The energy of anything louder is no finite number in 32 bits. Full scale is 1.
 _LOUDEST = 1e15
+# Samples by which libsndfile's guess of an MP3 file's length may differ: two frames.
+_MP3_TOLERANCE = 2 * 1152
+# Numbers in the filter that brings a rate to 16 kHz: a rate that nobody uses can need gigabytes.
+_LARGEST_RESAMPLER = 20_000_000
 # lhotse's changes of audio that read no file of their own.
 _TRANSFORMS = (
     "Clipping", "Compress", "DereverbWPE", "LoudnessNormalization", "Narrowband", "Resample", "Speed", "Tempo", "Volume"
 )  # fmt: skip
-_CUT_OFF = "the audio file is cut off, it is shorter than its header says; copy it again"
 # What libsndfile does not read and ffmpeg and torchaudio do: where a file's mark is, the mark, and what it is called.
 _FOREIGN = (
     (4, b"ftyp", "an MP4 or M4A file"),
@@ -199,19 +204,22 @@ class _CheckedSource(AudioSource):  # type: ignore[misc]  # lhotse has no types
 
 @dataclass(frozen=True)
 class _Content:
-    """What a file's first bytes say. foreign: what it is, where libsndfile cannot read it. size: bytes."""
+    """What a file says of itself. foreign: what it is, where libsndfile cannot read it. sphere: a SPHERE file's header.
+    counted: the samples of an MP3 file that does not say how many it has. size: bytes."""
 
     foreign: str
     sphere: dict[str, str]
+    counted: Optional[int]
     size: int
 
 
 def _content(audio: Union[str, bytes]) -> _Content:
     """Raises HraError for what is no file, or cut off as far as that is seen without its samples."""
     with _binary(audio) as file:
-        if is_cut_off(file):
-            raise HraError(_CUT_OFF)
-        return _Content(_foreign(file), sphere_header(file), file.seek(0, os.SEEK_END))
+        wrong = fault(file)
+        if wrong:
+            raise HraError(wrong)
+        return _Content(_foreign(file), sphere_header(file), mp3_samples(file), file.seek(0, os.SEEK_END))
 
 
 def _header(audio: Union[str, bytes]) -> _Header:
@@ -224,7 +232,7 @@ def _header(audio: Union[str, bytes]) -> _Header:
         _find_sph2pipe()
         return _plausible(_shortened_header(content.sphere), content)
     with _sound_file(audio) as sound:
-        return _plausible(_Header(sound.channels, sound.frames, sound.samplerate), content)
+        return _plausible(_header_of(sound, content), content)
 
 
 def _samples(audio: Union[str, bytes], offset: float, duration: Optional[float]) -> tuple[Samples, int]:
@@ -235,8 +243,7 @@ def _samples(audio: Union[str, bytes], offset: float, duration: Optional[float])
         return np.atleast_2d(samples).astype(np.float32), rate
     shortened = is_shortened(content.sphere)
     with _sound_file(_expanded(_path(audio)) if shortened else audio) as sound:
-        header = _Header(sound.channels, sound.frames, sound.samplerate)
-        header = _plausible(_shortened_header(content.sphere) if shortened else header, content)
+        header = _plausible(_shortened_header(content.sphere) if shortened else _header_of(sound, content), content)
         start = compute_num_samples(offset, header.sampling_rate) if offset > 0 else 0
         if start:
             _skip(sound, start)
@@ -247,7 +254,7 @@ def _samples(audio: Union[str, bytes], offset: float, duration: Optional[float])
         samples = sound.read(frames, dtype=np.float32, always_2d=True)
         # The header of an MP3 file may count some samples more than there are.
         if len(samples) < frames and sound.format != "MP3":
-            raise HraError(_CUT_OFF)
+            raise HraError(CUT_OFF)
         return samples.T, header.sampling_rate
 
 
@@ -258,9 +265,21 @@ def _skip(sound: soundfile.SoundFile, frames: int) -> None:
         sound.read(frames)
 
 
+def _header_of(sound: soundfile.SoundFile, content: _Content) -> _Header:
+    frames = sound.frames
+    if content.sphere.get("sample_count", "").isdigit():  # libsndfile takes all that follows for samples
+        frames = min(frames, int(content.sphere["sample_count"]))
+    if content.counted is not None and abs(content.counted - frames) > _MP3_TOLERANCE + 0.005 * content.counted:
+        raise HraError("an MP3 file that does not say how long it is, or says it wrong; convert it to WAV or FLAC")
+    return _Header(sound.channels, frames, sound.samplerate)
+
+
 def _plausible(header: _Header, content: _Content) -> _Header:
     if not LOWEST_RATE <= header.sampling_rate <= HIGHEST_RATE:
         raise HraError(f"no sound has a sampling rate of {header.sampling_rate} Hz; is its header damaged?")
+    common = math.gcd(header.sampling_rate, SAMPLING_RATE)
+    if header.sampling_rate * SAMPLING_RATE // common**2 > _LARGEST_RESAMPLER:
+        raise HraError(f"a sampling rate of {header.sampling_rate} Hz; resample it first, by sox or ffmpeg")
     if header.frames > content.size * _MOST_FRAMES_PER_BYTE:
         raise HraError("it states more audio than its size can hold, or not how much; convert it to WAV or FLAC again")
     return header

@@ -1,4 +1,4 @@
-"""What an audio file says about its own size: whether it holds fewer bytes than it should.
+"""What an audio file says about its own size: whether it holds as many bytes as it should.
 
 libsndfile takes most files that are cut off for shorter ones and says nothing.
 """
@@ -15,26 +15,69 @@ _UNKNOWN_32 = ((0, 0), (0x7FFF0000, 0x80000000), (0xFFFF0000, 0xFFFFFFFF))
 _UNKNOWN_64 = 1 << 62
 _MOST_CHUNKS = 10_000  # before the audio; programs write about ten
 _W64_RIFF = bytes.fromhex("726966662E91CF11A5D628DB04C10000")
+# Kinds of WAV whose blocks are one sample of every channel: PCM, float, A-law, mu-law, and those that say more.
+_EVEN_KINDS = (1, 3, 6, 7, 0xFFFE)
 _LARGEST_OGG_PAGE = 65_307
-_LARGEST_MP3_FRAME = 2_881
 # Writers differ in whether they count the frame that states the size.
 _XING_TOLERANCE = 0.01
 
+CUT_OFF = "the audio file is cut off, it is shorter than its header says; copy it again"
+DAMAGED = "the audio file is damaged: its header contradicts its size or itself; copy it again, or convert it to FLAC"
 
-def is_cut_off(file: BinaryIO) -> bool:
-    """Whether an audio file has lost its end: RIFF (WAV, RF64, RIFX), W64, AIFF, AU, CAF, SPHERE, Ogg and MP3.
 
-    False where the file does not say how long it is, and for other formats. (A FLAC file that is cut off is noticed
-    when its samples are read.)
+def fault(file: BinaryIO) -> str:
+    """What is wrong with the size of an audio file: RIFF (WAV, RF64, RIFX), W64, AIFF, AU, CAF, SPHERE, Ogg or MP3.
+
+    '' for nothing, where the file does not say how long it is, and for other formats. (A FLAC file that is cut off is
+    noticed when its samples are read.)
     """
     size = file.seek(0, os.SEEK_END)
     magic = _read(file, 0, 16)
     if magic[:4] == b"OggS":
-        return not _ends_with_last_ogg_page(file, size)
-    if magic[:3] == b"ID3" or _mp3_frame(magic) is not None:
-        return _is_cut_off_mp3(file, size)
+        return "" if _ends_with_last_ogg_page(file, size) else CUT_OFF
+    if is_mp3(magic):
+        return _fault_of_mp3(file)
     end = _stated_end(file, magic)
-    return end is not None and end > size
+    if end is None:
+        return ""
+    if end > size:
+        return CUT_OFF
+    if _is_followed_by_samples(file, magic, end, size) or _contradicts_itself(file, magic):
+        return DAMAGED
+    return ""
+
+
+def _contradicts_itself(file: BinaryIO, magic: bytes) -> bool:
+    """Whether the rates of samples and of bytes in a RIFF file do not go together."""
+    if magic[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        return False
+    order = ">" if magic[:4] == b"RIFX" else "<"
+    for name, start, length in _chunks(file, 12, f"{order}4sI", 2, counts_header=False):
+        if name == b"fmt " and length >= 16:
+            kind, _, rate, byte_rate, block, _ = struct.unpack(f"{order}HHIIHH", _read(file, start, 16))
+            return kind in _EVEN_KINDS and byte_rate not in (0, rate * block)
+    return False
+
+
+def _is_followed_by_samples(file: BinaryIO, magic: bytes, end: int, size: int) -> bool:
+    """Whether what comes after the samples is no chunk, so that there are more of them than the header says."""
+    if magic == _W64_RIFF:  # libsndfile takes all that follows for samples
+        return size > end + -end % 8
+    if magic[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
+        return False
+    order = ">" if magic[:4] in (b"RIFX", b"FORM") else "<"
+    stated = struct.unpack(f"{order}I", magic[4:8])[0]
+    if stated == 0xFFFFFFFF and magic[2:4] == b"64":
+        stated = int.from_bytes(_read(file, 20, 8), "little")  # in ds64, which comes first
+    whole = 8 + stated
+    if _is_unknown(stated) or whole > size:
+        return False
+    for name, start, length in _chunks(file, end + end % 2, f"{order}4sI", 2, counts_header=False):
+        if start > whole:
+            return False
+        if not all(32 <= char < 127 for char in name) or start + length > whole + 1:
+            return True
+    return False
 
 
 def _stated_end(file: BinaryIO, magic: bytes) -> Optional[int]:
@@ -180,16 +223,72 @@ def _mp3_frame(header: bytes) -> Optional[int]:
     return (72 if layer == 3 and version != 3 else 144) * bits // hertz + padding
 
 
-def _is_cut_off_mp3(file: BinaryIO, size: int) -> bool:
+def is_mp3(magic: bytes) -> bool:
+    """Whether a file that begins with these bytes is MPEG audio."""
+    return magic[:3] == b"ID3" or _mp3_frame(magic) is not None
+
+
+def mp3_samples(file: BinaryIO) -> Optional[int]:
+    """The samples of all frames of an MP3 file that does not say how many there are, and so has to be counted.
+
+    None for any other file. libsndfile guesses the number from the size of the first frame.
+    """
+    content = _read_all(file)
     start = _after_id3(file)
-    first = _read(file, start, _LARGEST_MP3_FRAME)
-    length = _mp3_frame(first)
+    length = _mp3_frame(content[start : start + 4])
+    if length is None or (_xing_sizes(content[start : start + length]) or (None,))[0] is not None:
+        return None
+    version, layer = content[start + 1] >> 3 & 3, 4 - (content[start + 1] >> 1 & 3)
+    samples = 384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152
+    return samples * _follow_mp3_frames(content, start)[0]
+
+
+def _fault_of_mp3(file: BinaryIO) -> str:
+    content = _read_all(file)
+    start = _after_id3(file)
+    length = _mp3_frame(content[start : start + 4])
     if length is None:
-        return False
-    stated = _stated_by_xing(first[:length])
-    if stated is not None:
-        return size - start < stated * (1 - _XING_TOLERANCE)
-    return _ends_within_frame(file, start, size, first)
+        return ""
+    frames, end = _follow_mp3_frames(content, start)
+    stated_frames, stated_bytes = _xing_sizes(content[start : start + length]) or (None, None)
+    if stated_bytes is not None and len(content) - start < stated_bytes * (1 - _XING_TOLERANCE):
+        return CUT_OFF
+    if end > len(content) and (stated_frames is None or frames < stated_frames):
+        return CUT_OFF
+    if end < len(content) and _has_mp3_frames(content, end):
+        return DAMAGED
+    # One more is the frame that says so.
+    return DAMAGED if stated_frames is not None and not stated_frames <= frames <= stated_frames + 1 else ""
+
+
+def _follow_mp3_frames(content: bytes, start: int) -> tuple[int, int]:
+    """How many frames follow each other, the last one whole, and where what begins there ends: maybe after the file."""
+    like = content[start : start + 4]
+    frames = 0
+    while start < len(content):
+        header = content[start : start + 4]
+        length = _mp3_frame(header) if _is_same_stream(header, like) else None
+        if length is None:
+            break
+        start += length
+        if start <= len(content):
+            frames += 1
+    return frames, start
+
+
+def _has_mp3_frames(content: bytes, start: int) -> bool:
+    """Whether frames go on somewhere after `start`, where something else is."""
+    place = content.find(b"\xff", start)
+    while place >= 0:
+        if _mp3_frame(content[place : place + 4]) is not None and _follow_mp3_frames(content, place)[0] >= 3:
+            return True
+        place = content.find(b"\xff", place + 1)
+    return False
+
+
+def _is_same_stream(header: bytes, like: bytes) -> bool:
+    """Whether two frames have the same version, layer and sampling rate."""
+    return len(header) == 4 and header[:2] == like[:2] and header[2] & 0x0C == like[2] & 0x0C
 
 
 def _after_id3(file: BinaryIO) -> int:
@@ -200,39 +299,23 @@ def _after_id3(file: BinaryIO) -> int:
     return start
 
 
-def _stated_by_xing(frame: bytes) -> Optional[int]:
-    """The bytes of all frames, as the first one says, which then holds no sound."""
+def _xing_sizes(frame: bytes) -> Optional[tuple[Optional[int], Optional[int]]]:
+    """The number of frames and of bytes, as the first frame says, which then holds no sound; None where it is sound."""
     for name in (b"Xing", b"Info"):
         place = frame.find(name, 4, 64)
         if place >= 0 and len(frame) >= place + 16:
             flags, first, second = struct.unpack(">III", frame[place + 4 : place + 16])
-            return (second if flags & 1 else first) if flags & 2 else None
+            return first if flags & 1 else None, (second if flags & 1 else first) if flags & 2 else None
     place = frame.find(b"VBRI", 4, 64)
-    if place >= 0 and len(frame) >= place + 14:
-        return int.from_bytes(frame[place + 10 : place + 14], "big")
+    if place >= 0 and len(frame) >= place + 18:
+        size, frames = struct.unpack(">II", frame[place + 10 : place + 18])
+        return frames, size
     return None
 
 
-def _ends_within_frame(file: BinaryIO, start: int, size: int, first: bytes) -> bool:
-    """Whether the end of the file lies within a frame, where the frames before it follow each other without a gap."""
-    begin = max(start, size - 4 * _LARGEST_MP3_FRAME)
-    tail = _read(file, begin, size - begin)
-
-    def next_frame(place: int) -> Optional[int]:
-        header = tail[place : place + 4]
-        same = len(header) == 4 and header[:2] == first[:2] and header[2] & 0x0C == first[2] & 0x0C
-        length = _mp3_frame(header) if same else None
-        return None if length is None else place + length
-
-    for place in range(len(tail) - 4):
-        frames, end = 0, next_frame(place)
-        while end is not None and end < len(tail):
-            frames, end = frames + 1, next_frame(end)
-        if end is not None and frames >= 2:
-            return end > len(tail)
-        if frames >= 2:
-            return False  # something else follows, such as a tag
-    return False
+def _read_all(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _read(file: BinaryIO, start: int, length: int) -> bytes:

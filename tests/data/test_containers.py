@@ -9,7 +9,7 @@ import soundfile
 from builders import refused
 
 from hra_cli.data.audio import FORMATS, mono_audio, open_recording
-from hra_cli.data.containers import is_cut_off
+from hra_cli.data.containers import CUT_OFF, fault
 
 RATE = 8000
 SECONDS = 2
@@ -72,7 +72,7 @@ def test_an_au_written_into_a_pipe_does_not_know_its_size(tmp_path):
 def test_chunks_after_the_sound_may_be_missing(tmp_path):
     """The sound is whole."""
     content = written(tmp_path / "x.wav", "WAV", "PCM_16")
-    assert not is_cut_off(io.BytesIO(content + b"LIST\x00\x01\x00\x00INFO"))
+    assert not fault(io.BytesIO(content + b"LIST\x00\x01\x00\x00INFO"))
 
 
 def test_an_mp3_without_a_size_is_cut_off_where_its_last_frame_is(shared):
@@ -83,16 +83,16 @@ def test_an_mp3_without_a_size_is_cut_off_where_its_last_frame_is(shared):
         content = file.read_bytes()
         assert b"Xing" not in content[:300]
         assert b"Info" not in content[:300]
-        assert not is_cut_off(io.BytesIO(content))
-        assert not is_cut_off(io.BytesIO(content + b"TAG" + bytes(125)))
-        assert is_cut_off(io.BytesIO(content[: len(content) // 2]))
+        assert not fault(io.BytesIO(content))
+        assert not fault(io.BytesIO(content + b"TAG" + bytes(125)))
+        assert fault(io.BytesIO(content[: len(content) // 2])) == CUT_OFF
 
 
 @pytest.mark.parametrize("rate", [1, 999, 768_001, 2**31 - 1])
 def test_rates_that_no_sound_has_are_refused_before_a_sample_is_read(tmp_path, rate):
     path = tmp_path / "x.wav"
     content = bytearray(written(path, "WAV", "PCM_16"))
-    content[24:28] = struct.pack("<I", rate)
+    content[24:32] = struct.pack("<II", rate, 0)
     path.write_bytes(content)
     with refused(f"sampling rate of {rate} Hz", path):
         open_recording(path)
@@ -115,3 +115,66 @@ def test_formats_that_cannot_be_checked_are_refused(tmp_path, container):
     written(path, container, "PCM_16")
     with refused(f"format {container} is not read; convert it", path):
         open_recording(path)
+
+
+def test_an_mp3_that_lost_what_says_its_size_is_not_guessed_at(tmp_path):
+    """libsndfile guesses from the first frame, and would read four fifths of this file."""
+    path = tmp_path / "x.mp3"
+    content = written(path, "MP3", "MPEG_LAYER_III")
+    for old, new in ((b"Xing", b"Xong"), (b"Xing", b"Xing\x1c"), (b"Info", b"Inbo"), (b"Info", b"Info\x1c")):
+        if old in content[:300]:
+            path.write_bytes(content.replace(old, new, 1)[: len(content)])
+            with refused("x.mp3"):
+                open_recording(path)
+
+
+def test_an_mp3_with_a_hole_is_refused(tmp_path, shared):
+    clip = sorted((shared / "data" / "commonvoice-mini" / "clips").glob("*.mp3"))[0].read_bytes()
+    path = tmp_path / "x.mp3"
+    path.write_bytes(clip[:5000] + bytes(100) + clip[5000:])
+    with refused("x.mp3: the audio file is damaged"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize(("format", "size_at"), [("WAV", 40), ("AIFF", None), ("RF64", None), ("W64", None)])
+def test_a_size_that_lost_a_bit_is_noticed(tmp_path, format, size_at):
+    """Else half of the sound would stand under the whole text."""
+    path = tmp_path / "x.audio"
+    content = written(path, format, "PCM_16")
+    stated = (SECONDS * RATE * 2).to_bytes(4, "little")
+    if format == "AIFF":
+        stated = (SECONDS * RATE * 2 + 8).to_bytes(4, "big")
+    if format == "W64":
+        stated = (SECONDS * RATE * 2 + 24).to_bytes(4, "little")
+    place = content.rfind(stated, 0, 200) if size_at is None else size_at
+    assert content[place : place + 4] == stated
+    half = (int.from_bytes(stated, "big" if format == "AIFF" else "little") // 2 + 2).to_bytes(
+        4, "big" if format == "AIFF" else "little"
+    )
+    path.write_bytes(content[:place] + half + content[place + 4 :])
+    with refused("the audio file is damaged"):
+        open_recording(path)
+
+
+def test_a_rate_that_lost_a_bit_is_noticed(tmp_path):
+    path = tmp_path / "x.wav"
+    content = written(path, "WAV", "PCM_16")
+    path.write_bytes(content[:24] + (RATE + 2048).to_bytes(4, "little") + content[28:])
+    with refused("the audio file is damaged"):
+        open_recording(path)
+
+
+def test_bytes_after_the_sound_of_a_sphere_file_are_no_sound(tmp_path):
+    path = tmp_path / "x.sph"
+    content = written(path, "NIST", "PCM_16")
+    path.write_bytes(content + bytes(100))
+    assert mono_audio(open_recording(path).to_cut()).shape == (1, SECONDS * RATE)
+
+
+def test_a_rate_that_nobody_uses_takes_no_gigabytes(tmp_path):
+    soundfile.write(tmp_path / "x.flac", np.zeros(15991), 15991)
+    with refused("sampling rate of 15991 Hz; resample it first"):
+        open_recording(tmp_path / "x.flac")
+    for rate in (8000, 11025, 12000, 22050, 24000, 32000, 37800, 44056, 44100, 48000, 88200, 96000, 192000):
+        soundfile.write(tmp_path / "y.flac", np.zeros(rate), rate)
+        assert open_recording(tmp_path / "y.flac").sampling_rate == rate

@@ -342,6 +342,11 @@ def _sound_harmless(before: Any, after: Any) -> str:
     return ""
 
 
+def _sphere_harmless(before: Any, after: Any) -> str:
+    # A digit of sample_rate, or of sample_count to fewer, is in no other field of a SPHERE header.
+    return _sound_harmless(before, after) or "a SPHERE header says everything once: another rate is another sound"
+
+
 # Names
 
 
@@ -499,7 +504,7 @@ KINDS = (
             ("mp3", "mp3", "MP3", "MPEG_LAYER_III"),
         )
     ),
-    Kind("audio.sph", _place_sphere, BYTES, _read_audio, _sound_harmless),
+    Kind("audio.sph", _place_sphere, BYTES, _read_audio, _sphere_harmless),
     Kind("audio-name", _place_name("speech.wav"), (hostile_name,), _read_named_audio),
     Kind("manifest-name", _place_name("cuts.jsonl.gz"), (hostile_name,), _read_named_manifest),
 )
