@@ -12,7 +12,7 @@ from hra_cli.baselines.methods import parse_method
 from hra_cli.comparison.growth import growth_of_sizes
 from hra_cli.data.task_index import load_tasks
 from hra_cli.experiment.folder import export_head
-from hra_cli.experiment.metrics import read_metrics
+from hra_cli.experiment.metrics import DevRecord, read_metrics
 from hra_cli.recognition.batch import decode_cuts
 from hra_cli.recognition.load import load_recogniser
 from hra_cli.report.facts import describe
@@ -49,7 +49,7 @@ def gated(monkeypatch):
 def test_it_is_trained_exported_decoded_and_described(data, tmp_path):
     exp_dir, file = tmp_path / "exp", tmp_path / "fr.safetensors"
     result = train(config(data, head="gated", hidden=HIDDEN), exp_dir)
-    before, *_, after = [sum(one["loss"].values()) for one in read_metrics(exp_dir) if one["kind"] == "dev"]
+    before, *_, after = [sum(one.loss.values()) for one in read_metrics(exp_dir) if isinstance(one, DevRecord)]
     assert after < before
     assert [row.parameters for row in result.rows] == [ONE_HEAD] * len(TASKS)
 

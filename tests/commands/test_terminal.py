@@ -103,7 +103,9 @@ def test_output_to_a_full_disk_is_one_line(arguments):
 
 def test_ctrl_c_while_modules_are_imported_is_one_line():
     command = [sys.executable, "-m", "hra_cli", "info", str(BACKBONE)]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # The tests may run as a shell's background job, which is deaf to Ctrl-C.
+    hearing = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **hearing)
     maps = Path(f"/proc/{running.pid}/maps")
     while "libtorch" not in maps.read_text():
         time.sleep(0.005)

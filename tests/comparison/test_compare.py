@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import gzip
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from builders import refused as refuses
+from data_folders import write_split
 from speech import BACKBONE, TASKS, hra
 
 from hra_cli.backbone.checkpoint import find_bpe_model
@@ -55,16 +55,8 @@ def little(data, tmp_path_factory) -> Path:
     shutil.copytree(data, folder)
     for split, count in KEPT.items():
         for task in TASKS:
-            rewrite_cuts(folder, task, split, lambda lines, count=count: lines[:count])
+            write_split(folder, task, split, list(load_tasks(folder).cuts(task, split))[:count])
     return folder
-
-
-def rewrite_cuts(folder, task, split, change):
-    file = folder / "cuts" / task / f"{split}.jsonl.gz"
-    with gzip.open(file, "rt") as stream:
-        lines = stream.readlines()
-    with gzip.open(file, "wt") as stream:
-        stream.writelines(change(lines))
 
 
 def options(data, methods=METHODS, exp_dir="exp"):
@@ -591,7 +583,10 @@ def test_a_task_without_one_of_the_splits_is_refused_before_anything_is_trained(
 def test_a_cell_that_fails_says_why_in_one_line(refused, little, tmp_path):
     damaged = shutil.copytree(little, tmp_path / "data")
     for task in TASKS:
-        rewrite_cuts(damaged, task, "train", lambda lines: [line.replace("feats-", "lost-") for line in lines])
+        cuts = list(load_tasks(damaged).cuts(task, "train"))
+        for cut in cuts:
+            cut.features.storage_path = cut.features.storage_path.replace("feats-", "lost-")
+        write_split(damaged, task, "train", cuts)
     line = refused(*options(damaged, ["hra-linear:8"], tmp_path / "exp"), "--modes", "multi")
     assert "-train-" in line
     assert "lost-" in line or "cannot" in line

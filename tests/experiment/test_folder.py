@@ -28,7 +28,7 @@ def test_what_a_killed_run_left_behind_is_no_head(copied):
     for task in expected:
         (copied / "heads" / f"{task}.safetensors").unlink()
     for read in (experiment_heads, lambda exp_dir: load_recogniser(BACKBONE, exp_dir=exp_dir)):
-        with refused("has no heads yet; they appear after the first epoch of `hra train`"):
+        with refused("has no heads yet: `hra train` writes them when it ends"):
             read(copied)
 
 
