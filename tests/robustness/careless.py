@@ -6,11 +6,13 @@ import ctypes
 import os
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from robustness.kinds import Kind
 from robustness.outcomes import hra
 from robustness.samples import Samples
 
+from hra_cli.commands import terminal
 from hra_cli.errors import HraError
 
 UNDAMAGED = b"one"
@@ -66,7 +68,8 @@ def _accepts(file: Path) -> int:
 
 
 def _prints_what_is_there(file: Path) -> None:
-    hra("info", file.parent / "\x1b[31m.safetensors")
+    with mock.patch.object(terminal, "plain", str):
+        hra("info", file.parent / "\x1b[31m.safetensors")
 
 
 def _refuses(file: Path) -> None:
