@@ -31,6 +31,8 @@ from lhotse.cut.data import DataCut
 from lhotse.utils import compute_num_samples, fastcopy
 
 from hra_cli.data.containers import is_cut_off, is_shortened, sphere_header
+from hra_cli.data.features import SAMPLING_RATE
+from hra_cli.data.resampling import check_resampling
 from hra_cli.errors import HraError
 
 Samples = np.ndarray[Any, Any]
@@ -144,6 +146,7 @@ def _checked(recording: Recording, allow_commands: bool) -> Recording:
         if name == "Resample":
             file_rate = arguments["source_sampling_rate"]
         elif name in ("Speed", "Tempo"):
+            check_resampling(round(file_rate * arguments["factor"]), file_rate)
             file_seconds *= arguments["factor"]
     allowed = ("file", "memory", "command", "url") if allow_commands else ("file", "memory")
     for source in recording.sources:
@@ -275,6 +278,7 @@ def _skip(sound: soundfile.SoundFile, frames: int) -> None:
 def _plausible(header: _Header, content: _Content) -> _Header:
     if not LOWEST_RATE <= header.sampling_rate <= HIGHEST_RATE:
         raise HraError(f"no sound has a sampling rate of {header.sampling_rate} Hz; is its header damaged?")
+    check_resampling(header.sampling_rate, SAMPLING_RATE)
     if header.frames > content.size * _MOST_FRAMES_PER_BYTE:
         raise HraError("it states more audio than its size can hold, or not how much; convert it to WAV or FLAC again")
     return header

@@ -28,6 +28,7 @@ from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS, fbank
 from hra_cli.data.manifests import write_manifest
 from hra_cli.data.perturb import at_other_speeds
 from hra_cli.data.prepare_options import PrepareOptions
+from hra_cli.data.resampling import check_resampling
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
 from hra_cli.data.splits import SPLITS, RandomSplit
 from hra_cli.data.task_index import (
@@ -313,6 +314,7 @@ def _read_cuts(
 
 def _at_16_khz(cut: Cut) -> Cut:
     """The cut with its audio resampled when read, without features, its audio files by absolute paths."""
+    check_resampling(cut.sampling_rate, SAMPLING_RATE)
     cut = cut.resample(SAMPLING_RATE)
     sources = [
         fastcopy(source, source=os.path.abspath(source.source)) if source.type == "file" else source

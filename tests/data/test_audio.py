@@ -123,6 +123,22 @@ def test_a_length_that_contradicts_the_manifest_is_noticed(tmp_path):
         mono_audio(last)
 
 
+def test_a_rate_whose_resampling_takes_gigabytes_is_refused(tmp_path):
+    for rate in (44101, 767_999):
+        file = write_wav(tmp_path / "a.wav", rate=rate, seconds=0.1)
+        with refused(f"resampling from {rate} Hz to 16000 Hz takes many gigabytes", file):
+            open_recording(file)
+    cut = make_cut(write_wav(tmp_path / "b.wav", rate=16000))
+    with refused("resampling from 14403 Hz to 16000 Hz"):
+        mono_audio(cut.perturb_speed(0.9002))
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 12000, 22050, 24000, 32000, 37800, 44100, 48000, 88200, 96000, 192000])
+def test_usual_rates_are_resampled(tmp_path, rate):
+    cut = open_recording(write_wav(tmp_path / "a.wav", rate=rate, seconds=0.2)).to_cut()
+    assert mono_audio(cut.resample(16000)).shape == (1, 3200)
+
+
 def test_audio_that_is_not_there_yet_is_refused(tmp_path):
     cut = make_cut(write_wav(tmp_path / "a.wav"))
     cut.recording.sources[0].type = "shar"
