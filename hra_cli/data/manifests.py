@@ -182,10 +182,10 @@ def _refuse_what_runs(content: Any, what: str, allow_commands: bool) -> None:
                         f"{what}: arrays of storage type {kind!r} in {place!r} are not read, since reading them might "
                         "run something; leave them out (lhotse's drop_features)"
                     )
-            rates = [node.get("source_sampling_rate"), node.get("target_sampling_rate")]
-            if all(isinstance(rate, (int, float)) for rate in rates):  # lhotse makes the filter as it reads
+            source, target = node.get("source_sampling_rate"), node.get("target_sampling_rate")
+            if isinstance(source, (int, float)) and isinstance(target, (int, float)):
                 with naming(what):
-                    check_resampling(*map(int, rates))
+                    check_resampling(int(source), int(target))  # lhotse makes the filter as it reads
         values = node.values() if isinstance(node, dict) else node
         nodes += [value for value in values if isinstance(value, (dict, list))]
 
