@@ -43,7 +43,7 @@ from hra_cli.data.task_index import (
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.data.transcripts import advice, unwritable
 from hra_cli.errors import HraError
-from hra_cli.io.files import remove_leftovers, writing
+from hra_cli.io.files import check_text, remove_leftovers, writing
 from hra_cli.io.lock import one_writer
 
 # A file that is there while a folder is being written: the next run may then remove what an unfinished one left.
@@ -316,6 +316,9 @@ def _at_16_khz(cut: Cut) -> Cut:
     """The cut with its audio resampled when read, without features, its audio files by absolute paths."""
     check_resampling(cut.sampling_rate, SAMPLING_RATE)
     cut = cut.resample(SAMPLING_RATE)
+    for source in cut.recording.sources:
+        if source.type == "file":
+            check_text(Path(os.path.abspath(source.source)))
     sources = [
         fastcopy(source, source=os.path.abspath(source.source)) if source.type == "file" else source
         for source in cut.recording.sources

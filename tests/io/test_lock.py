@@ -96,3 +96,9 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".0123abcd", ".hidden", "theo.safetensors"]
+
+
+def test_a_folder_whose_name_is_no_text_is_not_written(tmp_path):
+    with refused(r"the name .*exp\\udce9 is no UTF-8 text", "rename it"), one_writer(tmp_path / "exp\udce9"):
+        pass
+    assert not list(tmp_path.iterdir())
