@@ -46,7 +46,8 @@ def test_a_lock_ends_with_its_process(tmp_path, other_writer):
 
 
 def test_a_worker_that_outlives_its_killed_writer_holds_no_lock(tmp_path):
-    code = HOLD.replace('print("locked"', "import os; print(os.fork() or os.getpid()")
+    # In one piece, since two processes write.
+    code = HOLD.replace('print("locked"', "import os; sys.stdout.write(f'{os.fork() or os.getpid()}\\n'); print(end=''")
     writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "exp")], stdout=subprocess.PIPE)
     worker, same = int(writer.stdout.readline()), int(writer.stdout.readline())
     assert worker == same != writer.pid
