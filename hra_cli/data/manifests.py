@@ -21,7 +21,8 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from lhotse.cut.set import deserialize_cut
 
-from hra_cli.data.audio import HIGHEST_RATE, LOWEST_RATE, one_line
+from hra_cli.data.audio import HIGHEST_RATE, LOWEST_RATE, naming, one_line
+from hra_cli.data.resampling import check_resampling
 from hra_cli.errors import HraError
 from hra_cli.io.documents import parse_json, read_yaml
 from hra_cli.io.files import writing
@@ -164,7 +165,7 @@ def _described(content: Any) -> str:
 
 
 def _refuse_what_runs(content: Any, what: str, allow_commands: bool) -> None:
-    """Raises HraError for sources and arrays, anywhere in `content`, that run, download or unpickle when read."""
+    """Raises HraError for what runs, downloads, unpickles or takes gigabytes when read, anywhere in `content`."""
     allowed = SOURCE_TYPES + (COMMAND_TYPES if allow_commands else ())
     nodes = [content]
     while nodes:
@@ -181,6 +182,10 @@ def _refuse_what_runs(content: Any, what: str, allow_commands: bool) -> None:
                         f"{what}: arrays of storage type {kind!r} in {place!r} are not read, since reading them might "
                         "run something; leave them out (lhotse's drop_features)"
                     )
+            source, target = node.get("source_sampling_rate"), node.get("target_sampling_rate")
+            if isinstance(source, (int, float)) and isinstance(target, (int, float)):
+                with naming(what):
+                    check_resampling(int(source), int(target))  # lhotse makes the filter as it reads
         values = node.values() if isinstance(node, dict) else node
         nodes += [value for value in values if isinstance(value, (dict, list))]
 

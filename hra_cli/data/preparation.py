@@ -28,6 +28,7 @@ from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS, fbank
 from hra_cli.data.manifests import write_manifest
 from hra_cli.data.perturb import at_other_speeds
 from hra_cli.data.prepare_options import PrepareOptions
+from hra_cli.data.resampling import check_resampling
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
 from hra_cli.data.splits import SPLITS, RandomSplit
 from hra_cli.data.task_index import (
@@ -42,7 +43,7 @@ from hra_cli.data.task_index import (
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.data.transcripts import advice, unwritable
 from hra_cli.errors import HraError
-from hra_cli.io.files import remove_leftovers, writing
+from hra_cli.io.files import check_text, remove_leftovers, writing
 from hra_cli.io.lock import one_writer
 
 # A file that is there while a folder is being written: the next run may then remove what an unfinished one left.
@@ -313,7 +314,11 @@ def _read_cuts(
 
 def _at_16_khz(cut: Cut) -> Cut:
     """The cut with its audio resampled when read, without features, its audio files by absolute paths."""
+    check_resampling(cut.sampling_rate, SAMPLING_RATE)
     cut = cut.resample(SAMPLING_RATE)
+    for source in cut.recording.sources:
+        if source.type == "file":
+            check_text(Path(os.path.abspath(source.source)))
     sources = [
         fastcopy(source, source=os.path.abspath(source.source)) if source.type == "file" else source
         for source in cut.recording.sources

@@ -19,7 +19,7 @@ from hra_cli.data.manifests import read_prepared_cuts
 from hra_cli.data.splits import SPLITS
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.io.documents import parse_json, read_text
-from hra_cli.io.files import write_text
+from hra_cli.io.files import check_text, write_text
 
 INDEX_NAME = "tasks.json"
 FORMAT = "hra-tasks"
@@ -163,6 +163,7 @@ class TaskIndex:
 def load_tasks(data_dir: Path) -> TaskIndex:
     """Reads the index of a prepared data folder. Raises `HraError` where there is none or it cannot be used."""
     path = Path(data_dir) / INDEX_NAME
+    check_text(path)
     if not os.path.isfile(path):  # also where the name is too long
         raise HraError(f"{data_dir} is no prepared data folder (it has no {INDEX_NAME}); run `hra prepare` first")
     remedy = f"delete {data_dir} and run `hra prepare` again"

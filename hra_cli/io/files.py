@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hra_cli.errors import HraError
+from hra_cli.io.plain_text import plain
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{8}\..+")
 
@@ -49,6 +50,14 @@ def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text whole or not at all. What is no text, as in a damaged file's name, is written as \\udcff."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def check_text(path: Path) -> None:
+    """Raises HraError for a path that is no UTF-8: no manifest or settings can name it, nor safetensors open it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise HraError(f"the name {plain(path)} is no UTF-8 text, and no file can refer to it; rename it") from error
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hra_cli.errors import HraError
-from hra_cli.io.files import writing
+from hra_cli.io.files import check_text, writing
 
 LOCK_NAME = ".hra-writer"
 _TRY_AGAIN = 0.1  # seconds
@@ -35,6 +35,7 @@ def one_writer(folder: Path, wait: float = 0.0) -> Iterator[None]:
     that a mistake leaves nothing behind. Raises HraError where another process is writing, saying which, and where the
     folder cannot be written.
     """
+    check_text(folder)
     file = folder / LOCK_NAME
     with writing(folder):
         made = [path for path in (folder, *folder.parents) if not path.exists()]

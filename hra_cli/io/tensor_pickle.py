@@ -25,6 +25,7 @@ _DTYPES = {
 _LEFT_OUT = {
     "_codecs encode", "__builtin__ set", "__builtin__ bytearray", "__builtin__ complex", "collections Counter",
     "torch Size", "torch device", "torch.storage UntypedStorage",
+    "pathlib PosixPath", "pathlib WindowsPath",  # icefall's exp_dir, beside the model in every epoch-N.pt
     *(str(value).replace(".", " ") for value in vars(torch).values() if isinstance(value, torch.dtype)),
 }  # fmt: skip
 _LARGEST_RANK = 8

@@ -110,7 +110,17 @@ def test_a_missing_folder_or_an_empty_one_is_refused(tmp_path):
         load_backbone(tmp_path)
 
 
-@pytest.mark.parametrize("thing", [pathlib.PurePosixPath("/data/exp"), Optimizer(), print], ids=["path", "own", "code"])
+def test_what_icefall_saves_after_an_epoch_is_read(backbone, tmp_path):
+    state = backbone.state_dict()
+    settings = {"exp_dir": pathlib.Path("zipformer/exp"), "best_train_loss": float("inf"), "sampler": None}
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))]).state_dict()
+    model_avg = {name: tensor.double() for name, tensor in state.items()}
+    save_pt(backbone, tmp_path / "exp" / "epoch-4.pt", model_avg=model_avg, optimizer=optimizer, **settings)
+    loaded = load_backbone(tmp_path / "exp").state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.items())
+
+
+@pytest.mark.parametrize("thing", [Optimizer(), print], ids=["own", "code"])
 def test_a_checkpoint_that_would_run_code_is_refused(backbone, tmp_path, thing):
     save_pt(backbone, tmp_path / "epoch-4.pt", exp_dir=thing)
     with refused(r"epoch-4\.pt holds more than tensors.*export\.py.*pretrained\.pt"):

@@ -103,6 +103,42 @@ def test_audio_in_memory_is_read(tmp_path):
     assert np.array_equal(mono_audio(in_memory), mono_audio(make_cut(file)))
 
 
+def test_a_length_that_contradicts_the_manifest_is_noticed(tmp_path):
+    file = write_wav(tmp_path / "a.wav", rate=8000, seconds=1.0)
+    cuts = [make_cut(file), make_cut(file).perturb_speed(0.9), make_cut(file).perturb_speed(1.1).resample(16000)]
+    last = make_cut(file).truncate(offset=0.5)
+    for cut in (*cuts, last):
+        assert mono_audio(cut).shape[1] == cut.num_samples
+    write_wav(file, rate=8000, seconds=1.1)  # as another decoder might find it
+    for cut in cuts:
+        assert mono_audio(cut).shape[1] == cut.num_samples
+    for seconds in (0.7, 1.3):
+        write_wav(file, rate=8000, seconds=seconds)
+        for cut in cuts:
+            with refused("it has .* of audio and not 1.00 s, as the manifest .* says", file, seconds):
+                mono_audio(cut)
+    assert mono_audio(last).shape[1] == last.num_samples  # all of it is there
+    write_wav(file, rate=8000, seconds=0.7)
+    with refused("from 0.50 s on it has 0.20 s of audio and not 0.50 s", file):
+        mono_audio(last)
+
+
+def test_a_rate_whose_resampling_takes_gigabytes_is_refused(tmp_path):
+    for rate in (44101, 767_999):
+        file = write_wav(tmp_path / "a.wav", rate=rate, seconds=0.1)
+        with refused(f"resampling from {rate} Hz to 16000 Hz takes many gigabytes", file):
+            open_recording(file)
+    cut = make_cut(write_wav(tmp_path / "b.wav", rate=16000))
+    with refused("resampling from 14403 Hz to 16000 Hz"):
+        mono_audio(cut.perturb_speed(0.9002))
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 12000, 22050, 24000, 32000, 37800, 44100, 48000, 88200, 96000, 192000])
+def test_usual_rates_are_resampled(tmp_path, rate):
+    cut = open_recording(write_wav(tmp_path / "a.wav", rate=rate, seconds=0.2)).to_cut()
+    assert mono_audio(cut.resample(16000)).shape == (1, 3200)
+
+
 def test_audio_that_is_not_there_yet_is_refused(tmp_path):
     cut = make_cut(write_wav(tmp_path / "a.wav"))
     cut.recording.sources[0].type = "shar"

@@ -56,6 +56,15 @@ def from_a_pipe(line, sentinel):
 # --- nothing runs
 
 
+@pytest.mark.parametrize("field", ["recording", "target_recording"])
+def test_a_change_of_rate_that_takes_gigabytes_is_refused(tmp_path, line, field):
+    rates = {"source_sampling_rate": 8000, "target_sampling_rate": 1e12}
+    line["recording"]["transforms"] = [{"name": "Resample", "kwargs": rates}]
+    other = {**line, "recording": {**line["recording"], "transforms": None}, "custom": {field: line["recording"]}}
+    with refused("line 1: resampling from 8000 Hz to 1000000000000 Hz takes many gigabytes"):
+        read_cuts(manifest(tmp_path, line if field == "recording" else other))
+
+
 def test_the_name_of_a_manifest_is_no_command(tmp_path, line, sentinel, monkeypatch):
     monkeypatch.chdir(tmp_path)
     manifest(tmp_path, line)

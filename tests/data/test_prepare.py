@@ -579,3 +579,18 @@ def test_a_full_disk_is_one_line(tmp_path, corpus):
         patch.setattr(_Reader, "_archive", lambda self, number: data / "feats" / "mine.lca")
         with refused("cannot write .*feats/mine.lca: No space left on device"):
             prepare_here(corpus, data)
+
+
+def test_folders_whose_names_are_no_text_are_refused_by_name(tmp_path, monkeypatch):
+    data, audio = tmp_path / "data\udce9", tmp_path / "audio\udce9"
+    cut = make_cut(write_wav(tmp_path / "audio" / "a.wav"))
+    (tmp_path / "audio").rename(audio)
+    cut.recording.sources[0].source = "a.wav"
+    monkeypatch.chdir(audio)
+    cut.custom = {"task": "ann", "split": "train"}
+    with refused(r"data\\udce9 is no UTF-8 text, and no file can refer to it"):
+        prepare(CutSet.from_cuts([cut]), data, {})
+    assert not data.exists()
+    with refused("no utterance can be used: 1 × unreadable recording"):
+        prepare(CutSet.from_cuts([cut]), tmp_path / "data", {})
+    assert r"audio\udce9/a.wav is no UTF-8 text" in (tmp_path / "data" / "skipped.tsv").read_text()

@@ -46,7 +46,8 @@ def test_a_lock_ends_with_its_process(tmp_path, other_writer):
 
 
 def test_a_worker_that_outlives_its_killed_writer_holds_no_lock(tmp_path):
-    code = HOLD.replace('print("locked"', "import os; print(os.fork() or os.getpid()")
+    # In one piece, since two processes write.
+    code = HOLD.replace('print("locked"', "import os; sys.stdout.write(f'{os.fork() or os.getpid()}\\n'); print(end=''")
     writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "exp")], stdout=subprocess.PIPE)
     worker, same = int(writer.stdout.readline()), int(writer.stdout.readline())
     assert worker == same != writer.pid
@@ -96,3 +97,9 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".0123abcd", ".hidden", "theo.safetensors"]
+
+
+def test_a_folder_whose_name_is_no_text_is_not_written(tmp_path):
+    with refused(r"the name .*exp\\udce9 is no UTF-8 text", "rename it"), one_writer(tmp_path / "exp\udce9"):
+        pass
+    assert not list(tmp_path.iterdir())
