@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from hra_cli.data.manifests import write_manifest
-from hra_cli.data.task_index import Split, load_tasks, seconds_of, words_of
+from hra_cli.data.task_index import Split, digest_of, load_tasks, seconds_of, words_of
 
 
 def write_split(data: Path, task: str, split: str, cuts) -> None:
@@ -22,4 +22,5 @@ def change_tasks(data: Path, change) -> None:
     file = data / "tasks.json"
     content = json.loads(file.read_text(encoding="utf-8"))
     change(content)
+    content["sha256"] = digest_of(content)
     file.write_text(json.dumps(content), encoding="utf-8")

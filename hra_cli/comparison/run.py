@@ -48,6 +48,7 @@ from hra_cli.comparison.workers import train_cells
 from hra_cli.data.splits import SPLITS
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import MOST_PROCESSES, HraError, check_positive
+from hra_cli.experiment.config import CONFIG_NAME as EXPERIMENT_CONFIG_NAME
 from hra_cli.experiment.config import changed_options
 from hra_cli.io.documents import read_yaml
 from hra_cli.io.files import remove_leftovers, write_text
@@ -121,6 +122,8 @@ def _keep_config(config: CompareConfig, exp_dir: Path) -> None:
         changed = changed_options(_as_json(before), content, MAY_CHANGE)
         if changed:
             raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); compare in a new folder")
+    elif (exp_dir / EXPERIMENT_CONFIG_NAME).exists():
+        raise HraError(f"{exp_dir} already holds an experiment of `hra train`; compare in a new folder")
     write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 

@@ -44,8 +44,7 @@ FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "M
 _MOST_FRAMES_PER_BYTE = 8_192
 # The energy of anything louder is no finite number in 32 bits. Full scale is 1.
 _LOUDEST = 1e15
-# Samples by which libsndfile's guess of an MP3 file's length may differ: two frames.
-_MP3_TOLERANCE = 2 * 1152
+_MP3_FRAMES = 2  # by which libsndfile's idea of an MP3 file's length may differ
 # How far a file's length, in seconds, may be from what its manifest says. Decoders of MP3 differ in the silence that
 # encoders add. (lhotse allows half a second, and makes up for it by playing the end backwards.)
 _LENGTH_TOLERANCE = 0.15
@@ -218,11 +217,11 @@ class _CheckedSource(AudioSource):  # type: ignore[misc]  # lhotse has no types
 @dataclass(frozen=True)
 class _Content:
     """What a file says of itself. foreign: what it is, where libsndfile cannot read it. sphere: a SPHERE file's header.
-    counted: the samples of an MP3 file that does not say how many it has. size: bytes."""
+    mp3: the samples in an MP3 file, and in one of its frames. size: bytes."""
 
     foreign: str
     sphere: dict[str, str]
-    counted: Optional[int]
+    mp3: Optional[tuple[int, int]]
     size: int
 
 
@@ -266,7 +265,8 @@ def _samples(audio: Union[str, bytes], offset: float, duration: Optional[float])
         # At once, since mpg123 rounds otherwise when it is asked for parts.
         samples = sound.read(frames, dtype=np.float32, always_2d=True)
         # The header of an MP3 file may count some samples more than there are.
-        if len(samples) < frames and sound.format != "MP3":
+        missing = _MP3_FRAMES * content.mp3[1] if content.mp3 is not None else 0
+        if len(samples) < frames - missing:
             raise HraError(CUT_OFF)
         return samples.T, header.sampling_rate
 
@@ -282,8 +282,10 @@ def _header_of(sound: soundfile.SoundFile, content: _Content) -> _Header:
     frames = sound.frames
     if content.sphere.get("sample_count", "").isdigit():  # libsndfile takes all that follows for samples
         frames = min(frames, int(content.sphere["sample_count"]))
-    if content.counted is not None and abs(content.counted - frames) > _MP3_TOLERANCE + 0.005 * content.counted:
-        raise HraError("an MP3 file that does not say how long it is, or says it wrong; convert it to WAV or FLAC")
+    if content.mp3 is not None:
+        samples, in_frame = content.mp3
+        if abs(samples - frames) > _MP3_FRAMES * in_frame + 0.005 * samples:
+            raise HraError("an MP3 file that does not say how long it is, or says it wrong; convert it to WAV or FLAC")
     return _Header(sound.channels, frames, sound.samplerate)
 
 

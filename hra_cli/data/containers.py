@@ -17,9 +17,11 @@ _MOST_CHUNKS = 10_000  # before the audio; programs write about ten
 _W64_RIFF = bytes.fromhex("726966662E91CF11A5D628DB04C10000")
 # Kinds of WAV whose blocks are one sample of every channel: PCM, float, A-law, mu-law, and those that say more.
 _EVEN_KINDS = (1, 3, 6, 7, 0xFFFE)
+_BLOCK_KINDS = (0x02, 0x11, 0x31)  # whose blocks are many: ADPCM of Microsoft and IMA, GSM
 _LARGEST_OGG_PAGE = 65_307
 # Writers differ in whether they count the frame that states the size.
 _XING_TOLERANCE = 0.01
+_MOST_SILENT_FRAMES = 4
 
 CUT_OFF = "the audio file is cut off, it is shorter than its header says; copy it again"
 DAMAGED = "the audio file is damaged: its header contradicts its size or itself; copy it again, or convert it to FLAC"
@@ -48,14 +50,25 @@ def fault(file: BinaryIO) -> str:
 
 
 def _contradicts_itself(file: BinaryIO, magic: bytes) -> bool:
-    """Whether the rates of samples and of bytes in a RIFF file do not go together."""
-    if magic[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
-        return False
+    """Whether a RIFF or W64 file's rates of samples and of bytes do not go together, or an AIFF file skips some."""
+    if magic[:4] == b"FORM":
+        found = [start for name, start, _ in _chunks(file, 12, ">4sI", 2, counts_header=False) if name == b"SSND"]
+        return bool(found) and _read(file, found[0], 4) != bytes(4)  # where the samples begin, which nobody uses
     order = ">" if magic[:4] == b"RIFX" else "<"
-    for name, start, length in _chunks(file, 12, f"{order}4sI", 2, counts_header=False):
-        if name == b"fmt " and length >= 16:
+    if magic == _W64_RIFF:
+        chunks = _chunks(file, 40, "<16sQ", 8, counts_header=True)
+    elif magic[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        chunks = _chunks(file, 12, f"{order}4sI", 2, counts_header=False)
+    else:
+        return False
+    for name, start, length in chunks:
+        if name[:4] == b"fmt " and length >= 16:
             kind, _, rate, byte_rate, block, _ = struct.unpack(f"{order}HHIIHH", _read(file, start, 16))
-            return kind in _EVEN_KINDS and byte_rate not in (0, rate * block)
+            if kind in _EVEN_KINDS:
+                return byte_rate not in (0, rate * block)
+            samples = int.from_bytes(_read(file, start + 18, 2), "big" if order == ">" else "little")
+            in_blocks = kind in _BLOCK_KINDS and length >= 20 and samples > 0 and byte_rate > 0
+            return in_blocks and abs(byte_rate * samples - rate * block) > 0.05 * rate * block
     return False
 
 
@@ -228,19 +241,34 @@ def is_mp3(magic: bytes) -> bool:
     return magic[:3] == b"ID3" or _mp3_frame(magic) is not None
 
 
-def mp3_samples(file: BinaryIO) -> Optional[int]:
-    """The samples of all frames of an MP3 file that does not say how many there are, and so has to be counted.
+def mp3_samples(file: BinaryIO) -> Optional[tuple[int, int]]:
+    """The samples in an MP3 file, by its first frame or else counted, and in one of its frames; None for other files.
 
-    None for any other file. libsndfile guesses the number from the size of the first frame.
+    libsndfile guesses the number from the size of the first frame where that does not say it as mpg123 likes.
     """
     content = _read_all(file)
     start = _after_id3(file)
     length = _mp3_frame(content[start : start + 4])
-    if length is None or (_xing_sizes(content[start : start + length]) or (None,))[0] is not None:
+    if length is None:
         return None
     version, layer = content[start + 1] >> 3 & 3, 4 - (content[start + 1] >> 1 & 3)
     samples = 384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152
-    return samples * _follow_mp3_frames(content, start)[0]
+    first = content[start : start + length]
+    stated = (_xing_sizes(first) or (None, None))[0]
+    if stated is None:
+        return samples * _follow_mp3_frames(content, start)[0], samples
+    silence = _silence_around(first)
+    # No encoder needs more; where it is damaged, mpg123 leaves out sound.
+    return samples * stated - (silence if silence <= _MOST_SILENT_FRAMES * samples else 0), samples
+
+
+def _silence_around(frame: bytes) -> int:
+    """The samples that the encoder has put before and after the sound, where the first frame says so as LAME does."""
+    place = max(frame.find(b"Xing", 4, 64), frame.find(b"Info", 4, 64))
+    if place < 0 or len(frame) < place + 144 or not frame[place + 120 : place + 124].isalnum():
+        return 0
+    both = int.from_bytes(frame[place + 141 : place + 144], "big")
+    return (both >> 12) + (both & 0xFFF)
 
 
 def _fault_of_mp3(file: BinaryIO) -> str:

@@ -146,6 +146,8 @@ def _cut(line: bytes, what: str, remedy: str, allow_commands: bool) -> Cut:
         raise HraError(f"{what} is not a cut but {_described(content)}; give a lhotse cut manifest (cuts.jsonl.gz)")
     _refuse_what_runs(content, what, allow_commands)
     parse_json(line, _KINDS[kind], what, remedy, unknown="ignore")
+    # lhotse leaves out what is not there, and takes null for something.
+    content = {name: value for name, value in content.items() if value is not None}
     if kind == "Cut":  # as lhotse wrote it before 0.8; it warns of them
         content["type"] = "MonoCut"
     try:
@@ -221,6 +223,7 @@ class _Recording:
     channel_ids: Optional[list[int]] = None
 
     def __post_init__(self) -> None:
+        _check(bool(self.sources), "the recording has no audio source")
         _check_rate(self.sampling_rate)
         _check_seconds("the duration of its recording", self.duration)
         _check(self.num_samples >= 0, f"the recording has {self.num_samples} samples")

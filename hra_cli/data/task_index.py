@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Optional
@@ -143,7 +144,7 @@ class TaskIndex:
 
     def save(self) -> None:
         """Writes `tasks.json`, whole or not at all."""
-        content = {
+        content: dict[str, Any] = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "features": self.features,
@@ -154,6 +155,7 @@ class TaskIndex:
             },
             "skipped": self.skipped,
         }
+        content["sha256"] = digest_of(content)
         write_text(
             self.data_dir / INDEX_NAME,
             json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
@@ -176,6 +178,8 @@ def load_tasks(data_dir: Path) -> TaskIndex:
             f"{path} has format version {what.get('format_version')}, this hra reads {FORMAT_VERSION}; "
             "run `hra prepare` into a new folder"
         )
+    if what.get("sha256") not in (None, digest_of(what)):
+        raise HraError(f"{path} has changed since it was written; {remedy}")
     content = parse_json(text, _Content, str(path), remedy)
     if not content.tasks or not all(content.tasks.values()):
         raise HraError(f"{data_dir} holds no tasks; run `hra prepare` into a new folder")
@@ -191,6 +195,12 @@ def load_tasks(data_dir: Path) -> TaskIndex:
         skipped=content.skipped,
         sampling_rate=content.sampling_rate,
     )
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of what tasks.json holds, but for this itself."""
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def seconds_of(cuts: Iterable[Cut]) -> float:
@@ -214,6 +224,7 @@ class _Content:
     arguments: dict[str, Any]
     tasks: dict[str, dict[Literal["train", "dev", "test"], Split]]
     skipped: dict[str, int]
+    sha256: Optional[str] = None  # of the rest; None for folders of earlier versions
 
 
 def _as_json(split: Split) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
+from hra_cli.adapter.head_kinds import head_kind
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.errors import (
     MOST_EPOCHS,
@@ -68,6 +69,7 @@ class TrainConfig:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
+        head_kind(self.head)
         check_positive(MOST_SIZE, hidden=self.hidden, inner=self.inner)
         check_positive(MOST_EPOCHS, num_epochs=self.num_epochs)
         check_positive(MOST_SECONDS, max_duration=self.max_duration)

@@ -15,7 +15,8 @@ def check_file(file: Path) -> None:
     with writing(file):
         if file.is_dir():
             raise HraError(f"{file} is a folder; give the name of a file, such as {file / 'result'}")
-        if file.exists() and not file.is_file():
+        # /dev/stdout is a link, which may lead to a file; the link would be replaced.
+        if file.parent == Path("/dev") or (file.exists() and not file.is_file()):
             raise HraError(f"{file} is no file but a device or a pipe, which would be replaced; give a file's name")
         # Files are written under a temporary name, which is longer.
         _nearest(file.with_name(f".{0:08x}.{file.name}"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from builders import refused as refuses
-from data_folders import write_split
+from data_folders import change_tasks, write_split
 from speech import BACKBONE, TASKS, hra
 
 from hra_cli.backbone.checkpoint import find_bpe_model
@@ -573,9 +573,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(refused, little, tmp_pa
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
 def test_a_task_without_one_of_the_splits_is_refused_before_anything_is_trained(refused, little, tmp_path, split):
     lacking = shutil.copytree(little, tmp_path / "data")
-    index = json.loads((lacking / "tasks.json").read_text())
-    del index["tasks"]["fr"][split]
-    (lacking / "tasks.json").write_text(json.dumps(index))
+    change_tasks(lacking, lambda content: content["tasks"]["fr"].pop(split))
     assert f"task 'fr' has no {split} split" in refused(*options(lacking, exp_dir=tmp_path / "exp"))
     assert not (tmp_path / "exp").exists()
 

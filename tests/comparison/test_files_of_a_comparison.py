@@ -122,3 +122,10 @@ def test_learning_rates_that_are_nearly_the_same_have_folders_of_their_own():
     assert len(names) == 4
     assert "hra-linear-8-multi-lr0.004-seed1" in names
     assert "hra-linear-8-multi-lr1e-05-seed1" in names
+
+
+def test_a_folder_of_hra_train_is_left_to_it(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    with refused("already holds an experiment of `hra train`; compare in a new folder"):
+        _keep_config(CompareConfig(backbone="/b", data="/d"), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["config.yaml"]

@@ -149,6 +149,14 @@ def test_an_index_that_is_something_else_is_refused(data, text):
         load_tasks(data)
 
 
+def test_an_index_that_lost_a_task_is_refused(data):
+    content = json.loads((data / "tasks.json").read_text())
+    del content["tasks"]["ann"]
+    (data / "tasks.json").write_text(json.dumps(content))
+    with refused("has changed since it was written", data / "tasks.json"):
+        load_tasks(data)
+
+
 @pytest.mark.parametrize("name", ["../../escaped", ".hidden", "a\nb", ""])
 def test_names_of_tasks_are_checked_when_they_are_read(data, name):
     def rename(content):
@@ -179,11 +187,11 @@ def test_names_that_other_systems_take_for_the_same_are_refused(tmp_path, corpus
     with refused("differ only in case or in how their characters are written"):
         prepare(CutSet.from_cuts(cuts), tmp_path / "other", {}, num_jobs=1)
     assert not (tmp_path / "other").exists()
-    file = data / "tasks.json"
-    content = json.loads(file.read_text())
-    content["tasks"] = {tasks[name]: splits for name, splits in content["tasks"].items()}
-    file.write_text(json.dumps(content), encoding="utf-8")
-    with refused("differ only in case", file):
+    change_tasks(
+        data,
+        lambda content: content.update(tasks={tasks[name]: splits for name, splits in content["tasks"].items()}),
+    )
+    with refused("differ only in case", data / "tasks.json"):
         load_tasks(data)
 
 

@@ -55,7 +55,7 @@ def test_a_folder_that_is_not_prepared_is_refused(tmp_path):
 def test_an_index_that_cannot_be_used_is_refused(tmp_path, change, message):
     index_in(tmp_path).save()
     path = tmp_path / "tasks.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": None, **change}))
     with pytest.raises(HraError, match=message):
         load_tasks(tmp_path)
 

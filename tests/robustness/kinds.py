@@ -39,6 +39,7 @@ from hra_cli.adapter.head_file import read_head
 from hra_cli.backbone.model import load_backbone
 from hra_cli.data.audio import mono_audio
 from hra_cli.data.batches import audio_file_cuts
+from hra_cli.data.task_index import digest_of
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.io.tensors import fingerprint, read_safetensors
 from hra_cli.report.comparison_content import read_comparison
@@ -256,6 +257,7 @@ def _read_resealed(file: Path, samples: Samples) -> Any:
     if "sha256" in entry:
         with contextlib.suppress(OSError, EOFError, zlib.error):
             entry["sha256"] = hashlib.sha256(gzip.decompress(file.read_bytes())).hexdigest()
+    index["sha256"] = digest_of(index)
     (data / "tasks.json").write_text(json.dumps(index), encoding="utf-8")
     return _decode_data(data, samples, "--no-heads")
 
@@ -339,12 +341,13 @@ def _read_audio(file: Path, samples: Samples) -> Any:
 def _sound_harmless(before: Any, after: Any) -> str:
     if after[0] == before[0]:
         return "samples have no checksum: another bit is another sound of the same length"
+    if abs(after[0] - before[0]) <= before[0] / 1000:
+        return "a rate that differs by a thousandth is the same sound"
     return ""
 
 
-def _sphere_harmless(before: Any, after: Any) -> str:
-    # A digit of sample_rate, or of sample_count to fewer, is in no other field of a SPHERE header.
-    return _sound_harmless(before, after) or "a SPHERE header says everything once: another rate is another sound"
+def _rate_once_harmless(before: Any, after: Any) -> str:
+    return _sound_harmless(before, after) or "such a header says rate and channels once: others are another sound"
 
 
 # Names
@@ -484,7 +487,7 @@ KINDS = (
             _place_audio(ending, format, subtype),
             BYTES,
             _read_audio,
-            _sound_harmless,
+            _rate_once_harmless if name in ("aiff", "au", "caf") else _sound_harmless,
         )
         for name, ending, format, subtype in (
             ("wav", "wav", "WAV", "PCM_16"),
@@ -504,7 +507,7 @@ KINDS = (
             ("mp3", "mp3", "MP3", "MPEG_LAYER_III"),
         )
     ),
-    Kind("audio.sph", _place_sphere, BYTES, _read_audio, _sphere_harmless),
+    Kind("audio.sph", _place_sphere, BYTES, _read_audio, _rate_once_harmless),
     Kind("audio-name", _place_name("speech.wav"), (hostile_name,), _read_named_audio),
     Kind("manifest-name", _place_name("cuts.jsonl.gz"), (hostile_name,), _read_named_manifest),
 )

@@ -11,6 +11,7 @@ import sys
 import pytest
 import torch
 from builders import refused
+from data_folders import change_tasks
 from speech import BACKBONE, TASKS, config, heads_of
 
 from hra_cli.experiment.config import load_config, save_config
@@ -274,10 +275,7 @@ def test_a_disk_without_room_is_one_line_and_the_run_can_go_on(data, experiment,
 @pytest.fixture
 def without_dev(data, tmp_path):
     folder = shutil.copytree(data, tmp_path / "data")
-    index = json.loads((folder / "tasks.json").read_text())
-    for task in TASKS:
-        del index["tasks"][task]["dev"]
-    (folder / "tasks.json").write_text(json.dumps(index))
+    change_tasks(folder, lambda content: [content["tasks"][task].pop("dev") for task in TASKS])
     return folder
 
 

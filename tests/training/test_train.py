@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from builders import refused
-from data_folders import write_split
+from data_folders import change_tasks, write_split
 from safetensors.torch import load_file
 from speech import BACKBONE, ROOT, TASKS, config, heads_of, hra
 
@@ -276,9 +276,7 @@ def test_fsdd_joint_heads_leave_what_results_claims(shared, tmp_path):
 def test_a_task_without_training_utterances_is_refused(data, tmp_path):
     lonely = tmp_path / "data"
     shutil.copytree(data, lonely)
-    index = json.loads((lonely / "tasks.json").read_text())
-    del index["tasks"]["fr"]["train"]
-    (lonely / "tasks.json").write_text(json.dumps(index))
+    change_tasks(lonely, lambda content: content["tasks"]["fr"].pop("train"))
     with pytest.raises(HraError, match="task 'fr' has no utterance to train on"):
         train(config(lonely), tmp_path / "exp")
     assert not (tmp_path / "exp").exists()

@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 from typing import Any, Optional
 
+from lhotse import CutSet
+
 from hra_cli.data.assignment import cuts_by_task
+from hra_cli.data.audio import naming
 from hra_cli.data.corpus import Corpus
 from hra_cli.data.manifests import read_cuts
+from hra_cli.data.skipped import Skipped
 from hra_cli.data.splits import RandomSplit
+from hra_cli.data.task_index import check_task_names
 from hra_cli.io.files import sha256_of_file
 
 
@@ -37,9 +42,16 @@ def cuts_corpus(
         arguments["seed"] = random_split.seed
     else:
         arguments["split-by"] = split_by
+
+    def assigned() -> tuple[CutSet, list[Skipped]]:
+        found, skipped = cuts_by_task(cuts, task_by, split_by)
+        with naming(str(cuts_file)):
+            check_task_names({cut.custom["task"] for cut in found})
+        return found, skipped
+
     return Corpus(
         arguments,
-        lambda: cuts_by_task(cuts, task_by, split_by),
+        assigned,
         random_split if split_by is None else None,
         allow_commands,
     )
