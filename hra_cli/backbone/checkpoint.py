@@ -10,7 +10,6 @@ from typing import Any, Callable
 from torch import Tensor
 
 from hra_cli.errors import HraError
-from hra_cli.io.files import check_text
 from hra_cli.io.tensor_pickle import StoredTensor
 from hra_cli.io.tensors import read_safetensors
 from hra_cli.io.torch_file import read_torch_file
@@ -22,7 +21,6 @@ UNUSED_MODULES = ("ctc_output", "attention_decoder")
 def find_checkpoint(path: Path) -> Path:
     """The checkpoint file at or below `path`: pretrained.pt, model.safetensors or the last epoch-N.pt,
     in the folder itself or in exp/. Raises HraError where there is none."""
-    check_text(path)
     if path.is_file():
         return path
     if not path.is_dir():

@@ -20,6 +20,7 @@ from hra_cli.errors import (
     did_you_mean,
 )
 from hra_cli.experiment.config import TrainConfig
+from hra_cli.io.files import check_text
 from hra_cli.recognition.decode_config import DecodeConfig
 
 MODES = {"single": "a model per task", "multi": "one for all tasks"}
@@ -56,6 +57,8 @@ class CompareConfig:
     device: str = TrainConfig.device
 
     def __post_init__(self) -> None:
+        for path in (self.backbone, self.data):
+            check_text(Path(path))
         for mode in self.modes:
             if mode not in MODES:
                 raise HraError(f"no such mode: '{mode}'{did_you_mean(mode, MODES)}; there are {', '.join(MODES)}")

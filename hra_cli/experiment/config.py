@@ -25,7 +25,7 @@ from hra_cli.errors import (
     check_positive,
 )
 from hra_cli.io.documents import read_yaml
-from hra_cli.io.files import write_text
+from hra_cli.io.files import check_text, write_text
 
 CONFIG_NAME = "config.yaml"
 
@@ -69,6 +69,8 @@ class TrainConfig:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
+        for path in (self.backbone, self.data, self.controller or ""):
+            check_text(Path(path))
         head_kind(self.head)
         check_positive(MOST_SIZE, hidden=self.hidden, inner=self.inner)
         check_positive(MOST_EPOCHS, num_epochs=self.num_epochs)

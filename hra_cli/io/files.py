@@ -53,10 +53,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def check_text(path: Path) -> None:
-    """Raises HraError for a path that is no UTF-8: no manifest or settings can name it, nor safetensors open it."""
+    """Raises HraError for a path that is no text in this locale, so that no manifest or settings can name it."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
+        raise HraError(f"the name {plain(path)} is no UTF-8 text, and no file can refer to it; rename it") from error
+
+
+def check_utf8(path: Path) -> None:
+    """Raises HraError for a path whose bytes are no UTF-8, whatever the locale: safetensors does not open it."""
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise HraError(f"the name {plain(path)} is no UTF-8 text, and no file can refer to it; rename it") from error
 
 

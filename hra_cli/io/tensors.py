@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hra_cli.errors import HraError
-from hra_cli.io.files import check_text, replacing
+from hra_cli.io.files import check_utf8, replacing
 
 _DTYPE_NAMES = {
     torch.float64: "F64",
@@ -36,7 +36,7 @@ def read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises HraError where it is missing, truncated, another kind, or has a tensor of a type that hra does not know.
     """
-    check_text(file)
+    check_utf8(file)
     with _opened(file) as opened:
         names = opened.keys()
         for name in names:

@@ -14,7 +14,7 @@ from builders import refused
 from data_folders import change_tasks
 from speech import BACKBONE, TASKS, config, heads_of
 
-from hra_cli.experiment.config import load_config, save_config
+from hra_cli.experiment.config import TrainConfig, load_config, save_config
 from hra_cli.experiment.metrics import dev_records, read_metrics
 from hra_cli.io.lock import one_writer
 from hra_cli.io.tensors import read_safetensors, write_safetensors
@@ -331,3 +331,8 @@ def test_a_loss_on_dev_that_is_not_finite_ends_the_run_without_heads(data, tmp_p
     with refused("the loss on dev is not finite after step 1; train with a lower --lr", "of task fr"):
         loop.run()
     assert not (tmp_path / "exp" / "heads").exists()
+
+
+def test_a_recogniser_whose_name_no_config_can_hold_is_refused_before_the_work(tmp_path):
+    with refused(r"back\\udce9 is no UTF-8 text"):
+        TrainConfig(backbone=str(tmp_path / "back\udce9"), data=str(tmp_path))
