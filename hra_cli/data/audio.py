@@ -7,6 +7,7 @@ files into a shell, runs sources of type `command`, and takes files that are cut
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import io
 import os
@@ -30,8 +31,9 @@ from lhotse.cut import Cut
 from lhotse.cut.data import DataCut
 from lhotse.utils import compute_num_samples, fastcopy
 
-from hra_cli.data.containers import CUT_OFF, fault, is_shortened, mp3_samples, sphere_header
+from hra_cli.data.containers import CUT_OFF, fault, is_shortened, sphere_header
 from hra_cli.data.features import SAMPLING_RATE
+from hra_cli.data.mp3 import Mp3, examine_mp3
 from hra_cli.data.resampling import check_resampling
 from hra_cli.errors import HraError
 
@@ -217,21 +219,36 @@ class _CheckedSource(AudioSource):  # type: ignore[misc]  # lhotse has no types
 @dataclass(frozen=True)
 class _Content:
     """What a file says of itself. foreign: what it is, where libsndfile cannot read it. sphere: a SPHERE file's header.
-    mp3: the samples in an MP3 file, and in one of its frames. size: bytes."""
+    size: bytes."""
 
     foreign: str
     sphere: dict[str, str]
-    mp3: Optional[tuple[int, int]]
+    mp3: Optional[Mp3]
     size: int
 
 
 def _content(audio: Union[str, bytes]) -> _Content:
     """Raises HraError for what is no file, or cut off as far as that is seen without its samples."""
+    if isinstance(audio, bytes):
+        return _examined(io.BytesIO(audio))
     with _binary(audio) as file:
-        wrong = fault(file)
-        if wrong:
-            raise HraError(wrong)
-        return _Content(_foreign(file), sphere_header(file), mp3_samples(file), file.seek(0, os.SEEK_END))
+        state = os.fstat(file.fileno())
+    return _content_of_file(audio, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _content_of_file(path: str, mtime_ns: int, size: int) -> _Content:
+    # Kept, since a long recording is read once for each of its cuts.
+    with open(path, "rb") as file:
+        return _examined(file)
+
+
+def _examined(file: BinaryIO) -> _Content:
+    mp3 = examine_mp3(file)
+    wrong = fault(file) if mp3 is None else mp3.fault
+    if wrong:
+        raise HraError(wrong)
+    return _Content(_foreign(file), sphere_header(file), mp3, file.seek(0, os.SEEK_END))
 
 
 def _header(audio: Union[str, bytes]) -> _Header:
@@ -265,7 +282,7 @@ def _samples(audio: Union[str, bytes], offset: float, duration: Optional[float])
         # At once, since mpg123 rounds otherwise when it is asked for parts.
         samples = sound.read(frames, dtype=np.float32, always_2d=True)
         # The header of an MP3 file may count some samples more than there are.
-        missing = _MP3_FRAMES * content.mp3[1] if content.mp3 is not None else 0
+        missing = _MP3_FRAMES * content.mp3.in_frame if content.mp3 is not None else 0
         if len(samples) < frames - missing:
             raise HraError(CUT_OFF)
         return samples.T, header.sampling_rate
@@ -282,10 +299,9 @@ def _header_of(sound: soundfile.SoundFile, content: _Content) -> _Header:
     frames = sound.frames
     if content.sphere.get("sample_count", "").isdigit():  # libsndfile takes all that follows for samples
         frames = min(frames, int(content.sphere["sample_count"]))
-    if content.mp3 is not None:
-        samples, in_frame = content.mp3
-        if abs(samples - frames) > _MP3_FRAMES * in_frame + 0.005 * samples:
-            raise HraError("an MP3 file that does not say how long it is, or says it wrong; convert it to WAV or FLAC")
+    mp3 = content.mp3
+    if mp3 is not None and abs(mp3.samples - frames) > _MP3_FRAMES * mp3.in_frame + 0.005 * mp3.samples:
+        raise HraError("an MP3 file that does not say how long it is, or says it wrong; convert it to WAV or FLAC")
     return _Header(sound.channels, frames, sound.samplerate)
 
 

@@ -10,6 +10,7 @@ from builders import refused
 
 from hra_cli.data.audio import FORMATS, mono_audio, open_recording
 from hra_cli.data.containers import CUT_OFF, fault
+from hra_cli.data.mp3 import examine_mp3
 
 RATE = 8000
 SECONDS = 2
@@ -83,9 +84,9 @@ def test_an_mp3_without_a_size_is_cut_off_where_its_last_frame_is(shared):
         content = file.read_bytes()
         assert b"Xing" not in content[:300]
         assert b"Info" not in content[:300]
-        assert not fault(io.BytesIO(content))
-        assert not fault(io.BytesIO(content + b"TAG" + bytes(125)))
-        assert fault(io.BytesIO(content[: len(content) // 2])) == CUT_OFF
+        assert not examine_mp3(io.BytesIO(content)).fault
+        assert not examine_mp3(io.BytesIO(content + b"TAG" + bytes(125))).fault
+        assert examine_mp3(io.BytesIO(content[: len(content) // 2])).fault == CUT_OFF
 
 
 @pytest.mark.parametrize("rate", [1, 999, 768_001, 2**31 - 1])
@@ -169,3 +170,20 @@ def test_bytes_after_the_sound_of_a_sphere_file_are_no_sound(tmp_path):
     content = written(path, "NIST", "PCM_16")
     path.write_bytes(content + bytes(100))
     assert mono_audio(open_recording(path).to_cut()).shape == (1, SECONDS * RATE)
+
+
+def test_a_long_recording_is_not_read_whole_to_see_what_it_is():
+    class Counting(io.BytesIO):
+        read_bytes = 0
+
+        def read(self, size=-1):
+            content = super().read(size)
+            self.read_bytes += len(content)
+            return content
+
+    wav = Counting()
+    soundfile.write(wav, np.zeros(1_000_000), RATE, format="WAV")
+    wav.read_bytes = 0
+    assert examine_mp3(wav) is None
+    assert not fault(wav)
+    assert wav.read_bytes < 1000
