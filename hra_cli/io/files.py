@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hra_cli.errors import HraError
@@ -54,17 +54,18 @@ def write_text(path: Path, text: str) -> None:
 
 def check_text(path: Path) -> None:
     """Raises HraError for a path that is no text in this locale, so that no manifest or settings can name it."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise HraError(f"the name {plain(path)} is no UTF-8 text, and no file can refer to it; rename it") from error
+    _check_encoding(path, lambda: str(path).encode())
 
 
 def check_utf8(path: Path) -> None:
     """Raises HraError for a path whose bytes are no UTF-8, whatever the locale: safetensors does not open it."""
+    _check_encoding(path, lambda: os.fsencode(path).decode("utf-8"))
+
+
+def _check_encoding(path: Path, encode: Callable[[], object]) -> None:
     try:
-        os.fsencode(path).decode("utf-8")
-    except UnicodeDecodeError as error:
+        encode()
+    except UnicodeError as error:
         raise HraError(f"the name {plain(path)} is no UTF-8 text, and no file can refer to it; rename it") from error
 
 
