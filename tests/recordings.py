@@ -1,8 +1,11 @@
-"""Small recordings made by code, and the cuts that refer to them."""
+"""Small recordings made by code, the cuts that refer to them, and a tokenizer for their texts."""
 
 import numpy as np
+import sentencepiece
 import soundfile
 from lhotse import Recording, SupervisionSegment
+
+from hra_cli.data.corpora.fsdd import DIGITS
 
 
 def write_wav(path, seconds=0.5, rate=8000, channels=1, seed=0):
@@ -29,3 +32,20 @@ def make_cut(path, text="ONE TWO", speaker="ann", **custom):
         )
     ]
     return cut
+
+
+def digits_bpe(folder, vocab_size):
+    """bpe.model in `folder`: a sentencepiece model that knows the characters of the ten digits' names, in capitals."""
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(list(DIGITS) * 5),
+        model_prefix=str(folder / "bpe"),
+        model_type="bpe",
+        vocab_size=vocab_size,
+        character_coverage=1.0,
+        bos_id=-1,
+        eos_id=-1,
+        unk_id=2,
+        user_defined_symbols=["<blk>", "<sos/eos>"],
+        minloglevel=2,
+    )
+    return folder / "bpe.model"

@@ -68,6 +68,16 @@ def always(reason: str) -> Callable[[Any, Any], str]:
 # Recognisers
 
 
+def _place_in(sample: str, name: str) -> Callable[[Path, Samples], Path]:
+    """A copy of the folder `sample`, and in it the file `name`, or the first one of that pattern."""
+
+    def place(folder: Path, samples: Samples) -> Path:
+        shutil.copytree(getattr(samples, sample), folder / sample)
+        return next((folder / sample).glob(name))
+
+    return place
+
+
 def _place_recogniser(name: str) -> Callable[[Path, Samples], Path]:
     def place(folder: Path, samples: Samples) -> Path:
         shutil.copy(samples.recogniser / "bpe.model", folder)
@@ -166,14 +176,6 @@ def _heads(exp: Path) -> dict[str, str]:
 # Experiments
 
 
-def _place_in_experiment(name: str) -> Callable[[Path, Samples], Path]:
-    def place(folder: Path, samples: Samples) -> Path:
-        shutil.copytree(samples.exp, folder / "exp")
-        return folder / "exp" / name
-
-    return place
-
-
 def _read_config(file: Path, samples: Samples) -> Any:
     exp = file.parent
     shown = hra("info", exp)
@@ -204,14 +206,6 @@ def _page(folder: Path) -> str:
 # Comparisons
 
 
-def _place_in_comparison(name: str) -> Callable[[Path, Samples], Path]:
-    def place(folder: Path, samples: Samples) -> Path:
-        shutil.copytree(samples.comparison, folder / "comparison")
-        return next((folder / "comparison").glob(name))
-
-    return place
-
-
 def _read_comparison(file: Path, samples: Samples) -> Any:
     return hra("info", file.parent), str(read_comparison(file.parent)), _page(file.parent)
 
@@ -224,14 +218,6 @@ def _compare_again(file: Path, samples: Samples) -> Any:
 
 
 # Data
-
-
-def _place_data(name: str) -> Callable[[Path, Samples], Path]:
-    def place(folder: Path, samples: Samples) -> Path:
-        shutil.copytree(samples.data, folder / "data")
-        return folder / "data" / name
-
-    return place
 
 
 def _read_data(file: Path, samples: Samples) -> Any:
@@ -424,15 +410,15 @@ KINDS = (
     Kind("checkpoint", _place_checkpoint, SAFETENSORS, _read_checkpoint, cost=3),
     Kind(
         "config.yaml",
-        _place_in_experiment("config.yaml"),
+        _place_in("exp", "config.yaml"),
         YAML,
         _read_config,
         always("a run's own options, shown as they stand; whoever resumes must give the same"),
     ),
-    Kind("metrics.jsonl", _place_in_experiment("metrics.jsonl"), JSONL, _read_metrics, SHOWN, cost=10),
+    Kind("metrics.jsonl", _place_in("exp", "metrics.jsonl"), JSONL, _read_metrics, SHOWN, cost=10),
     Kind(
         "recogs",
-        _place_in_experiment("greedy_search/recogs-test-greedy_search.txt"),
+        _place_in("exp", "greedy_search/recogs-test-greedy_search.txt"),
         (*BYTES, *LINES),
         _read_reported,
         SHOWN,
@@ -440,27 +426,27 @@ KINDS = (
     ),
     Kind(
         "wer-summary",
-        _place_in_experiment("greedy_search/wer-summary-test-greedy_search.txt"),
+        _place_in("exp", "greedy_search/wer-summary-test-greedy_search.txt"),
         (*BYTES, *LINES),
         _read_reported,
         SHOWN,
         cost=10,
     ),
-    Kind("comparison.json", _place_in_comparison("comparison.json"), JSON, _read_comparison, SHOWN, cost=10),
+    Kind("comparison.json", _place_in("comparison", "comparison.json"), JSON, _read_comparison, SHOWN, cost=10),
     Kind(
         "compare.yaml",
-        _place_in_comparison("compare.yaml"),
+        _place_in("comparison", "compare.yaml"),
         YAML,
         _compare_again,
         always("a comparison's own options; whoever goes on must give the same"),
         cost=12,
     ),
-    Kind("result.json", _place_in_comparison("cells/*/result.json"), JSON, _compare_again, SHOWN, cost=12),
-    Kind("models.json", _place_in_comparison("cells/*/models.json"), JSON, _compare_again, SHOWN, cost=12),
-    Kind("test.json", _place_in_comparison("cells/*/test.json"), JSON, _compare_again, SHOWN, cost=12),
-    Kind("tasks.json", _place_data("tasks.json"), JSON, _read_data, cost=3),
-    Kind("data-train", _place_data("cuts/ann/train.jsonl.gz"), zipped(CUTS), _read_data, cost=3),
-    Kind("data-test", _place_data("cuts/bob/test.jsonl.gz"), zipped(CUTS), _read_data, cost=3),
+    Kind("result.json", _place_in("comparison", "cells/*/result.json"), JSON, _compare_again, SHOWN, cost=12),
+    Kind("models.json", _place_in("comparison", "cells/*/models.json"), JSON, _compare_again, SHOWN, cost=12),
+    Kind("test.json", _place_in("comparison", "cells/*/test.json"), JSON, _compare_again, SHOWN, cost=12),
+    Kind("tasks.json", _place_in("data", "tasks.json"), JSON, _read_data, cost=3),
+    Kind("data-train", _place_in("data", "cuts/ann/train.jsonl.gz"), zipped(CUTS), _read_data, cost=3),
+    Kind("data-test", _place_in("data", "cuts/bob/test.jsonl.gz"), zipped(CUTS), _read_data, cost=3),
     Kind(
         "data-resealed",
         _place_unprepared,

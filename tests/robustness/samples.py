@@ -16,12 +16,12 @@ import soundfile
 import torch
 from builders import tiny_backbone
 from lhotse import CutSet
-from recordings import make_cut
+from recordings import digits_bpe, make_cut
 
 from hra_cli.app import main
+from hra_cli.data.corpora.fsdd import DIGITS
 from hra_cli.io.tensors import write_safetensors
 
-DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 SPEAKERS = ("ann", "bob")
 UTTERANCES = 6  # of each speaker
 RATE = 16000
@@ -111,26 +111,13 @@ def make_samples(folder: Path, with_runs: bool = True) -> Samples:
 
 def make_recogniser(folder: Path) -> None:
     """model.safetensors and bpe.model, of 30 tokens."""
-    import sentencepiece
-
     folder.mkdir(parents=True)
     backbone = tiny_backbone()
     with torch.no_grad():
         backbone.joiner.output_linear.bias[0] -= 4.0  # blank: so that noise is recognised as words
     # Not as pretrained.pt, which takes longer to read.
     write_safetensors(folder / "model.safetensors", backbone.state_dict(), {})
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(list(DIGITS) * 5),
-        model_prefix=str(folder / "bpe"),
-        model_type="bpe",
-        vocab_size=30,
-        character_coverage=1.0,
-        bos_id=-1,
-        eos_id=-1,
-        unk_id=2,
-        user_defined_symbols=["<blk>", "<sos/eos>"],
-        minloglevel=2,
-    )
+    digits_bpe(folder, vocab_size=30)
 
 
 def make_recordings(folder: Path) -> None:
