@@ -20,6 +20,11 @@ _W64_RIFF = bytes.fromhex("726966662E91CF11A5D628DB04C10000")
 _EVEN_KINDS = (1, 3, 6, 7, 0xFFFE)
 _BLOCK_KINDS = (0x02, 0x11, 0x31)  # whose blocks are many: ADPCM of Microsoft and IMA, GSM
 _LARGEST_OGG_PAGE = 65_307
+# The rates that a frame of a FLAC file says by one of these codes; others are said beside it, or not again.
+_FLAC_RATES = {
+    1: 88_200, 2: 176_400, 3: 192_000, 4: 8_000, 5: 16_000, 6: 22_050,
+    7: 24_000, 8: 32_000, 9: 44_100, 10: 48_000, 11: 96_000,
+}  # fmt: skip
 
 CUT_OFF = "the audio file is cut off, it is shorter than its header says; copy it again"
 DAMAGED = "the audio file is damaged: its header contradicts its size or itself; copy it again, or convert it to FLAC"
@@ -60,7 +65,8 @@ _LAYOUTS = {
 
 
 def fault(file: BinaryIO) -> str:
-    """What is wrong with the size of an audio file: RIFF (WAV, RF64, RIFX), W64, AIFF, AU, CAF, SPHERE or Ogg.
+    """What is wrong with the size of an audio file: RIFF (WAV, RF64, RIFX), W64, AIFF, AU, CAF, SPHERE or Ogg; or with
+    the rate of a FLAC file.
 
     '' for nothing, where the file does not say how long it is, and for other formats: MP3 is in mp3.py, and a FLAC file
     that is cut off is noticed when its samples are read.
@@ -69,6 +75,8 @@ def fault(file: BinaryIO) -> str:
     magic = _read(file, 0, 16)
     if magic[:4] == b"OggS":
         return "" if _ends_with_last_ogg_page(file, size) else CUT_OFF
+    if magic[:4] == b"fLaC":
+        return DAMAGED if _flac_rates_differ(file) else ""
     layout = _W64 if magic == _W64_RIFF else _LAYOUTS.get(magic[:4])
     if layout is None:
         end = _end_in_au(magic) if magic[:4] in (b".snd", b"dns.") else _end_in_sphere(file)
@@ -196,6 +204,20 @@ def _ends_with_last_ogg_page(file: BinaryIO, size: int) -> bool:
         return False
     segments = tail[page + 27 : page + 27 + tail[page + 26]]
     return bool(tail[page + 5] & 4) and page + 27 + tail[page + 26] + sum(segments) <= len(tail)
+
+
+def _flac_rates_differ(file: BinaryIO) -> bool:
+    """Whether the header and the first frame of a FLAC file state two rates."""
+    (rate,) = struct.unpack(">I", b"\0" + _read(file, 18, 3))
+    start, last = 4, False
+    for _ in range(_MOST_CHUNKS):
+        block = _read(file, start, 4)
+        if last or len(block) < 4:
+            break
+        last, start = bool(block[0] & 0x80), start + 4 + int.from_bytes(block[1:], "big")
+    frame = _read(file, start, 3)
+    stated = _FLAC_RATES.get(frame[2] & 15) if last and frame[:1] == b"\xff" and len(frame) == 3 else None
+    return stated is not None and stated != rate >> 4
 
 
 def _read(file: BinaryIO, start: int, length: int) -> bytes:

@@ -110,6 +110,22 @@ def test_a_flac_cannot_hold_more_than_its_size_allows(tmp_path, frames):
         open_recording(path)
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000, 96000])
+def test_a_flac_whose_header_and_frames_state_two_rates_is_damaged(tmp_path, rate):
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.zeros(4000), rate, format="FLAC")
+    assert open_recording(path).sampling_rate == rate
+    content = bytearray(path.read_bytes())
+    packed = int.from_bytes(content[18:26], "big")
+    content[18:26] = (packed & ((1 << 44) - 1) | (rate // 2) << 44).to_bytes(8, "big")
+    path.write_bytes(content)
+    if rate == 11025:  # a frame has no code for it, and need not say it again
+        assert open_recording(path).sampling_rate == rate // 2
+    else:
+        with refused("header contradicts its size or itself", path):
+            open_recording(path)
+
+
 @pytest.mark.parametrize("container", ["VOC", "MAT5", "IRCAM"])
 def test_formats_that_cannot_be_checked_are_refused(tmp_path, container):
     path = tmp_path / "x"
