@@ -31,7 +31,7 @@ OPTIONS = ["--chunk-size", "32", "--left-context-frames", "128"]
 def model():
     """The recogniser, chunks of 32 frames, and heads of three tasks that change what it hears."""
     backbone = load_backbone(STREAMING, BackboneOptions(chunk_size=32, left_context_frames=128, device="cpu"))
-    adapter = random_adapter(TASKS, backbone.width, scale=0.05)
+    adapter = random_adapter(TASKS, backbone.width, scale=0.1)
     return AdaptedModel(backbone, Tokenizer(STREAMING / "bpe.model"), adapter)
 
 
