@@ -82,10 +82,14 @@ def fault(file: BinaryIO) -> str:
         end = _end_in_au(magic) if magic[:4] in (b".snd", b"dns.") else _end_in_sphere(file)
     else:
         end = _end_in_chunks(file, layout)
+    if magic[:7] == b"NIST_1A" and int(sphere_header(file).get("header", 1)) % 1024:
+        return DAMAGED
     if end is None:
         return ""
     if end > size:
         return CUT_OFF
+    if magic[:4] in (b".snd", b"dns.") and size > end + 1:  # nothing follows the samples there, but perhaps a pad byte
+        return DAMAGED
     if layout is not None and (
         _is_followed_by_samples(file, layout, magic, end, size) or _contradicts_itself(file, layout, magic)
     ):

@@ -126,6 +126,27 @@ def test_a_flac_whose_header_and_frames_state_two_rates_is_damaged(tmp_path, rat
             open_recording(path)
 
 
+def test_an_au_that_states_less_than_it_holds_is_damaged(tmp_path):
+    path = tmp_path / "x.au"
+    content = bytearray(written(path, "AU", "PCM_16"))
+    (stated,) = struct.unpack(">I", content[8:12])
+    content[8:12] = struct.pack(">I", stated - 4096)
+    path.write_bytes(content)
+    with refused("header contradicts its size or itself", path):
+        open_recording(path)
+
+
+@pytest.mark.parametrize("size", [b"   1H24", b"   1020", b"   2000"])
+def test_a_sphere_whose_header_has_no_such_size_is_damaged(tmp_path, size):
+    path = tmp_path / "x.sph"
+    content = bytearray(written(path, "NIST", "PCM_16"))
+    assert content[8:15] == b"   1024"
+    content[8:15] = size
+    path.write_bytes(content)
+    with refused("header contradicts its size or itself", path):
+        open_recording(path)
+
+
 @pytest.mark.parametrize("container", ["VOC", "MAT5", "IRCAM"])
 def test_formats_that_cannot_be_checked_are_refused(tmp_path, container):
     path = tmp_path / "x"
