@@ -6,6 +6,7 @@ libsndfile takes most files that are cut off for shorter ones and says nothing.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def fault(file: BinaryIO) -> str:
         end = _end_in_au(magic) if magic[:4] in (b".snd", b"dns.") else _end_in_sphere(file)
     else:
         end = _end_in_chunks(file, layout)
-    if magic[:7] == b"NIST_1A" and int(sphere_header(file).get("header", 1)) % 1024:
+    if magic[:7] == b"NIST_1A" and not _has_sphere_header(file):
         return DAMAGED
     if end is None:
         return ""
@@ -171,8 +172,8 @@ def _end_in_au(magic: bytes) -> Optional[int]:
 
 def sphere_header(file: BinaryIO) -> dict[str, str]:
     """The fields of a SPHERE file's header, and its size in bytes as "header"; empty for any other file."""
-    first = _read(file, 0, 16).split()
-    if len(first) < 2 or first[0] != b"NIST_1A" or not first[1].isdigit():
+    first = re.fullmatch(rb"NIST_1A\n *([0-9]+)\n", _read(file, 0, 16))
+    if first is None:
         return {}
     size = min(int(first[1]), 1 << 16)
     fields = {"header": str(size)}
@@ -183,6 +184,11 @@ def sphere_header(file: BinaryIO) -> dict[str, str]:
         if len(parts) == 3:
             fields[parts[0]] = parts[2].strip()
     return fields
+
+
+def _has_sphere_header(file: BinaryIO) -> bool:
+    size = int(sphere_header(file).get("header", 0))
+    return size > 0 and size % 1024 == 0
 
 
 def is_shortened(fields: dict[str, str]) -> bool:

@@ -136,7 +136,7 @@ def test_an_au_that_states_less_than_it_holds_is_damaged(tmp_path):
         open_recording(path)
 
 
-@pytest.mark.parametrize("size", [b"   1H24", b"   1020", b"   2000"])
+@pytest.mark.parametrize("size", [b"   1H24", b"   1020", b"   2000", b" 0 1024", b"   0000"])
 def test_a_sphere_whose_header_has_no_such_size_is_damaged(tmp_path, size):
     path = tmp_path / "x.sph"
     content = bytearray(written(path, "NIST", "PCM_16"))
