@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import Tensor
 from zipformer_package import Package, gradient
 
-from hra_cli.backbone.forward_pass import Pass
+from hra_cli.backbone.batch_pass import BatchPass
 from hra_cli.backbone.frontend import embedded_lens
 from hra_cli.backbone.model import Backbone
 from hra_cli.io.files import write_text
@@ -92,7 +92,7 @@ def both(
     def work() -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             embedded, rows = backbone.embed(features, lens, icefall_padding)
-        run = Pass(rows, backbone.options, icefall_padding=icefall_padding)
+        run = BatchPass(rows, backbone.options, icefall_padding=icefall_padding)
         out, grad = gradient(embedded, lambda x: backbone.encoder(x, run))
         out_rows = rows.at_rate(backbone.sizes.output_downsampling)
         return out_rows.to_batch(out).transpose(0, 1), rows.to_batch(grad).transpose(0, 1)

@@ -18,12 +18,19 @@ SOFTPLUS_THRESHOLD = 20.0  # from there on softplus is the identity, as F.softpl
 
 def swoosh_l(x: Tensor) -> Tensor:
     """log(1 + exp(x - 4)) - 0.08 x - 0.035, any shape."""
-    return _Swoosh.apply(x, 4.0, 0.035)
+    return _swoosh(x, 4.0, 0.035)
 
 
 def swoosh_r(x: Tensor) -> Tensor:
     """log(1 + exp(x - 1)) - 0.08 x - 0.313261687, any shape."""
-    return _Swoosh.apply(x, 1.0, 0.313261687)
+    return _swoosh(x, 1.0, 0.313261687)
+
+
+def _swoosh(x: Tensor, shift: float, offset: float) -> Tensor:
+    if torch.jit.is_tracing():  # an exported graph has no functions of our own, and writes nothing in place
+        shifted = x - shift
+        return F.softplus(shifted) - SLOPE * shifted - (offset + SLOPE * shift)
+    return _Swoosh.apply(x, shift, offset)
 
 
 class _Swoosh(torch.autograd.Function):

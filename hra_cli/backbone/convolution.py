@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from hra_cli.backbone.activations import swoosh_r
-from hra_cli.backbone.forward_pass import Chunks, Pass
+from hra_cli.backbone.forward_pass import Pass
 from hra_cli.nn.linear import Linear
 
 
@@ -20,7 +20,7 @@ def depthwise(x: Tensor, weight: Tensor, bias: Optional[Tensor], padding: tuple[
     padding: zeros at either end of each axis after the channels.
     """
     weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)  # autocast does not
-    if weight.requires_grad or (bias is not None and bias.requires_grad):
+    if torch.jit.is_tracing() or weight.requires_grad or (bias is not None and bias.requires_grad):
         return torch.ops.aten.convolution(x, weight, bias, *_options(padding), len(weight))
     return _FrozenDepthwise.apply(x, weight, bias, padding)
 
@@ -75,6 +75,13 @@ class DepthwiseConv1d(PlainDepthwiseConv1d):
         return depthwise(x, self.weight.unsqueeze(2), self.bias, (0, int(self.padding[0]))).squeeze(2)
 
 
+class Chunks(NamedTuple):
+    """How a causal convolution divides the frames of some utterances."""
+
+    size: int  # frames of a chunk
+    first: Tensor  # (n,) frames of each utterance's first chunk, or (1,) where they are as many in all of them
+
+
 class ChunkCausalConv(nn.Module):
     """Depthwise convolution over left context, plus one that sees only its own chunk.
 
@@ -89,9 +96,17 @@ class ChunkCausalConv(nn.Module):
         self.chunkwise_conv = PlainDepthwiseConv1d(width, kernel, kernel // 2)
         self.chunkwise_conv_scale = nn.Parameter(torch.zeros(2, width, kernel))
 
-    def forward(self, x: Tensor, chunks: Chunks) -> Tensor:
-        """x (N, C, T), zero past the utterances' ends, and how its frames are divided: (N, C, T)."""
-        causal = self.causal_conv(F.pad(x, (self.kernel // 2, 0)))
+    @property
+    def left_context(self) -> int:
+        """Frames before the first that the causal part sees."""
+        return self.kernel // 2
+
+    def forward(self, x: Tensor, chunks: Chunks, after_left: Optional[Tensor] = None) -> Tensor:
+        """x (N, C, T), zero past the utterances' ends, and how its frames are divided: (N, C, T).
+
+        after_left (N, C, left_context + T): x after the frames that came before it; by default after zeros.
+        """
+        causal = self.causal_conv(F.pad(x, (self.left_context, 0)) if after_left is None else after_left)
         return causal + self._within(x, chunks.size) * self._edge_scale(x.shape[2], chunks)
 
     def _within(self, x: Tensor, chunk: int) -> Tensor:
@@ -124,13 +139,5 @@ class ConvolutionModule(nn.Module):
         self.out_proj = Linear(width, width)
 
     def forward(self, x: Tensor, run: Pass) -> Tensor:
-        """x (F, C): (F, C)."""
-        x = F.glu(self.in_proj(x))
-        if run.rows.padded is not None:
-            x = x.masked_fill_(run.rows.padded, 0.0)
-        pieces = [piece.transpose(1, 2) for piece in run.rows.split(x)]
-        if isinstance(self.depthwise_conv, ChunkCausalConv):
-            pieces = [self.depthwise_conv(piece, chunks) for piece, chunks in zip(pieces, run.chunks)]
-        else:
-            pieces = [self.depthwise_conv(piece) for piece in pieces]
-        return self.out_proj(swoosh_r(run.rows.join([piece.transpose(1, 2) for piece in pieces])))
+        """x (…, C): (…, C)."""
+        return self.out_proj(swoosh_r(run.convolved(F.glu(self.in_proj(x)), self.depthwise_conv)))

@@ -1,6 +1,6 @@
 """The Zipformer encoder in evaluation mode: layers, stacks at their own frame rates, and their combination.
 
-x is rows of frames (F, C) throughout. What modules need to know of the batch is in `run`, the pass.
+x is frames (…, C) throughout, as the pass has them. What modules need to know of the batch is in `run`, the pass.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from hra_cli.backbone.attention import AttentionWeights, NonlinAttention, SelfAt
 from hra_cli.backbone.convolution import ConvolutionModule
 from hra_cli.backbone.forward_pass import Pass
 from hra_cli.backbone.sizes import StackSizes
-from hra_cli.nn.frames import in_groups, repeat_last_frame, upsample
 from hra_cli.nn.linear import Linear
 
 
 class FeedForward(nn.Module):
-    """Projection to `hidden` channels, SwooshL, projection back: (F, C) to (F, C)."""
+    """Projection to `hidden` channels, SwooshL, projection back: (…, C) to (…, C)."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -55,7 +54,7 @@ class EncoderLayer(nn.Module):
         self.norm = BiasNorm(width)
 
     def forward(self, src: Tensor, run: Pass) -> Tensor:
-        """src (F, C): (F, C)."""
+        """src (…, C): (…, C)."""
         weights = self.self_attn_weights(src, run)
         x = src + self.feed_forward1(src)
         x = x + self.nonlin_attention(x, weights, run)
@@ -77,7 +76,7 @@ class Stack(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(sizes, causal, f"{name}.layers.{n}") for n in range(sizes.layers))
 
     def forward(self, x: Tensor, run: Pass) -> Tensor:
-        """x (F, C): (F, C)."""
+        """x (…, C): (…, C)."""
         for layer in self.layers:
             if run.options.recompute and torch.is_grad_enabled():
                 # Only the layer's input stays in memory for the gradient. Nothing in a layer is random.
@@ -97,15 +96,8 @@ class Downsample(nn.Module):
         self.bias = nn.Parameter(torch.zeros(factor))
 
     def forward(self, x: Tensor, run: Pass) -> Tensor:
-        """x (F, C): the rows at the lower rate. Utterances are extended by their own last frame."""
-        weights = self.bias.softmax(0).view(1, -1, 1, 1)
-        pieces = []
-        for block, piece in zip(run.rows.blocks, run.rows.split(x)):
-            piece = piece.transpose(0, 1)
-            if block.padded is not None and not run.icefall_padding:
-                piece = repeat_last_frame(piece, block.lens)
-            pieces.append((in_groups(piece, self.factor) * weights).sum(dim=1).transpose(0, 1))
-        return run.rows.join(pieces)
+        """x (…, C): the frames at the lower rate. Utterances are extended by their own last frame."""
+        return run.downsampled(x, self.bias.softmax(0))
 
 
 class DownsampledStack(nn.Module):
@@ -118,18 +110,10 @@ class DownsampledStack(nn.Module):
         self.out_combiner = Bypass(sizes.width)
 
     def forward(self, x: Tensor, run: Pass) -> Tensor:
-        """x (F, C): (F, C)."""
-        slow = run.at_rate(self.downsample.factor)
-        down = self.encoder(self.downsample(x, run), slow)
-        return self.out_combiner(x, self._upsampled(down, slow, run))
-
-    def _upsampled(self, down: Tensor, slow: Pass, run: Pass) -> Tensor:
-        """Every frame repeated, and cut to the frames that there were."""
-        pieces = [
-            upsample(piece.transpose(0, 1), self.downsample.factor)[: block.frames].transpose(0, 1)
-            for block, piece in zip(run.rows.blocks, slow.rows.split(down))
-        ]
-        return run.rows.join(pieces)
+        """x (…, C): (…, C)."""
+        factor = self.downsample.factor
+        down = self.encoder(self.downsample(x, run), run.at_rate(factor))
+        return self.out_combiner(x, run.upsampled(down, factor))
 
 
 class ZipformerEncoder(nn.Module):
@@ -145,7 +129,7 @@ class ZipformerEncoder(nn.Module):
         self.downsample_output = Downsample(output_downsampling)
 
     def forward(self, x: Tensor, run: Pass) -> Tensor:
-        """x (F, C0) at 50 Hz: (F', max width) at 25 Hz."""
+        """x (…, C0) at 50 Hz: (…, max width) at 25 Hz."""
         outputs = []
         for width, stack in zip(self.widths, self.encoders):
             x = stack(convert_channels(x, width), run)
@@ -154,12 +138,12 @@ class ZipformerEncoder(nn.Module):
 
 
 def convert_channels(x: Tensor, width: int) -> Tensor:
-    """x (F, C) with its first `width` channels, and zeros where it has fewer: (F, width)."""
+    """x (…, C) with its first `width` channels, and zeros where it has fewer: (…, width)."""
     return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
 
 
 def full_width(outputs: list[Tensor]) -> Tensor:
-    """The stacks' outputs (F, C) as one, (F, max C): each channel from the last stack that has it."""
+    """The stacks' outputs (…, C) as one, (…, max C): each channel from the last stack that has it."""
     pieces: list[Tensor] = []
     done = 0
     for output in reversed(outputs):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Optional, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hra_cli.backbone.activations import BiasNorm, swoosh_l, swoosh_r
 from hra_cli.nn.linear import Linear, linear
 
 MIN_FEATURE_FRAMES = 9
+LOOK_AHEAD = 13  # feature frames that a chunk takes beyond its own: 7 by the convolutions, 2 · 3 by ConvNeXt
+_REACH = 3  # frames to either side that ConvNeXt's 7×7 convolution sees
 Frames = TypeVar("Frames", int, Tensor)
 
 
@@ -40,7 +43,22 @@ class ConvNeXt(nn.Module):
         self.pointwise_conv2 = PointwiseConv2d(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.pointwise_conv2(swoosh_l(self.pointwise_conv1(self.depthwise_conv(x))))
+        return x + self._pointwise(self.depthwise_conv(x))
+
+    def chunk(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """x (N, C, T + 3, F), a chunk of T frames and what follows it; past (N, C, 3, F), the frames before it.
+
+        Returns the chunk (N, C, T, F), and its last 3 frames as the next one's past.
+        """
+        frames = x.shape[2] - _REACH
+        around = torch.cat([past, x], dim=2)
+        mixed = F.conv2d(
+            around, self.depthwise_conv.weight, self.depthwise_conv.bias, padding=(0, _REACH), groups=around.shape[1]
+        )
+        return x[:, :, :frames] + self._pointwise(mixed), around[:, :, frames : frames + _REACH]
+
+    def _pointwise(self, x: Tensor) -> Tensor:
+        return self.pointwise_conv2(swoosh_l(self.pointwise_conv1(x)))
 
 
 class Frontend(nn.Module):
@@ -65,11 +83,24 @@ class Frontend(nn.Module):
         padded (N, T') bool: the frames past an utterance's end. They are zeroed before the 7×7 convolution, which
         without it mixes what it finds there into the utterance's last frames.
         """
+        x = self._convolved(features)
+        if padded is not None:
+            x = x.masked_fill_(padded[:, None, :, None], 0.0)
+        return self._projected(self.convnext(x))
+
+    def chunk(self, features: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """A chunk of each of N streams: features (N, 2T + 13, 80) and past (N, 128, 3, 19) to (N, T, C) and the past of
+        the next chunk, whose features begin 2T frames later."""
+        x, following = self.convnext.chunk(self._convolved(features), past)
+        return self._projected(x), following
+
+    def _convolved(self, features: Tensor) -> Tensor:
+        """(N, T, 80) as (N, 128, (T - 7) // 2, 19)."""
         x = swoosh_r(self.conv["0"](features.unsqueeze(1)))
         # With channels beside each other in memory the convolutions that follow are faster.
         x = x.contiguous(memory_format=torch.channels_last)
-        x = swoosh_r(self.conv["7"](swoosh_r(self.conv["4"](x))))
-        if padded is not None:
-            x = x.masked_fill_(padded[:, None, :, None], 0.0)
-        x = self.convnext(x)
+        return swoosh_r(self.conv["7"](swoosh_r(self.conv["4"](x))))
+
+    def _projected(self, x: Tensor) -> Tensor:
+        """(N, 128, T, 19) as (N, T, C)."""
         return self.out_norm(self.out(x.transpose(1, 2).flatten(2)))

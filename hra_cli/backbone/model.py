@@ -11,15 +11,18 @@ from typing import Any, Callable, Optional, Union
 import torch
 from torch import Tensor, nn
 
+from hra_cli.backbone.batch_pass import BatchPass
 from hra_cli.backbone.checkpoint import find_checkpoint, read_checkpoint
+from hra_cli.backbone.chunk_pass import ChunkPass
 from hra_cli.backbone.decoder import Decoder
 from hra_cli.backbone.encoder import EncoderLayer, ZipformerEncoder
-from hra_cli.backbone.forward_pass import AfterLayer, Pass
-from hra_cli.backbone.frontend import MIN_FEATURE_FRAMES, Frontend, embedded_lens
+from hra_cli.backbone.forward_pass import AfterLayer
+from hra_cli.backbone.frontend import LOOK_AHEAD, MIN_FEATURE_FRAMES, Frontend, embedded_lens
 from hra_cli.backbone.joiner import Joiner
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.backbone.rows import Rows, one_block, rows_of
 from hra_cli.backbone.sizes import BackboneSizes, read_sizes
+from hra_cli.backbone.stream_state import StreamState, new_streams
 from hra_cli.errors import HraError
 from hra_cli.io.tensors import check_parameters, fingerprint
 from hra_cli.nn.device import find_device, to_device
@@ -153,9 +156,44 @@ class Backbone(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """What `encode` does with what `embed` returns."""
         with self._autocast():
-            x = self.encoder(x, Pass(rows, self.options, after_layer, icefall_padding))
+            x = self.encoder(x, BatchPass(rows, self.options, after_layer, icefall_padding))
         rows = rows.at_rate(self.sizes.output_downsampling)
         return rows.to_batch(x).transpose(0, 1), rows.lens
+
+    def start(self, streams: int) -> StreamState:
+        """The state of so many streams before their first chunk.
+
+        Raises HraError where the recogniser cannot stream: it is not causal, or no chunk_size and left_context_frames
+        are set for it, or they are not whole chunks.
+        """
+        _check_streaming(self.options)
+        return new_streams(self.sizes, self.options, streams, self.device)
+
+    @property
+    def chunk_features(self) -> tuple[int, int]:
+        """Feature frames (100 Hz) from one chunk's begin to the next one's, and those that a chunk takes."""
+        _check_streaming(self.options)
+        assert self.options.chunk_size is not None
+        shift = 2 * self.options.chunk_size
+        return shift, shift + LOOK_AHEAD
+
+    def encode_chunk(
+        self, features: Tensor, state: StreamState, after_layer: Optional[AfterLayer] = None
+    ) -> tuple[Tensor, StreamState]:
+        """The next chunk of each of N streams, which may have begun at different times.
+
+        features (N, 2 · chunk_size + 13, 80): log-mel at 100 Hz on the recogniser's device, each chunk 2 · chunk_size
+        frames after the one before; 13 are looked ahead. state: what `start` or the call before returned. after_layer:
+        as in `encode`, called with x (T, N, C), all of whose frames count.
+        Returns encoder_out (N, chunk_size / 2, width) at 25 Hz (for an output downsampling of 2), and the new state.
+        What streams give is what `encode` gives for whole utterances, wherever both see the same frames.
+        """
+        with self._autocast():
+            x, embed_states = self.encoder_embed.chunk(features, state.embed_states)
+            run = ChunkPass(self.options, iter(state.layers), state.processed_lens, after_layer)
+            x = self.encoder(x.transpose(0, 1), run)
+        processed_lens = state.processed_lens + run.frames
+        return x.transpose(0, 1), StreamState(run.following, embed_states, processed_lens)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         """Sets what the front end and the layers multiply in. Adapters, between layers, compute in float32."""
@@ -178,6 +216,16 @@ def _check_chunks(sizes: BackboneSizes, options: BackboneOptions) -> None:
     largest = max(stack.downsampling for stack in sizes.stacks)
     if chunk_size % largest:
         raise HraError(f"chunk_size {chunk_size} must be a multiple of {largest}, the largest downsampling")
+
+
+def _check_streaming(options: BackboneOptions) -> None:
+    if options.chunk_size is None or options.left_context_frames is None:
+        raise HraError("a stream needs --chunk-size and --left-context-frames, such as 32 and 128")
+    if options.left_context_frames % options.chunk_size:
+        raise HraError(
+            f"--left-context-frames {options.left_context_frames} must be a multiple of --chunk-size "
+            f"{options.chunk_size} for a stream, which remembers whole chunks"
+        )
 
 
 def _check_precision(precision: str, device: torch.device) -> None:

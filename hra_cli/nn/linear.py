@@ -19,6 +19,8 @@ def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
     few = x.numel() < FEWEST_ROWS * x.shape[-1]
     if not _PREFER_ONEDNN or few or x.device.type != "cpu" or x.dtype != torch.float32:
         return F.linear(x, weight, bias)
+    if torch.jit.is_tracing():  # an exported graph has no functions of our own
+        return F.linear(x, weight, bias)
     if torch.is_autocast_cpu_enabled():  # in bfloat16 F.linear is oneDNN's in every torch
         return F.linear(x, weight, bias)
     product: Tensor = _OneDnnLinear.apply(x, weight, bias)

@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from hra_cli.backbone.activations import BiasNorm, swoosh_l, swoosh_r
-from hra_cli.backbone.attention import AttentionWeights, Average
+from hra_cli.backbone.attention import AttentionWeights
+from hra_cli.backbone.batch_pass import BatchPass
+from hra_cli.backbone.block_attention import Average
 from hra_cli.backbone.convolution import DepthwiseConv1d
-from hra_cli.backbone.forward_pass import Pass
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.backbone.positions import relative_positions
 from hra_cli.backbone.rows import rows_of
@@ -58,10 +59,10 @@ def test_attention_weights(lens):
     for n, parameter in enumerate(attention.parameters()):
         parameter.data.copy_(0.5 * random(*parameter.shape, seed=n))
     rows = rows_of(lens, torch.device("cpu"))
-    positions = relative_positions(rows.frames, 6, torch.device("cpu")).double()
+    positions = relative_positions(1 - rows.frames, rows.frames - 1, 6, torch.device("cpu")).double()
     masked = [None if block.padded is None else block.padded.unsqueeze(1) for block in rows.blocks]
     x = rows.from_batch(random(rows.frames, len(lens), 8)).requires_grad_()
-    run = Pass(rows, BackboneOptions())
+    run = BatchPass(rows, BackboneOptions())
     pos_key = attention.linear_pos(positions).view(-1, heads, pos_head_dim)
     inputs = [x, *attention.parameters()]
     weightings, got, expected = [], [], []
