@@ -1,4 +1,5 @@
 # make demo   adapt the shipped recogniser to six accents and see what it gains
+# make demo-streaming   adapt a streaming recogniser, and run it with sherpa-onnx
 # make test   run the tests
 # make fuzz   damage every kind of file that hra reads, 10,000 times (CASES=), and count what becomes of it
 # make chaos  kill every command, 100 times in all (KILLS=), and see that nothing is lost
@@ -22,7 +23,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 PIP_INSTALL := $(VENV)/bin/python $(PIP)
 COMPILE := uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 
-.PHONY: setup setup-docs demo test fuzz chaos lint docs bench lock clean
+.PHONY: setup setup-docs demo demo-streaming test fuzz chaos lint docs bench lock clean
 
 setup: $(INSTALLED)
 
@@ -32,6 +33,9 @@ $(INSTALLED): pyproject.toml requirements/$(LANE).txt $(WHEEL)
 	$(if $(WHEEL),$(PIP_INSTALL) --no-deps --require-hashes -r $(WHEEL))
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
+
+demo-streaming: $(INSTALLED)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" recipes/streaming/run.sh
 
 demo: $(INSTALLED)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" recipes/accents/run.sh

@@ -166,13 +166,13 @@ class Backbone(nn.Module):
         Raises HraError where the recogniser cannot stream: it is not causal, or no chunk_size and left_context_frames
         are set for it, or they are not whole chunks.
         """
-        _check_streaming(self.options)
+        self.options.check_streaming()
         return new_streams(self.sizes, self.options, streams, self.device)
 
     @property
     def chunk_features(self) -> tuple[int, int]:
         """Feature frames (100 Hz) from one chunk's begin to the next one's, and those that a chunk takes."""
-        _check_streaming(self.options)
+        self.options.check_streaming()
         assert self.options.chunk_size is not None
         shift = 2 * self.options.chunk_size
         return shift, shift + LOOK_AHEAD
@@ -216,16 +216,6 @@ def _check_chunks(sizes: BackboneSizes, options: BackboneOptions) -> None:
     largest = max(stack.downsampling for stack in sizes.stacks)
     if chunk_size % largest:
         raise HraError(f"chunk_size {chunk_size} must be a multiple of {largest}, the largest downsampling")
-
-
-def _check_streaming(options: BackboneOptions) -> None:
-    if options.chunk_size is None or options.left_context_frames is None:
-        raise HraError("a stream needs --chunk-size and --left-context-frames, such as 32 and 128")
-    if options.left_context_frames % options.chunk_size:
-        raise HraError(
-            f"--left-context-frames {options.left_context_frames} must be a multiple of --chunk-size "
-            f"{options.chunk_size} for a stream, which remembers whole chunks"
-        )
 
 
 def _check_precision(precision: str, device: torch.device) -> None:

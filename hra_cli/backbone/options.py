@@ -37,3 +37,13 @@ class BackboneOptions:
             raise HraError("--left-context-frames says what is seen before a chunk; it needs --chunk-size")
         if self.precision not in PRECISIONS:
             raise HraError(f"no such precision: '{self.precision}'{did_you_mean(self.precision, PRECISIONS)}")
+
+    def check_streaming(self) -> None:
+        """Raises HraError where a recogniser that is run so cannot stream."""
+        if self.chunk_size is None or self.left_context_frames is None:
+            raise HraError("a stream needs --chunk-size and --left-context-frames, such as 32 and 128")
+        if self.left_context_frames % self.chunk_size:
+            raise HraError(
+                f"--left-context-frames {self.left_context_frames} must be a multiple of --chunk-size "
+                f"{self.chunk_size} for a stream, which remembers whole chunks"
+            )

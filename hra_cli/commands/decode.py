@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -15,8 +16,10 @@ from hra_cli.commands import options
 from hra_cli.commands.given import refuse_useless
 from hra_cli.commands.terminal import say
 from hra_cli.errors import HraError
+from hra_cli.io.plain_text import plain
 from hra_cli.io.writable import check_file
 from hra_cli.recognition.decode_config import DecodeConfig
+from hra_cli.recognition.endpoint import EndpointRules
 from hra_cli.transducer.search_options import SearchOptions
 
 if TYPE_CHECKING:
@@ -66,10 +69,29 @@ def decode(
         None, "--json", help="Write the scores (or the texts) here too, with tokens and times."
     ),
     num_workers: int = typer.Option(DecodeConfig.num_workers, help=options.NUM_WORKERS.help),
+    streaming: bool = typer.Option(
+        DecodeConfig.streaming, "--streaming", help="Causal models: chunk by chunk, as if it were being spoken."
+    ),
+    microphone: bool = typer.Option(
+        DecodeConfig.microphone, "--microphone", help="Causal models: recognise what is being spoken, until Ctrl-C."
+    ),
+    rule1_min_trailing_silence: float = typer.Option(
+        EndpointRules.rule1_min_trailing_silence, help="--microphone: seconds of silence that end an utterance."
+    ),
+    rule2_min_trailing_silence: float = typer.Option(
+        EndpointRules.rule2_min_trailing_silence, help="--microphone: seconds of silence that end one after words."
+    ),
+    rule3_min_utterance_length: float = typer.Option(
+        EndpointRules.rule3_min_utterance_length, help="--microphone: seconds after which an utterance ends."
+    ),
 ) -> None:
-    """Decode prepared data, or audio files, every utterance with its own task's head."""
+    """Decode prepared data, audio files or a microphone, every utterance with its own task's head."""
     if audio:
         refuse_useless(context, "on audio files", "split")
+    if microphone:
+        refuse_useless(context, "with --microphone", "split", "json_file", "max_duration", "num_workers", "streaming")
+    else:
+        refuse_useless(context, "without --microphone", *(field.name for field in fields(EndpointRules)))
     if head or no_heads:
         refuse_useless(context, f"with {'--head' if head else '--no-heads'}", "max_heads")
     for method, names in SEARCH_OPTIONS.items():
@@ -93,7 +115,15 @@ def decode(
         backbone_options=BackboneOptions(pos_head_dim, chunk_size, left_context_frames, precision, device),
         output_dir=output_dir,
         num_workers=num_workers,
+        streaming=streaming,
+        microphone=microphone,
+        endpoint_rules=EndpointRules(
+            rule1_min_trailing_silence, rule2_min_trailing_silence, rule3_min_utterance_length
+        ),
     )
+    if microphone:
+        _decode_microphone(config)
+        return
     if json_file is not None:
         check_file(json_file)  # now, not after the work
     if config.data is None:
@@ -115,7 +145,8 @@ def _decode_data(config: DecodeConfig, json_file: Optional[Path]) -> None:
         bar.close()
         frozen = ", frozen model" if config.no_heads else ""
         console.print(wer_table(found.scores, f"{config.split}, {config.decoding_method}{frozen}"))
-        console.print(_speed(found.decoded), soft_wrap=True)
+        for line in _speed(found.decoded):
+            console.print(line, soft_wrap=True)
         _write_json(json_file, found.as_json())
 
     with contextlib.ExitStack() as bar:
@@ -138,9 +169,26 @@ def _decode_audio(config: DecodeConfig, json_file: Optional[Path]) -> None:
     with no_progress() if sys.stdout is not None and sys.stdout.isatty() else progress_bar() as progress:
         found = decode_audio(config, progress, lambda file, one: say(file, " ".join(one.hyp)))
     if found.files:
-        say(_speed(found.decoded), error=True)  # so that standard output is the texts alone
+        for line in _speed(found.decoded):
+            say(line, error=True)  # so that standard output is the texts alone
     _write_json(json_file, found.as_json())
     _refuse(found.unreadable, len(set(config.audio)))
+
+
+def _decode_microphone(config: DecodeConfig) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    from hra_cli.commands.tables import PlainConsole
+    from hra_cli.recognition.decode import decode_microphone
+
+    heard = decode_microphone(config)
+    say("listening; Ctrl-C ends", error=True)
+    with contextlib.suppress(KeyboardInterrupt), Live(console=PlainConsole(stderr=True), transient=True) as line:
+        for one in heard:
+            line.update(Text("" if one.ended else plain(one.text)))
+            if one.ended:
+                say(one.text)
 
 
 def _refuse(unreadable: list[Skipped], files: int) -> None:
@@ -153,11 +201,19 @@ def _refuse(unreadable: list[Skipped], files: int) -> None:
         raise HraError(f"{len(unreadable)} of {files} audio files cannot be read; they are named above")
 
 
-def _speed(decoded: Decoded) -> str:
-    return (
+def _speed(decoded: Decoded) -> list[str]:
+    speed = (
         f"{decoded.audio_seconds:.1f} s of audio in {decoded.seconds:.1f} s: "
         f"real-time factor {decoded.real_time_factor:.4f}"
     )
+    if decoded.latency is None:
+        return [speed]
+    one = decoded.latency
+    return [
+        speed,
+        f"latency: up to {one.algorithmic:.2f} s until a chunk is there, then {1000 * one.median:.1f} ms of computing "
+        f"(95 %: {1000 * one.percentile_95:.1f} ms), for up to {one.streams} streams at a time",
+    ]
 
 
 def _write_json(file: Optional[Path], content: dict[str, Any]) -> None:

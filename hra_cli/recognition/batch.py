@@ -13,6 +13,7 @@ from rich.progress import Progress
 from hra_cli.errors import HraError
 from hra_cli.io.progress import no_progress
 from hra_cli.recognition.decode_config import DecodeConfig
+from hra_cli.recognition.latency import Latency
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.wer import Utterance
 from hra_cli.transducer.search_options import SearchOptions
@@ -20,11 +21,13 @@ from hra_cli.transducer.search_options import SearchOptions
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was recognised. audio_seconds: of all cuts. seconds: how long it took, without loading the recogniser."""
+    """What was recognised. audio_seconds: of all cuts. seconds: how long it took, without loading the recogniser.
+    latency: where it was recognised chunk by chunk."""
 
     utterances: list[Utterance]
     audio_seconds: float
     seconds: float
+    latency: Optional[Latency] = None
 
     @property
     def real_time_factor(self) -> float:
@@ -44,12 +47,14 @@ class Decoded:
             for utterance in sorted(self.utterances, key=lambda utterance: utterance.id)
         }
 
-    def speed_as_json(self) -> dict[str, float]:
-        """`{"audio_seconds", "seconds", "real_time_factor"}`, rounded."""
+    def speed_as_json(self) -> dict[str, Any]:
+        """`{"audio_seconds", "seconds", "real_time_factor"}`, rounded, and "latency" where there is one."""
+        latency = {} if self.latency is None else {"latency": self.latency.as_json()}
         return {
             "audio_seconds": round(self.audio_seconds, 2),
             "seconds": round(self.seconds, 2),
             "real_time_factor": round(self.real_time_factor, 4),
+            **latency,
         }
 
 
@@ -74,18 +79,26 @@ def decode_cuts(
     for batch in recogniser.decode(cuts, method, options, max_duration, num_workers):
         utterances += batch
         progress.advance(task, len(batch))
-    return Decoded(utterances, audio_seconds, time.monotonic() - started)
+    return Decoded(utterances, audio_seconds, time.monotonic() - started, recogniser.latency)
 
 
 def for_task(cuts: CutSet, recogniser: Recogniser, task: Optional[str] = None) -> CutSet:
-    """Cuts of audio files, as cuts of one task: the one named, or the only one that has a head.
+    """Cuts of audio files, as cuts of one task: see `only_task`. Raises HraError as it does."""
+    if recogniser.adapter is None:
+        return cuts
+    name = only_task(recogniser, task)
+    return CutSet.from_cuts(fastcopy(cut, custom={**(cut.custom or {}), "task": name}) for cut in cuts)
+
+
+def only_task(recogniser: Recogniser, task: Optional[str] = None) -> str:
+    """The task of sound that does not say its own: the one named, or the only one that has a head; '' without heads.
 
     Raises HraError where several have a head and none is named.
     """
     if recogniser.adapter is None:
-        return cuts
+        return ""
     known = recogniser.adapter.tasks
     if task is None and len(known) > 1:
         shown = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
         raise HraError(f"several heads are there ({shown}); say with --task which one the audio is for")
-    return CutSet.from_cuts(fastcopy(cut, custom={**(cut.custom or {}), "task": task or known[0]}) for cut in cuts)
+    return task or known[0]

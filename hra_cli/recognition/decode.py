@@ -15,16 +15,20 @@ from lhotse.cut import Cut
 from rich.progress import Progress
 
 from hra_cli.data.batches import audio_file_cut
+from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.task_index import load_tasks
 from hra_cli.data.transcripts import advice_for
 from hra_cli.errors import HraError
 from hra_cli.io.lock import one_writer
 from hra_cli.io.progress import no_progress
-from hra_cli.recognition.batch import Decoded, decode_cuts, for_task
+from hra_cli.recognition.batch import Decoded, decode_cuts, for_task, only_task
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.load import load_recogniser
+from hra_cli.recognition.microphone import Heard, listen, microphone
+from hra_cli.recognition.online import OnlineRecogniser
 from hra_cli.recognition.recogniser import Recogniser
+from hra_cli.recognition.streamed import StreamingRecogniser
 from hra_cli.scoring.results import ResultFiles, check_names, write_results
 from hra_cli.scoring.wer import Scores, Utterance, score
 
@@ -112,6 +116,9 @@ def _output_dir(config: DecodeConfig) -> Optional[Path]:
 
 def _write(config: DecodeConfig, output_dir: Path, decoded: Decoded) -> ResultFiles:
     setting = config.decoding_method + ("-no-heads" if config.no_heads else "")
+    if config.streaming:
+        chunks = config.backbone_options
+        setting += f"-streaming-chunk-size-{chunks.chunk_size}-left-context-frames-{chunks.left_context_frames}"
     return write_results(output_dir, config.split, setting, decoded.utterances)
 
 
@@ -133,7 +140,7 @@ def decode_audio(
         except HraError as error:
             unreadable[str(path)] = Skipped(str(path), "unreadable", str(error))
     found: dict[str, Utterance] = {}
-    started = time.monotonic()
+    latency, started = None, time.monotonic()
     if cuts:
         recogniser = _load(config, list(config.tasks) or None)
         given = for_task(CutSet.from_cuts(cuts), recogniser, config.tasks[0] if config.tasks else None)
@@ -146,10 +153,20 @@ def decode_audio(
                 file = waiting.popleft()
                 if file in found:
                     heard(file, found[file])
+        latency = recogniser.latency
     audio_seconds = sum(cut.duration for cut in cuts if cut.id in found)
-    decoded = Decoded(list(found.values()), audio_seconds, time.monotonic() - started)
+    decoded = Decoded(list(found.values()), audio_seconds, time.monotonic() - started, latency)
     in_order = [unreadable[file] for file in dict.fromkeys(map(str, config.audio)) if file in unreadable]
     return DecodedAudio(decoded, found, in_order)
+
+
+def decode_microphone(config: DecodeConfig) -> Iterator[Heard]:
+    """What somebody says into the microphone, recognised with the head of one task: the one that the config names, or
+    the only one there is. Ends when nobody asks for more. Raises HraError for what the user can mend."""
+    recogniser = _load(config, list(config.tasks) or None)
+    online = OnlineRecogniser(recogniser, config.decoding_method, config.search_options, config.endpoint_rules)
+    stream = online.open(only_task(recogniser, config.tasks[0] if config.tasks else None))
+    return listen(microphone(), stream, SAMPLING_RATE)
 
 
 def _decode_in_order(
@@ -165,7 +182,7 @@ def _decode_in_order(
 
 
 def _load(config: DecodeConfig, tasks: Optional[list[str]]) -> Recogniser:
-    return load_recogniser(
+    recogniser = load_recogniser(
         config.backbone,
         config.backbone_options,
         exp_dir=None if config.no_heads else config.exp_dir,
@@ -175,6 +192,7 @@ def _load(config: DecodeConfig, tasks: Optional[list[str]]) -> Recogniser:
         controller=config.controller,
         max_heads=config.max_heads,
     )
+    return StreamingRecogniser(recogniser) if config.streaming else recogniser
 
 
 def _decode(config: DecodeConfig, recogniser: Recogniser, cuts: CutSet, progress: Optional[Progress]) -> Decoded:

@@ -8,6 +8,8 @@ from typing import Optional
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.errors import MOST_PROCESSES, MOST_SECONDS, HraError, check_not_negative, check_positive
+from hra_cli.recognition.endpoint import EndpointRules
+from hra_cli.transducer.names import check_streams
 from hra_cli.transducer.search_options import SearchOptions
 
 _MOST_HEADS = 100_000_000
@@ -21,7 +23,9 @@ class DecodeConfig:
     exp_dir, heads_dir, heads: where heads come from, one of them, or no_heads for the frozen model. controller: for
     head files that bundle none. max_heads: of a folder or experiment, how many are in memory at a time.
     max_duration: seconds of audio in a batch. num_workers: processes that read data ahead; 0: a thread does.
-    output_dir: for icefall's result files; None: below exp_dir, by method, and nowhere without one.
+    output_dir: for icefall's result files; None: below exp_dir, by method, and nowhere without one. streaming: chunk by
+    chunk, as if it were being spoken. microphone: what is being spoken, instead of data or audio; endpoint_rules: when
+    an utterance there has ended.
 
     Raises HraError for sizes that are not positive or far beyond use, where data and audio, or heads and no_heads,
     contradict each other, and for what would have no effect.
@@ -44,13 +48,19 @@ class DecodeConfig:
     backbone_options: BackboneOptions = BackboneOptions()  # noqa: RUF009 - frozen
     output_dir: Optional[Path] = None
     num_workers: int = 0
+    streaming: bool = False
+    microphone: bool = False
+    endpoint_rules: EndpointRules = EndpointRules()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         check_positive(MOST_SECONDS, max_duration=self.max_duration)
         check_positive(_MOST_HEADS, max_heads=self.max_heads)
         check_not_negative(MOST_PROCESSES, num_workers=self.num_workers)
-        if bool(self.audio) == (self.data is not None):
-            raise HraError("give audio files or --data, one of them")
+        if [bool(self.audio), self.data is not None, self.microphone].count(True) != 1:
+            raise HraError("give audio files, --data or --microphone, one of them")
+        if self.streaming or self.microphone:
+            self.backbone_options.check_streaming()
+            check_streams(self.decoding_method)
         if not (self.no_heads or self.exp_dir or self.heads_dir or self.heads):
             raise HraError("give heads with --exp-dir, --heads or --head, or decode the frozen model with --no-heads")
         if self.no_heads and (self.heads_dir or self.heads):
@@ -59,11 +69,14 @@ class DecodeConfig:
             raise HraError(
                 f"--controller has no effect with {'--no-heads' if self.no_heads else '--exp-dir'}; leave it out"
             )
-        if self.no_heads and self.exp_dir and (self.audio or self.output_dir):
+        if self.no_heads and self.exp_dir and (self.data is None or self.output_dir):
             raise HraError("--exp-dir has no effect with --no-heads but to say where result files go; leave it out")
-        if self.audio and self.no_heads and self.tasks:
-            raise HraError("--task chooses a head, and has no effect on audio files with --no-heads; leave one out")
-        if self.audio and self.output_dir is not None:
-            raise HraError("--output-dir has no effect on audio files; their texts go to standard output and to --json")
-        if self.audio and len(self.tasks) > 1:
-            raise HraError("audio files are decoded with one task's head; give one --task")
+        if self.data is not None:
+            return
+        what = "--microphone" if self.microphone else "audio files"
+        if self.no_heads and self.tasks:
+            raise HraError(f"--task chooses a head, and has no effect on {what} with --no-heads; leave one out")
+        if self.output_dir is not None:
+            raise HraError(f"--output-dir has no effect on {what}; the texts go to standard output")
+        if len(self.tasks) > 1:
+            raise HraError(f"{what} {'is' if self.microphone else 'are'} decoded with one task's head; give one --task")

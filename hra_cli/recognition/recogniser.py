@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Optional
 
 import torch
 from lhotse import CutSet
@@ -17,6 +18,7 @@ from hra_cli.data.batches import (
 )
 from hra_cli.data.skipped import Skipped
 from hra_cli.recognition.decode_config import DecodeConfig
+from hra_cli.recognition.latency import Latency
 from hra_cli.scoring.wer import Utterance
 from hra_cli.transducer.adapted import AdaptedModel
 from hra_cli.transducer.search import search
@@ -64,6 +66,11 @@ class Recogniser(AdaptedModel):
         self._check(plan)
         for batch in load_readable_batches(plan, num_workers):
             yield self._decode_batch(batch, method, options) if batch.ids else [], batch.unreadable
+
+    @property
+    def latency(self) -> Optional[Latency]:
+        """Of what was recognised chunk by chunk; None for whole utterances."""
+        return None
 
     def _check(self, plan: list[CutSet]) -> None:
         """All batches are checked before the first is decoded, so that no mistake ends a long decoding."""

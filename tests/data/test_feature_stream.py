@@ -1,0 +1,64 @@
+"""Features of sound as it comes, in pieces of any size, against those of the whole recording."""
+
+import numpy as np
+import pytest
+import torch
+from builders import refused
+from lhotse.augmentation.torchaudio import get_or_create_resampler
+
+from hra_cli.data.feature_stream import FeatureStream
+from hra_cli.data.features import fbank
+
+
+def in_pieces(samples, rate, seed=0):
+    stream, chooser, found, begin = FeatureStream(), np.random.default_rng(seed), [], 0
+    while begin < len(samples):
+        end = begin + int(chooser.integers(1, 2000))
+        found.append(stream.accept(samples[begin:end], rate))
+        begin = end
+    return torch.cat([*found, stream.finish()])
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("length", [0.036, 0.05, 0.1, 1.0049, 1.005, 2.083])
+def test_they_are_those_of_the_whole(rate, length):
+    samples = np.random.default_rng(1).normal(0, 0.1, round(length * rate)).astype(np.float32)
+    at_16k = torch.from_numpy(samples)
+    if rate != 16000:
+        at_16k = get_or_create_resampler(rate, 16000)(at_16k)
+    whole = torch.as_tensor(fbank().extract(at_16k, 16000))
+    found = in_pieces(samples, rate)
+    assert found.shape == whole.shape
+    assert (found - whole).abs().max() < 2e-3  # of logarithms, of energies that may be near zero
+    assert (found - whole).abs().mean() < 1e-5
+
+
+def test_frames_come_as_soon_as_their_samples_are_there():
+    stream = FeatureStream()
+    assert len(stream.accept(np.zeros(1600, np.float32), 16000)) == 9  # of ten; the tenth looks ahead
+    assert len(stream.accept([0.0] * 160, 16000)) == 1
+
+
+def test_nothing_heard_is_nothing():
+    assert FeatureStream().finish().shape == (0, 80)
+    stream = FeatureStream()
+    assert stream.accept(np.zeros(0, np.float32), 8000).shape == (0, 80)
+    assert stream.finish().shape == (0, 80)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "words"),
+    [
+        (np.zeros((2, 100), np.float32), 16000, r"one channel.*\(2, 100\)"),
+        (np.zeros(100, np.int16), 16000, "floats from -1 to 1.*int16"),
+        (np.array([0.1, np.nan]), 16000, "not all finite"),
+        (np.zeros(100), 5, "no sound has a sampling rate of 5 Hz"),
+        (np.zeros(100), 8000, "began with 16000 Hz and goes on with 8000 Hz"),
+    ],
+)
+def test_what_is_no_sound_is_refused(samples, rate, words):
+    stream = FeatureStream()
+    if rate == 8000:
+        stream.accept(np.zeros(100), 16000)
+    with refused(words):
+        stream.accept(samples, rate)
