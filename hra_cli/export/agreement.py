@@ -54,8 +54,8 @@ def check_encoder(
 ) -> None:
     """Raises HraError where an encoder differs from the recogniser's, on batches of several sizes and lengths.
 
-    exact: False for a graph in few bits, which must only give finite numbers. tasks: whose heads are in the graph, or are
-    given to it, for each utterance one of them in turn; none for the frozen model.
+    exact: False for a graph in few bits, which must only give finite numbers. tasks: whose heads are in the graph,
+    or are given to it, for each utterance one of them in turn; none for the frozen model.
     """
     if backbone.options.chunk_size is not None:
         _check_chunks(graph, exact, backbone, adapter, tasks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -16,7 +16,6 @@ from hra_cli.data.audio import Samples, mono_audio, one_line
 from hra_cli.data.features import SAMPLING_RATE, fbank
 from hra_cli.data.task_index import TaskIndex, load_tasks
 from hra_cli.errors import HraError
-from hra_cli.export.by_chunks import decode_by_chunks
 from hra_cli.export.check_config import SEARCHES, CheckConfig
 from hra_cli.export.export_config import VARIANTS
 from hra_cli.export.export_record import ExportRecord, read_record, recogniser_of
@@ -24,6 +23,7 @@ from hra_cli.export.libraries import import_library
 from hra_cli.export.sherpa import TAIL, Sherpa
 from hra_cli.io.progress import no_progress
 from hra_cli.recognition.batch import decode_cuts
+from hra_cli.recognition.online import OnlineRecogniser
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.scoring.wer import Scores, Utterance, score
 
@@ -32,7 +32,7 @@ _STREAMS = 32  # beside each other
 
 @dataclass(frozen=True)
 class Side:
-    """What hra, or sherpa-onnx with the graphs of one variant, recognised. seconds: how long it took, without loading."""
+    """What hra, or sherpa-onnx with the graphs of one variant, recognised. seconds: it took, without loading."""
 
     name: str
     utterances: dict[str, Utterance]
@@ -92,7 +92,7 @@ def check_export(
     recogniser = recogniser_of(record, config.folder, tasks if with_heads else [])
     progress = progress or no_progress()
     count = progress.add_task("checking", total=len(audio) * (1 + len(record.variants)), note="")
-    hra = _by_hra(config, record, recogniser, cuts, audio, with_heads)
+    hra = _by_hra(config, record, recogniser, cuts, audio)
     progress.advance(count, len(audio))
     sides = []
     for variant in record.variants:
@@ -125,8 +125,8 @@ def _audio(cut: Cut) -> Samples:
         samples: Samples = mono_audio(cut)[0]
     except Exception as error:  # decoders raise errors of many kinds
         raise HraError(
-            f"cannot read the audio of cut '{cut.id}': {one_line(error)}; sherpa-onnx, which computes its own features, "
-            "needs it"
+            f"cannot read the audio of cut '{cut.id}': {one_line(error)}; put it back, sherpa-onnx computes features "
+            "of its own"
         ) from error
     return samples
 
@@ -137,38 +137,34 @@ def _by_hra(
     recogniser: Recogniser,
     cuts: dict[str, list[Cut]],
     audio: dict[str, Samples],
-    with_heads: bool,
 ) -> Side:
     started = time.monotonic()
-    if record.streaming:
-        found = [
-            one for task, own in cuts.items() for one in _streamed(config, recogniser, task, own, audio, with_heads)
-        ]
-    else:
+    if record.chunk_size is None:
         # Stored features are rounded, which would be a difference of its own.
         without_features = CutSet.from_cuts(cut.drop_features() for own in cuts.values() for cut in own)
         found = decode_cuts(recogniser, without_features, config.decoding_method).utterances
+    else:
+        online = OnlineRecogniser(recogniser, config.decoding_method)
+        found = [one for task, own in cuts.items() for one in _streamed(online, task, own, audio)]
     return Side("hra", {one.id: one for one in found}, time.monotonic() - started)
 
 
-def _streamed(
-    config: CheckConfig,
-    recogniser: Recogniser,
-    task: str,
-    cuts: list[Cut],
-    audio: dict[str, Samples],
-    with_heads: bool,
-) -> Iterable[Utterance]:
+def _streamed(online: OnlineRecogniser, task: str, cuts: list[Cut], audio: dict[str, Samples]) -> Iterator[Utterance]:
+    """As streams that hear what sherpa-onnx's hear, and end where those end."""
     extractor = fbank()
     tail = torch.zeros(round(TAIL * SAMPLING_RATE))
     for begin in range(0, len(cuts), _STREAMS):
         batch = cuts[begin : begin + _STREAMS]
-        features = [
-            extractor.extract(torch.cat([torch.from_numpy(audio[cut.id]), tail]), SAMPLING_RATE) for cut in batch
-        ]
-        tasks = [task] * len(batch) if with_heads else None
-        for cut, one in zip(batch, decode_by_chunks(recogniser, features, tasks, config.decoding_method)):
-            yield _utterance(cut, task, recogniser.tokenizer.decode(one.tokens).split())
+        streams = [online.open(task) for _ in batch]
+        for stream, cut in zip(streams, batch):
+            features = extractor.extract(torch.cat([torch.from_numpy(audio[cut.id]), tail]), SAMPLING_RATE)
+            # sherpa-onnx takes a chunk when more frames are there than it takes; hra would take one more at times.
+            chunks = max(0, -(-(len(features) - online.take) // online.shift))
+            frames = (chunks - 1) * online.shift + online.take if chunks else 0
+            stream.accept_features(features[:frames])
+        online.run(streams)
+        for stream, cut in zip(streams, batch):
+            yield _utterance(cut, task, stream.text().split())
 
 
 def _by_sherpa(
@@ -185,7 +181,7 @@ def _by_sherpa(
     for task, own in cuts.items():
         graph = task if with_heads else None
         threads = torch.get_num_threads()
-        sherpa = Sherpa(config.folder, record.streaming, variant, graph, config.decoding_method, threads)
+        sherpa = Sherpa(config.folder, record.chunk_size is not None, variant, graph, config.decoding_method, threads)
         started = time.monotonic()
         for cut in own:
             found[cut.id] = _utterance(cut, task, sherpa.recognise(audio[cut.id]))

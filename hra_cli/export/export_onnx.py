@@ -27,7 +27,7 @@ from hra_cli.export.graph_files import (
     weights_file,
 )
 from hra_cli.export.graph_modules import decoder_module, encoder_module, joiner_module
-from hra_cli.export.head_inputs import HeadInputs, constants_of
+from hra_cli.export.head_inputs import HeadInputs, adapter_of, constants_of
 from hra_cli.export.libraries import import_library
 from hra_cli.export.metadata import add_metadata, decoder_metadata, encoder_metadata, joiner_metadata, token_table
 from hra_cli.export.shared_weights import SharedWeights
@@ -100,12 +100,6 @@ def export_onnx(config: ExportConfig, progress: Optional[Progress] = None) -> Ex
         write_record(folder, new_record(config, recogniser))
         sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     return Exported(config.output, list(tasks), sizes)
-
-
-def adapter_of(recogniser: Recogniser) -> Optional[Adapter]:
-    """The heads of a recogniser that `load_recogniser` has made."""
-    assert recogniser.adapter is None or isinstance(recogniser.adapter, Adapter)
-    return recogniser.adapter
 
 
 def _load(config: ExportConfig) -> Recogniser:

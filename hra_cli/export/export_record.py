@@ -11,7 +11,7 @@ from hra_cli import __version__
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.errors import HraError
 from hra_cli.export.export_config import ExportConfig
-from hra_cli.export.head_inputs import constants_of
+from hra_cli.export.head_inputs import adapter_of, constants_of
 from hra_cli.io.documents import read_json
 from hra_cli.io.files import write_text
 from hra_cli.io.tensors import fingerprint
@@ -19,7 +19,6 @@ from hra_cli.recognition.load import load_recogniser
 from hra_cli.recognition.recogniser import Recogniser
 
 RECORD_NAME = "export.json"
-FORMAT_VERSION = 1
 _AGAIN = "export again into a new folder"
 
 
@@ -43,22 +42,17 @@ class ExportRecord:
     tasks: dict[str, str]
     variants: list[str]
 
-    @property
-    def streaming(self) -> bool:
-        """Whether the encoders take chunks."""
-        return self.chunk_size is not None
-
 
 def new_record(config: ExportConfig, recogniser: Recogniser) -> ExportRecord:
     """Of a recogniser with its heads that is exported with these options."""
-    adapter = recogniser.adapter
+    adapter = adapter_of(recogniser)
 
     def absolute(path: Optional[Path]) -> Optional[str]:
         return None if path is None else str(path.absolute())
 
     return ExportRecord(
         format="hra-onnx",
-        format_version=FORMAT_VERSION,
+        format_version=1,
         hra_version=__version__,
         backbone=str(config.backbone.absolute()),
         backbone_fingerprint=recogniser.backbone.fingerprint,
@@ -106,7 +100,9 @@ def recogniser_of(record: ExportRecord, folder: Path, tasks: list[str]) -> Recog
     now = (recogniser.backbone.fingerprint, recogniser.tokenizer.fingerprint)
     if now != (record.backbone_fingerprint, record.tokenizer_fingerprint):
         raise HraError(f"the recogniser {record.backbone} has changed since {folder} was exported; {_AGAIN}")
-    for task in tasks:
-        if fingerprint(constants_of(recogniser.adapter, task)) != record.tasks[task]:
-            raise HraError(f"the head of task '{task}' has changed since {folder} was exported; {_AGAIN}")
+    adapter = adapter_of(recogniser)
+    if adapter is not None:
+        for task in adapter.tasks:
+            if fingerprint(constants_of(adapter, task)) != record.tasks[task]:
+                raise HraError(f"the head of task '{task}' has changed since {folder} was exported; {_AGAIN}")
     return recogniser

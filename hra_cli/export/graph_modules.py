@@ -1,6 +1,7 @@
 """The parts of a recogniser as modules that take and give nothing but tensors, with what sherpa-onnx calls these.
 
-As sherpa-onnx has it, the encoder ends with the joiner's projection of its output, and the decoder with that of its own.
+As sherpa-onnx has it, the encoder ends with the joiner's projection of its output, and the decoder with that of its
+own.
 """
 
 from __future__ import annotations

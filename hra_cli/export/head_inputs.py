@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Optional
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from hra_cli.adapter.adapter import Adapter, AdapterPass
 from hra_cli.adapter.controller import next_state
 from hra_cli.adapter.task_adapter import AfterLayer
+from hra_cli.transducer.adapted import AdaptedModel
 
 
 class HeadInputs:
@@ -41,8 +43,16 @@ class HeadInputs:
 
 
 def constants_of(adapter: Adapter, task: str) -> dict[str, Tensor]:
-    """The parameters that make the graph of all tasks that of `task`, by their names. Raises HraError for a task without
-    a head, and for a head that cannot be applied."""
+    """The parameters that make the graph of all tasks that of `task`, by their names.
+
+    Raises HraError for a task without a head, and for a head that cannot be applied.
+    """
     (row,) = adapter.rows([task])
     heads = {name: tensor.clone().unsqueeze(0) for name, tensor in adapter.bank.tensors(row).items()}
     return {**heads, **adapter.controller.tensors()}
+
+
+def adapter_of(model: AdaptedModel) -> Optional[Adapter]:
+    """The heads of a model that `load_recogniser` has made."""
+    assert model.adapter is None or isinstance(model.adapter, Adapter)
+    return model.adapter

@@ -29,7 +29,7 @@ def traced(graph: GraphModule) -> ModelProto:
         torch.onnx.export(
             graph.module,
             tuple(graph.example),
-            file,  # type: ignore[arg-type]  # all versions of torch write to it
+            file,
             input_names=graph.inputs,
             output_names=graph.outputs,
             dynamic_axes=graph.axes,

@@ -1,4 +1,4 @@
-"""Graphs in their variants, some with smaller weights. Heads and controllers, which are inputs of a graph here, stay in float32."""
+"""Graphs in their variants, some with smaller weights. Heads and controllers are inputs here, and stay in float32."""
 
 from __future__ import annotations
 

@@ -72,9 +72,10 @@ class WholePass(Pass):
 
     def convolved(self, x: Tensor, conv: nn.Module) -> Tensor:
         x = x.permute(1, 2, 0).masked_fill(self._padded, 0.0)
-        if isinstance(conv, ChunkCausalConv):  # all frames are one chunk
-            return conv(x, Chunks(self.frames, self.lens)).permute(2, 0, 1)
-        return conv(x).permute(2, 0, 1)
+        # Of a causal one, all frames are one chunk.
+        own = (Chunks(self.frames, self.lens),) if isinstance(conv, ChunkCausalConv) else ()
+        convolved: Tensor = conv(x, *own)
+        return convolved.permute(2, 0, 1)
 
     def downsampled(self, x: Tensor, weights: Tensor) -> Tensor:
         return weighted_groups(repeat_last_frame(x, self.lens), weights)

@@ -5,6 +5,7 @@ import os
 import pytest
 from builders import refused
 
+from hra_cli.errors import HraError
 from hra_cli.io.new_folder import new_folder
 
 
@@ -17,9 +18,9 @@ def test_a_folder_appears_when_it_is_whole(tmp_path):
 
 
 def test_a_mistake_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "deep" / "made") as folder:
+    with refused("wrong"), new_folder(tmp_path / "deep" / "made") as folder:
         (folder / "one").write_text("1")
-        _ = 1 / 0
+        raise HraError("something is wrong")
     assert os.listdir(tmp_path) == []
 
 
