@@ -54,12 +54,16 @@ def tiny_sizes(causal: bool = False) -> BackboneSizes:
 
 
 def tiny_backbone(
-    seed: int = 0, causal: bool = False, chunk_size: int | None = None, left_context_frames: int | None = None
+    seed: int = 0,
+    causal: bool = False,
+    chunk_size: int | None = None,
+    left_context_frames: int | None = None,
+    sizes: BackboneSizes | None = None,
 ) -> Backbone:
-    """A recogniser of `tiny_sizes` whose every parameter is random."""
+    """A recogniser of `tiny_sizes`, or of others, whose every parameter is random."""
     with torch.random.fork_rng(devices=[]):
         backbone = Backbone(
-            tiny_sizes(causal), BackboneOptions(chunk_size=chunk_size, left_context_frames=left_context_frames)
+            sizes or tiny_sizes(causal), BackboneOptions(chunk_size=chunk_size, left_context_frames=left_context_frames)
         )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -23,8 +23,8 @@ Written by `hra export-onnx`: {what}. All files belong into one folder, with the
 
 ## On a server or a board
 
-With the programs of sherpa-onnx, in this folder. Give audio at 16 kHz; other rates are resampled in another way than hra
-does it.
+With the programs of sherpa-onnx, in this folder. Give audio at 16 kHz; other rates are resampled in another way than
+hra does it.
 
 {command}
 

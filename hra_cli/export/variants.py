@@ -25,6 +25,8 @@ def in_variant(graph: ModelProto, variant: str) -> ModelProto:
     elif variant == FLOAT16:
         copy = _in_float16(copy)
     compact(copy)
+    del copy.metadata_props[:]  # the libraries add their own
+    copy.metadata_props.extend(graph.metadata_props)
     return copy
 
 
