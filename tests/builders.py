@@ -24,7 +24,7 @@ BACKBONE = "b" * 64
 TOKENIZER = "c" * 64
 
 
-def tiny_sizes(causal: bool = False) -> BackboneSizes:
+def tiny_sizes(causal: bool = False, vocab_size: int = 30) -> BackboneSizes:
     """Four stacks of different widths and frame rates, the widest inside; the last is at twice the third's rate."""
 
     def stack(layers: int, downsampling: int, width: int, heads: int, kernel: int) -> StackSizes:
@@ -49,7 +49,7 @@ def tiny_sizes(causal: bool = False) -> BackboneSizes:
         decoder_group_size=4,
         context_size=2,
         joiner_dim=20,
-        vocab_size=30,
+        vocab_size=vocab_size,
     )
 
 
@@ -58,12 +58,14 @@ def tiny_backbone(
     causal: bool = False,
     chunk_size: int | None = None,
     left_context_frames: int | None = None,
+    vocab_size: int = 30,
     sizes: BackboneSizes | None = None,
 ) -> Backbone:
     """A recogniser of `tiny_sizes`, or of others, whose every parameter is random."""
     with torch.random.fork_rng(devices=[]):
         backbone = Backbone(
-            sizes or tiny_sizes(causal), BackboneOptions(chunk_size=chunk_size, left_context_frames=left_context_frames)
+            sizes or tiny_sizes(causal, vocab_size),
+            BackboneOptions(chunk_size=chunk_size, left_context_frames=left_context_frames),
         )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -1,8 +1,11 @@
+import shutil
 from pathlib import Path
 
 import pytest
 import speech
+from builders import save_pt, tiny_backbone
 
+from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.training.train_heads import train
 
 
@@ -32,3 +35,12 @@ def experiment(data, tmp_path_factory) -> Path:
     exp_dir = tmp_path_factory.mktemp("exp") / "exp"
     train(speech.config(data), exp_dir)
     return exp_dir
+
+
+@pytest.fixture(scope="session")
+def causal_recogniser(tmp_path_factory) -> Path:
+    """A small causal recogniser of random weights, with the tokenizer that `data` is prepared for."""
+    folder = tmp_path_factory.mktemp("causal")
+    bpe_model = Path(shutil.copy(speech.BACKBONE / "bpe.model", folder))
+    save_pt(tiny_backbone(causal=True, vocab_size=Tokenizer(bpe_model).vocab_size), folder / "pretrained.pt")
+    return folder

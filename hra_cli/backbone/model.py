@@ -19,7 +19,7 @@ from hra_cli.backbone.encoder import EncoderLayer, ZipformerEncoder
 from hra_cli.backbone.forward_pass import AfterLayer
 from hra_cli.backbone.frontend import LOOK_AHEAD, MIN_FEATURE_FRAMES, Frontend, embedded_lens
 from hra_cli.backbone.joiner import Joiner
-from hra_cli.backbone.options import BackboneOptions
+from hra_cli.backbone.options import BackboneOptions, Chunking
 from hra_cli.backbone.rows import Rows, one_block, rows_of
 from hra_cli.backbone.sizes import BackboneSizes, read_sizes
 from hra_cli.backbone.stream_state import StreamState, new_streams
@@ -104,6 +104,7 @@ class Backbone(nn.Module):
         feature_lens: Tensor,
         after_layer: Optional[AfterLayer] = None,
         icefall_padding: bool = False,
+        chunking: Optional[Chunking] = None,
     ) -> tuple[Tensor, Tensor]:
         """Filterbanks to encoder frames.
 
@@ -111,14 +112,15 @@ class Backbone(nn.Module):
         on the host, since a GPU would be waited for.
         after_layer: called as `x = after_layer(x, layer)` with x (T', N, C) after every encoder layer.
         icefall_padding: let an utterance's last frames see its padding, as icefall's batches do; for checking.
+        chunking: of this batch, in place of that of `options`.
         Returns encoder_out (N, T'', width) at 25 Hz, as long as the longest utterance, and encoder_out_lens (N,), both
         on the recogniser's device.
         Every utterance comes out as it would alone, whatever else is in the batch; frames past an utterance's end
         mean nothing.
-        Raises HraError where an utterance is shorter than 9 frames.
+        Raises HraError where an utterance is shorter than 9 frames, and for a chunking that does not fit.
         """
         x, rows = self.embed(features, feature_lens, icefall_padding)
-        return self.encode_rows(x, rows, after_layer, icefall_padding)
+        return self.encode_rows(x, rows, after_layer, icefall_padding, chunking)
 
     def embed(self, features: Tensor, feature_lens: Tensor, icefall_padding: bool = False) -> tuple[Tensor, Rows]:
         """The front end's output for a batch: x (F, C0), and which of its rows are whose. Arguments and errors as in
@@ -152,13 +154,25 @@ class Backbone(nn.Module):
         return to_device(rows.join(blocks), self.device), rows
 
     def encode_rows(
-        self, x: Tensor, rows: Rows, after_layer: Optional[AfterLayer] = None, icefall_padding: bool = False
+        self,
+        x: Tensor,
+        rows: Rows,
+        after_layer: Optional[AfterLayer] = None,
+        icefall_padding: bool = False,
+        chunking: Optional[Chunking] = None,
     ) -> tuple[Tensor, Tensor]:
         """What `encode` does with what `embed` returns."""
+        options = self.options if chunking is None else self.options_with(chunking)
         with self._autocast():
-            x = self.encoder(x, BatchPass(rows, self.options, after_layer, icefall_padding))
+            x = self.encoder(x, BatchPass(rows, options, after_layer, icefall_padding))
         rows = rows.at_rate(self.sizes.output_downsampling)
         return rows.to_batch(x).transpose(0, 1), rows.lens
+
+    def options_with(self, chunking: Chunking) -> BackboneOptions:
+        """This recogniser's options with another chunking. Raises HraError for one that does not fit it."""
+        options = replace(self.options, **chunking._asdict())
+        _check_chunks(self.sizes, options)
+        return options
 
     def start(self, streams: int) -> StreamState:
         """The state of so many streams before their first chunk.

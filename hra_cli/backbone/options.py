@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from hra_cli.errors import MOST_SIZE, HraError, check_not_negative, check_positive, did_you_mean
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-_MOST_FRAMES = 1_000_000  # more than five hours
+MOST_FRAMES = 1_000_000  # more than five hours
+WHOLE = -1  # as icefall writes it: the whole utterance, or all that comes before a chunk
+
+
+class Chunking(NamedTuple):
+    """How much a causal model sees at a time: fields as in BackboneOptions."""
+
+    chunk_size: Optional[int] = None
+    left_context_frames: Optional[int] = None
+
+    @classmethod
+    def of(cls, chunk_size: int, left_context_frames: int) -> Chunking:
+        """From frames of which WHOLE may be either; the whole utterance has nothing before it."""
+        if chunk_size == WHOLE:
+            return cls()
+        return cls(chunk_size, None if left_context_frames == WHOLE else left_context_frames)
 
 
 @dataclass(frozen=True)
@@ -31,8 +46,8 @@ class BackboneOptions:
 
     def __post_init__(self) -> None:
         check_positive(MOST_SIZE, pos_head_dim=self.pos_head_dim)
-        check_positive(_MOST_FRAMES, chunk_size=self.chunk_size)
-        check_not_negative(_MOST_FRAMES, left_context_frames=self.left_context_frames)
+        check_positive(MOST_FRAMES, chunk_size=self.chunk_size)
+        check_not_negative(MOST_FRAMES, left_context_frames=self.left_context_frames)
         if self.left_context_frames is not None and self.chunk_size is None:
             raise HraError("--left-context-frames says what is seen before a chunk; it needs --chunk-size")
         if self.precision not in PRECISIONS:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Optional, TypeVar
+from typing import Optional
 
 import typer
 
 from hra_cli.baselines.methods import kinds
 from hra_cli.commands import options
 from hra_cli.commands.given import refuse_useless
+from hra_cli.commands.lists import frames, numbers, split
 from hra_cli.comparison.plan import MODES, NUM_JOBS, CompareConfig
-from hra_cli.errors import HraError
 
-Number = TypeVar("Number", int, float)
 METHODS_HELP = f"Methods, each with its size if you like, as in lora:8. There are: {', '.join(kinds())}."
 MODES_HELP = "; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()) + "."
 
@@ -48,8 +46,10 @@ def compare(
     decoding_method: str = options.DECODING_METHOD,
     num_jobs: int = typer.Option(NUM_JOBS, help="Cells to train at a time; they share the cores."),
     pos_head_dim: int = options.POS_HEAD_DIM,
-    chunk_size: Optional[int] = options.CHUNK_SIZE,
-    left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
+    chunk_size: Optional[str] = options.CHUNK_SIZES,
+    left_context_frames: Optional[str] = options.LEFT_CONTEXTS,
+    validate_chunk_size: Optional[int] = options.VALIDATE_CHUNK_SIZE,
+    validate_left_context_frames: Optional[int] = options.VALIDATE_LEFT_CONTEXT_FRAMES,
     device: str = options.DEVICE,
 ) -> None:
     """Train HRA and the methods it competes with on the same data, and put them side by side."""
@@ -67,19 +67,21 @@ def compare(
         backbone=os.path.realpath(backbone),
         data=os.path.realpath(data),
         tasks=tuple(task or ()),
-        methods=tuple(_split(methods)),
-        modes=tuple(_split(modes)),
-        lrs=tuple(_numbers("--lrs", lrs, float)),
+        methods=tuple(split(methods)),
+        modes=tuple(split(modes)),
+        lrs=tuple(numbers("--lrs", lrs, float)),
         num_epochs=num_epochs,
         budget_seconds=budget_seconds,
-        seeds=tuple(_numbers("--seeds", seeds, int)),
+        seeds=tuple(numbers("--seeds", seeds, int)),
         rnnt_type=rnnt_type,
         max_duration=max_duration,
         spec_augment=spec_augment,
         decoding_method=decoding_method,
         pos_head_dim=pos_head_dim,
-        chunk_size=chunk_size,
-        left_context_frames=left_context_frames,
+        chunk_size=frames("--chunk-size", chunk_size),
+        left_context_frames=frames("--left-context-frames", left_context_frames),
+        validate_chunk_size=validate_chunk_size,
+        validate_left_context_frames=validate_left_context_frames,
         device=device,
     )
     with progress_bar() as progress:
@@ -88,15 +90,3 @@ def compare(
     for table in comparison_tables(found):
         print_whole(table)
     PlainConsole().print(f"table: {exp_dir / TABLE_NAME}, report: {report}", soft_wrap=True)
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.replace(",", " ").split()]
-
-
-def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
-    try:
-        return [kind(part) for part in _split(text)]
-    except ValueError:
-        numbers = "whole numbers" if kind is int else "numbers"
-        raise HraError(f"{option} is a list of {numbers} with commas between, not '{text}'") from None

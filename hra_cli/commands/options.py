@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import typer
 
 from hra_cli.adapter.head_kinds import KINDS
-from hra_cli.backbone.options import PRECISIONS, BackboneOptions
+from hra_cli.backbone.options import PRECISIONS, WHOLE, BackboneOptions
 from hra_cli.data.splits import SPLITS
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.experiment.config import TrainConfig
@@ -44,6 +44,10 @@ def complete_list(names: Callable[[], Iterable[str]]) -> Callable[[str], list[st
     return complete
 
 
+def _none_for_whole(value: Optional[int]) -> Optional[int]:
+    return None if value == WHOLE else value
+
+
 def _devices(incomplete: str) -> list[str]:
     return [name for name in ("auto", "cpu", "cuda", "cuda:0") if name.startswith(incomplete)]
 
@@ -54,10 +58,35 @@ POS_HEAD_DIM = typer.Option(
     BackboneOptions.pos_head_dim, help="The recogniser's pos_head_dim; 4 in every published model."
 )
 CHUNK_SIZE = typer.Option(
-    BackboneOptions.chunk_size, help="Causal models: frames of 20 ms in a chunk. Default: full context."
+    BackboneOptions.chunk_size,
+    help="Causal models: frames of 20 ms in a chunk. Default, and -1: full context.",
+    callback=_none_for_whole,
 )
 LEFT_CONTEXT_FRAMES = typer.Option(
-    BackboneOptions.left_context_frames, help="Causal models: frames of 20 ms seen before a chunk. Default: all."
+    BackboneOptions.left_context_frames,
+    help="Causal models: frames of 20 ms seen before a chunk. Default, and -1: all.",
+    callback=_none_for_whole,
+)
+CHUNK_SIZES = typer.Option(
+    TrainConfig.chunk_size,
+    metavar="FRAMES",
+    help="Causal models: frames of 20 ms in a chunk; of a list such as 16,32,64,-1 one is drawn for every batch. "
+    "Default, and -1: full context.",
+)
+LEFT_CONTEXTS = typer.Option(
+    TrainConfig.left_context_frames,
+    metavar="FRAMES",
+    help="Causal models: frames of 20 ms seen before a chunk, at least a chunk; of a list such as 64,128,256,-1 one is "
+    "drawn for every batch. Default, and -1: all.",
+)
+VALIDATE_CHUNK_SIZE = typer.Option(
+    TrainConfig.validate_chunk_size,
+    help="The chunk size that heads will be used with, by which the epoch is chosen; -1: full context. Default: the "
+    "smallest of --chunk-size.",
+)
+VALIDATE_LEFT_CONTEXT_FRAMES = typer.Option(
+    TrainConfig.validate_left_context_frames,
+    help="The left context that heads will be used with; -1: all. Default: the smallest of --left-context-frames.",
 )
 DEVICE = typer.Option(
     BackboneOptions.device,

@@ -11,6 +11,7 @@ import typer
 
 from hra_cli.commands import options
 from hra_cli.commands.given import refuse_useless
+from hra_cli.commands.lists import frames
 from hra_cli.experiment.config import TrainConfig
 
 
@@ -42,8 +43,10 @@ def train(
     ),
     seed: int = typer.Option(TrainConfig.seed, help="Same seed, same machine: same heads."),
     pos_head_dim: int = options.POS_HEAD_DIM,
-    chunk_size: Optional[int] = options.CHUNK_SIZE,
-    left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
+    chunk_size: Optional[str] = options.CHUNK_SIZES,
+    left_context_frames: Optional[str] = options.LEFT_CONTEXTS,
+    validate_chunk_size: Optional[int] = options.VALIDATE_CHUNK_SIZE,
+    validate_left_context_frames: Optional[int] = options.VALIDATE_LEFT_CONTEXT_FRAMES,
     precision: str = options.PRECISION,
     device: str = options.DEVICE,
     num_workers: int = options.NUM_WORKERS,
@@ -80,8 +83,10 @@ def train(
         cache_frontend=cache_frontend,
         seed=seed,
         pos_head_dim=pos_head_dim,
-        chunk_size=chunk_size,
-        left_context_frames=left_context_frames,
+        chunk_size=frames("--chunk-size", chunk_size),
+        left_context_frames=frames("--left-context-frames", left_context_frames),
+        validate_chunk_size=validate_chunk_size,
+        validate_left_context_frames=validate_left_context_frames,
         precision=precision,
         device=device,
         num_workers=num_workers,

@@ -19,6 +19,7 @@ from hra_cli.errors import (
     check_positive,
     did_you_mean,
 )
+from hra_cli.experiment.chunk_plan import ChunkPlan, Frames
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.io.files import check_text
 from hra_cli.recognition.decode_config import DecodeConfig
@@ -52,8 +53,10 @@ class CompareConfig:
     spec_augment: bool = TrainConfig.spec_augment
     decoding_method: str = DecodeConfig.decoding_method
     pos_head_dim: int = TrainConfig.pos_head_dim
-    chunk_size: Optional[int] = TrainConfig.chunk_size
-    left_context_frames: Optional[int] = TrainConfig.left_context_frames
+    chunk_size: Frames = TrainConfig.chunk_size
+    left_context_frames: Frames = TrainConfig.left_context_frames
+    validate_chunk_size: Optional[int] = TrainConfig.validate_chunk_size
+    validate_left_context_frames: Optional[int] = TrainConfig.validate_left_context_frames
     device: str = TrainConfig.device
 
     def __post_init__(self) -> None:
@@ -76,12 +79,14 @@ class CompareConfig:
 
     @property
     def backbone_options(self) -> BackboneOptions:
-        """The options that say how the recogniser is run."""
-        return BackboneOptions(
-            pos_head_dim=self.pos_head_dim,
-            chunk_size=self.chunk_size,
-            left_context_frames=self.left_context_frames,
-            device=self.device,
+        """The options that say how the recogniser is run in validation and in the test."""
+        return BackboneOptions(pos_head_dim=self.pos_head_dim, device=self.device, **self.chunk_plan.in_use._asdict())
+
+    @property
+    def chunk_plan(self) -> ChunkPlan:
+        """The chunks that training draws from, and those of validation and the test."""
+        return ChunkPlan(
+            self.chunk_size, self.left_context_frames, self.validate_chunk_size, self.validate_left_context_frames
         )
 
     def parsed_methods(self) -> list[Method]:
@@ -146,6 +151,8 @@ def model_configs(config: CompareConfig, cell: Cell, tasks: list[str]) -> Iterat
                 pos_head_dim=config.pos_head_dim,
                 chunk_size=config.chunk_size,
                 left_context_frames=config.left_context_frames,
+                validate_chunk_size=config.validate_chunk_size,
+                validate_left_context_frames=config.validate_left_context_frames,
                 device=config.device,
             ),
         )

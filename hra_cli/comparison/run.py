@@ -158,6 +158,8 @@ class _Comparison:
         """Raises HraError for a cell that cannot be trained with these options, and a test set without words."""
         for cell in grid:
             list(model_configs(self.config, cell, self.tasks))
+        for chunking in self.config.chunk_plan.every_size:
+            self.frozen.backbone.options_with(chunking)
         if not any(self.index.splits(task)["test"].words for task in self.tasks):
             raise HraError(f"the test splits in {self.config.data} have no words, so there is no WER to compare")
 

@@ -24,6 +24,7 @@ from hra_cli.errors import (
     check_not_negative,
     check_positive,
 )
+from hra_cli.experiment.chunk_plan import ChunkPlan, Frames
 from hra_cli.io.documents import read_yaml
 from hra_cli.io.files import check_text, write_text
 
@@ -39,10 +40,11 @@ class TrainConfig:
     max_duration: seconds of audio in a batch. rnnt_type, loss: as in `pruned_loss`. lr: the peak of the learning
     rate. cache_frontend: keep the front end's output on disk between epochs; without spec_augment only.
     num_workers: processes that read data ahead; 0: a thread does.
-    pos_head_dim, chunk_size, left_context_frames, precision, device and recompute: see BackboneOptions.
+    pos_head_dim, precision, device and recompute: see BackboneOptions. chunk_size, left_context_frames and those of
+    validation: see ChunkPlan.
 
     Raises HraError for a size, duration or rate that is not positive or far beyond use, for options that
-    BackboneOptions refuses, and for cache_frontend with spec_augment.
+    BackboneOptions and ChunkPlan refuse, and for cache_frontend with spec_augment.
     """
 
     backbone: str
@@ -62,8 +64,10 @@ class TrainConfig:
     cache_frontend: bool = False
     seed: int = 42
     pos_head_dim: int = BackboneOptions.pos_head_dim
-    chunk_size: Optional[int] = BackboneOptions.chunk_size
-    left_context_frames: Optional[int] = BackboneOptions.left_context_frames
+    chunk_size: Frames = ChunkPlan.chunk_size
+    left_context_frames: Frames = ChunkPlan.left_context_frames
+    validate_chunk_size: Optional[int] = ChunkPlan.validate_chunk_size
+    validate_left_context_frames: Optional[int] = ChunkPlan.validate_left_context_frames
     precision: str = BackboneOptions.precision
     device: str = BackboneOptions.device
     num_workers: int = 0
@@ -84,9 +88,15 @@ class TrainConfig:
 
     @property
     def backbone_options(self) -> BackboneOptions:
-        """The options that say how the recogniser is run."""
-        return BackboneOptions(
-            **{field.name: getattr(self, field.name) for field in dataclasses.fields(BackboneOptions)}
+        """The options that say how the recogniser is run where training does not draw: in validation."""
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(BackboneOptions)}
+        return BackboneOptions(**{**own, **self.chunk_plan.in_use._asdict()})
+
+    @property
+    def chunk_plan(self) -> ChunkPlan:
+        """The chunks that training draws from, and those of validation."""
+        return ChunkPlan(
+            self.chunk_size, self.left_context_frames, self.validate_chunk_size, self.validate_left_context_frames
         )
 
 

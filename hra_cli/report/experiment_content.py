@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import platform
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 
 from hra_cli import __version__
 from hra_cli.adapter.head_file import Head
-from hra_cli.experiment.config import TrainConfig, load_config
+from hra_cli.experiment.config import load_config
 from hra_cli.experiment.folder import experiment_controller, experiment_heads
 from hra_cli.experiment.metrics import METRICS_NAME, DevRecord, loss_curve, read_metrics, wer_curve
 from hra_cli.io.tensors import read_metadata
@@ -49,14 +49,15 @@ def read_experiment(exp_dir: Path) -> Content:
     controller = experiment_controller(exp_dir, heads[0].backbone_fingerprint)
     controller_parameters = sum(parameter.numel() for parameter in controller.parameters())
     head_parameters = heads[0].num_parameters
-    decode = shlex.join(["hra", "decode", "--exp-dir", name, *_options(config, DECODED_WITH)])
+    trained_with = dataclasses.asdict(config)
+    used_with = {**trained_with, **config.chunk_plan.in_use._asdict()}
+    decode = shlex.join(["hra", "decode", "--exp-dir", name, *_options(used_with, DECODED_WITH)])
 
     dev = _dev_table(heads)
     test = _test_table(exp_dir)
     dev_wer, loss = _curves(exp_dir, [head.task for head in heads])
     metadata = read_metadata(exp_dir / "controller.safetensors")
-    fields = [field.name for field in dataclasses.fields(config)]
-    train = shlex.join(["hra", "train", "--exp-dir", name, *_options(config, fields)])
+    train = shlex.join(["hra", "train", "--exp-dir", name, *_options(trained_with, trained_with)])
     return Content(
         title=f"Experiment {name}",
         facts={
@@ -88,7 +89,7 @@ def read_experiment(exp_dir: Path) -> Content:
             "controller fingerprint": heads[0].controller_fingerprint,
             "report written with": f"hra {__version__}, Python {platform.python_version()}, torch {torch.__version__}",
         },
-        config=dataclasses.asdict(config),
+        config=trained_with,
     )
 
 
@@ -152,13 +153,15 @@ def _curves(exp_dir: Path, tasks: list[str]) -> tuple[list[Curve], list[Curve]]:
     return [curve for curve in wer if curve.points], [loss] if loss.points else []
 
 
-def _options(config: TrainConfig, names: Iterable[str]) -> list[str]:
-    """The fields of these names as the command line takes them."""
+def _options(config: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """The fields of these names, of a TrainConfig, as the command line takes them."""
     words = []
     for name in names:
-        option, value = "--" + name.replace("_", "-"), getattr(config, name)
+        option, value = "--" + name.replace("_", "-"), config[name]
         if name == "tasks":
             words += [word for task in value for word in ("--task", task)]
+        elif isinstance(value, tuple):
+            words += [option, ",".join(map(str, value))]
         elif isinstance(value, bool):
             words.append(option if value else option.replace("--", "--no-", 1))
         elif value is not None:

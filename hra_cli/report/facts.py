@@ -170,6 +170,7 @@ def _describe_experiment(path: Path) -> Description:
         + (f", inner {config.inner}" if head_kind(config.head).has_inner else ""),
         "epochs": f"{max(epochs, default=0)} of {config.num_epochs}",
         "seed": str(config.seed),
+        **{name.replace("_", " "): str(value) for name, value in config.chunk_plan.as_json().items()},
     }
     heads = experiment_heads(path) if list_heads(path / "heads") else []  # none before the first epoch
     rows = [

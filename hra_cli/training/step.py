@@ -43,7 +43,7 @@ class StepResult:
 class TrainingStep:
     """Updates the trained parameters of `model.adapter` by the gradient of one batch at a time.
 
-    Raises HraError where the config's rnnt_type or loss is not known.
+    Raises HraError where the config's rnnt_type or loss is not known, or its chunks do not fit the recogniser.
     """
 
     def __init__(self, model: AdaptedModel, optimizers: Sequence[torch.optim.Optimizer], config: TrainConfig):
@@ -51,6 +51,8 @@ class TrainingStep:
         check_rnnt_type(config.rnnt_type)
         check_loss(config.loss)
         check_installed(config.loss)
+        for chunking in config.chunk_plan.every_size:
+            model.backbone.options_with(chunking)
         self.model = model
         self.trained = [parameter for parameter in model.adapter.parameters() if parameter.requires_grad]
         self.optimizers = optimizers
@@ -61,7 +63,8 @@ class TrainingStep:
     def __call__(self, batch: Batch, number: int, lr: float) -> StepResult:
         """One step on `batch`, whose features SpecAugment replaces, at the learning rate `lr`.
 
-        number: of the step in the run, from 0; with the config's seed it decides what SpecAugment hides.
+        number: of the step in the run, from 0; with the config's seed it decides what SpecAugment hides, and which
+        chunks a causal recogniser sees.
         Raises Diverged where the loss or its gradient is not finite; nothing is updated then.
         """
         for optimizer in self.optimizers:
@@ -71,7 +74,7 @@ class TrainingStep:
         if self.augment is not None:
             seed = self.config.seed * 1_000_003 + number
             batch.features = self.augment(batch.features, batch.feature_lens, seed)
-        encoder_out, lens = self.model.encode(batch)
+        encoder_out, lens = self.model.encode(batch, self.config.chunk_plan.drawn(self.config.seed, number))
         loss = batch_loss(self.model, batch, encoder_out, lens, self.config).sum()
         frames = sum(map(self.model.backbone.num_frames, batch.feature_lens.tolist()))
         self.scaler.scale(loss.total / frames).backward()

@@ -137,6 +137,7 @@ class _HeadFiles:
                     "rnnt_type": self.config.rnnt_type,
                     "spec_augment": self.config.spec_augment,
                     "seed": self.config.seed,
+                    **self.config.chunk_plan.as_json(),
                 },
                 scores={
                     "set": "dev",

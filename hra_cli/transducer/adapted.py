@@ -9,6 +9,7 @@ from torch import Tensor
 from hra_cli.adapter.task_adapter import TaskAdapter
 from hra_cli.backbone.frontend_cache import FrontendCache
 from hra_cli.backbone.model import Backbone
+from hra_cli.backbone.options import Chunking
 from hra_cli.data.batches import Batch
 from hra_cli.data.features import FRAME_SHIFT
 from hra_cli.data.tokenizer import Tokenizer
@@ -43,19 +44,20 @@ class AdaptedModel:
         self.adapter = None if adapter is None else adapter.to(backbone.device)
         self.frontend_cache = frontend_cache
 
-    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def encode(self, batch: Batch, chunking: Optional[Chunking] = None) -> tuple[Tensor, Tensor]:
         """A batch on the host to encoder_out (N, T, C) at 25 Hz and its lengths (N,), both on the backbone's device.
 
-        Raises HraError for a task without a head, and for an utterance that is too short for the encoder.
+        chunking: in place of the backbone's own. Raises HraError for a task without a head, and for an utterance that
+        is too short for the encoder.
         """
         after_layer = None if self.adapter is None else self.adapter.for_tasks(batch.tasks)
         # The one place where batches, which are read on the host, go to a device. Lengths stay on the host: they decide
         # what is computed.
         features = to_device(batch.features, self.backbone.device)
         if self.frontend_cache is None:
-            return self.backbone.encode(features, batch.feature_lens, after_layer)
+            return self.backbone.encode(features, batch.feature_lens, after_layer, chunking=chunking)
         x, rows = self.frontend_cache.embed(features, batch.feature_lens, batch.ids)
-        return self.backbone.encode_rows(x, rows, after_layer)
+        return self.backbone.encode_rows(x, rows, after_layer, chunking=chunking)
 
     def utterances(self, batch: Batch, found: list[Hypothesis]) -> list[Utterance]:
         """The batch's utterances: what was said, and what a search found, as words, pieces and the pieces' times."""

@@ -28,7 +28,8 @@ Needs hra and python on the PATH, and its extras: pip install 'hra-cli[accents,e
 
   --stage N, --stop-stage N  the first and the last stage to run (default: $stage, $stop_stage)
        0 synthesise speech   1 prepare features   2 train heads with random chunks
-       3 decode whole utterances, masked as streams are   4 decode streams
+       3 decode whole utterances, masked as streams are
+       4 decode streams, and hold them against the whole
        5 export to ONNX      6 decode with sherpa-onnx and compare
   --voices LIST              eSpeak NG voices, one accent each (default: $voices)
   --data DIR, --exp DIR      where to put data and results (default: $data, $exp in this folder)
@@ -96,6 +97,8 @@ if in_range 4; then
     # shellcheck disable=SC2046 - options
     decode "streaming-${one/:/-}" --streaming $(chunk_options "$one")
   done
+  # shellcheck disable=SC2086 - a list
+  python local/against_whole.py --backbone "$backbone" --data "$data/accents" --exp-dir "$exp/hra" --chunks $chunks
 fi
 
 if in_range 5; then

@@ -136,6 +136,8 @@ TOO_MUCH = "1000000000000"
 POSITIVE = ("0", "-1", TOO_MUCH)
 POSITIVE_NUMBER = ("0", "-1", "nan", "inf", "-inf", "1e39")
 NOT_NEGATIVE = ("-1", "99999999999999999999")
+CHUNK = ("0", "-2", TOO_MUCH)  # -1 is the whole utterance
+LEFT = ("-2", TOO_MUCH)
 WRONG = {
     "train": {
         "--hidden": POSITIVE,
@@ -145,8 +147,10 @@ WRONG = {
         "--lr": POSITIVE_NUMBER,
         "--seed": NOT_NEGATIVE,
         "--pos-head-dim": POSITIVE,
-        "--chunk-size": POSITIVE,
-        "--left-context-frames": NOT_NEGATIVE,
+        "--chunk-size": (*CHUNK, "16,0", "16,-2", "sixteen", "16,3.5", ",", ""),
+        "--left-context-frames": (*LEFT, "64,0", "64,-2", "64,all", ",", ""),
+        "--validate-chunk-size": CHUNK,
+        "--validate-left-context-frames": LEFT,
         "--num-workers": NOT_NEGATIVE,
     },
     "decode": {
@@ -157,8 +161,8 @@ WRONG = {
         "--max-states": POSITIVE,
         "--max-duration": POSITIVE_NUMBER,
         "--pos-head-dim": POSITIVE,
-        "--chunk-size": POSITIVE,
-        "--left-context-frames": NOT_NEGATIVE,
+        "--chunk-size": CHUNK,
+        "--left-context-frames": LEFT,
         "--num-workers": NOT_NEGATIVE,
     },
     "compare": {
@@ -166,8 +170,10 @@ WRONG = {
         "--budget-seconds": POSITIVE_NUMBER,
         "--max-duration": POSITIVE_NUMBER,
         "--pos-head-dim": POSITIVE,
-        "--chunk-size": POSITIVE,
-        "--left-context-frames": NOT_NEGATIVE,
+        "--chunk-size": (*CHUNK, "16,0", "16,-2", "sixteen", "16,3.5", ",", ""),
+        "--left-context-frames": (*LEFT, "64,0", "64,-2", "64,all", ",", ""),
+        "--validate-chunk-size": CHUNK,
+        "--validate-left-context-frames": LEFT,
         "--lrs": POSITIVE_NUMBER,
         "--seeds": NOT_NEGATIVE,
     },
@@ -220,7 +226,9 @@ def test_every_number_that_a_command_takes_is_tried_above():
     named = {(command.removesuffix(" --growth"), option) for command, option in named}
     numbers = {(command.removesuffix(" --growth"), option) for command, option in numbers}
     assert numbers - named == {("compare", "--num-jobs")}  # of the folder, not of the models: test_compare.py
-    assert named - numbers == {("compare", "--lrs"), ("compare", "--seeds")}  # lists
+    lists = {("compare", "--lrs"), ("compare", "--seeds")}
+    lists |= {(name, option) for name in ("train", "compare") for option in ("--chunk-size", "--left-context-frames")}
+    assert named - numbers == lists
 
 
 @pytest.mark.parametrize(
