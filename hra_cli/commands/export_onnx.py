@@ -26,20 +26,18 @@ def export_onnx(
     task: Optional[list[str]] = typer.Option(None, help="Task to export; repeatable. Default: all that have a head."),
     no_heads: bool = typer.Option(ExportConfig.no_heads, "--no-heads", help="Export the frozen model alone."),
     pos_head_dim: int = options.POS_HEAD_DIM,
-    chunk_size: Optional[int] = typer.Option(
-        ExportConfig.chunk_size,
-        help="Export a streaming model: frames of 20 ms in a chunk. Default: one of whole utterances.",
-    ),
-    left_context_frames: Optional[int] = typer.Option(
-        ExportConfig.left_context_frames, help="Of a streaming model: frames of 20 ms seen before a chunk."
-    ),
+    chunk_size: Optional[int] = options.CHUNK_SIZE,
+    left_context_frames: Optional[int] = options.LEFT_CONTEXT_FRAMES,
     int8: bool = typer.Option(ExportConfig.int8, "--int8", help="Write the recogniser with weights of 8 bits, too."),
     fp16: bool = typer.Option(ExportConfig.fp16, "--fp16", help="Write everything in 16 bits, too."),
     check: Optional[Path] = typer.Option(
         None, help="Prepared data whose test set to decode with the result, as `hra check-export` does."
     ),
 ) -> None:
-    """Write a recogniser and its heads as ONNX files that sherpa-onnx runs."""
+    """Write a recogniser and its heads as ONNX files that sherpa-onnx runs.
+
+    With --chunk-size and --left-context-frames for streams, otherwise for whole utterances.
+    """
     config = ExportConfig(
         backbone=backbone,
         output=output,

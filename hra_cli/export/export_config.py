@@ -21,7 +21,7 @@ class ExportConfig:
 
     output: the folder to make. exp_dir, heads_dir, heads: where heads come from, one of them, or no_heads for the
     frozen model alone. controller: for head files that bundle none. tasks: () for all that have a head.
-    chunk_size, left_context_frames: frames of 20 ms, for a streaming model; both or neither. int8, fp16: also write
+    chunk_size, left_context_frames: frames of 20 ms, for streams; both or neither. int8, fp16: also write
     graphs with weights of 8 bits, of 16 bits.
 
     Raises HraError where options contradict each other, or would have no effect.
@@ -44,7 +44,8 @@ class ExportConfig:
     def __post_init__(self) -> None:
         for path in (self.output, *self.sources):
             check_text(path)
-        self.backbone_options  # noqa: B018 - checks its own
+        if self.backbone_options.chunk_size is not None:
+            self.backbone_options.check_streaming()
         given = self.exp_dir or self.heads_dir or self.heads
         if not given and not self.no_heads:
             raise HraError("give heads with --exp-dir, --heads or --head, or export the frozen model with --no-heads")
@@ -56,8 +57,6 @@ class ExportConfig:
             raise HraError(
                 f"--controller has no effect with {'--no-heads' if self.no_heads else '--exp-dir'}; leave it out"
             )
-        if self.chunk_size is not None and self.left_context_frames is None:
-            raise HraError("a streaming model sees only so much of the past; give --left-context-frames, such as 128")
 
     @property
     def sources(self) -> list[Path]:

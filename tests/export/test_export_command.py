@@ -67,7 +67,8 @@ def test_what_is_there_is_not_replaced(whole, tmp_path):
         ({"no_heads": True, "exp_dir": "exp"}, "not both"),
         ({"no_heads": True, "tasks": ("de",)}, "--task chooses heads"),
         ({"no_heads": True, "controller": "c"}, "--controller has no effect with --no-heads"),
-        ({"no_heads": True, "chunk_size": 32}, "give --left-context-frames"),
+        ({"no_heads": True, "chunk_size": 32}, "a stream needs --chunk-size and --left-context-frames"),
+        ({"no_heads": True, "chunk_size": 32, "left_context_frames": 48}, "must be a multiple of --chunk-size 32"),
         ({"no_heads": True, "left_context_frames": 32}, "needs --chunk-size"),
     ],
 )
