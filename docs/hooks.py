@@ -54,7 +54,7 @@ def on_config(config):
     notes = [str(note.relative_to(docs)) for note in sorted(docs.glob("notes/*.md"), reverse=True)]
     config.nav = [
         {"Start": "index.md"},
-        {"Use": ["experiment.md", "streaming.md", "head-file.md", "security.md", "changelog.md"]},
+        {"Use": ["experiment.md", "streaming.md", "deploy.md", "head-file.md", "security.md", "changelog.md"]},
         {"Results": results},
         *([{"Notes": notes}] if notes else []),
         {"Develop": ["contributing.md", "architecture.md"]},

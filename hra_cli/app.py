@@ -12,7 +12,7 @@ from typing import Any, Optional
 import typer
 
 from hra_cli import __version__
-from hra_cli.commands import compare, decode, export_head, info, prepare, report, train
+from hra_cli.commands import check_export, compare, decode, export_head, export_onnx, info, prepare, report, train
 from hra_cli.commands.terminal import flush, say, show_every_character
 from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
 from hra_cli.nn.memory import keep_freed_memory
@@ -34,6 +34,8 @@ app.add_typer(prepare.app, name="prepare")
 app.command("train")(train.train)
 app.command("decode")(decode.decode)
 app.command("export-head")(export_head.export_head)
+app.command("export-onnx")(export_onnx.export_onnx)
+app.command("check-export")(check_export.check_export)
 app.command("compare")(compare.compare)
 app.command("info")(info.info)
 app.command("report")(report.report)

@@ -59,11 +59,12 @@ def tiny_backbone(
     chunk_size: int | None = None,
     left_context_frames: int | None = None,
     vocab_size: int = 30,
+    sizes: BackboneSizes | None = None,
 ) -> Backbone:
-    """A recogniser of `tiny_sizes` whose every parameter is random."""
+    """A recogniser of `tiny_sizes`, or of others, whose every parameter is random."""
     with torch.random.fork_rng(devices=[]):
         backbone = Backbone(
-            tiny_sizes(causal, vocab_size),
+            sizes or tiny_sizes(causal, vocab_size),
             BackboneOptions(chunk_size=chunk_size, left_context_frames=left_context_frames),
         )
     generator = torch.Generator().manual_seed(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Optional
+from typing import Callable, Optional
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ class Adapter(TaskAdapter):
         It carries the controller's state from layer to layer, so every forward pass needs a new one.
         Raises HraError for a task that has no head here.
         """
-        return _Pass(self.controller, self.bank.gather(self.index(tasks)))
+        return AdapterPass(self.controller, self.bank.gather(self.index(tasks)))
 
     def per_task_parameters(self) -> dict[str, nn.Parameter]:
         return {f"bank.{name}": parameter for name, parameter in self.bank.named_parameters()}
@@ -40,10 +40,13 @@ class Adapter(TaskAdapter):
         return [self.controller.weight, *self.bank.matrices()]
 
 
-class _Pass:
-    """One forward pass through the backbone's layers."""
+class AdapterPass:
+    """One forward pass through the backbone's layers: the `after_layer` of one `encode`.
 
-    def __init__(self, controller: Controller, apply_heads: ApplyHeads):
+    controller: x (T, N, d) and h (T, N, H), or None before the first layer, to the next h.
+    """
+
+    def __init__(self, controller: Callable[[Tensor, Optional[Tensor]], Tensor], apply_heads: ApplyHeads):
         self.controller = controller
         self.apply_heads = apply_heads
         self.state: Optional[Tensor] = None

@@ -33,9 +33,14 @@ class Controller(nn.Module):
 
     def forward(self, x: Tensor, previous: Optional[Tensor]) -> Tensor:
         """x (T, N, d), previous h (T, N, H) or None before the first layer: h (T, N, H)."""
-        read = F.linear(x, self.weight[:, : x.shape[-1]], self.bias)
-        return F.relu(read if previous is None else read + self.recurrent * previous)
+        return next_state(x, previous, self.weight, self.recurrent, self.bias)
 
     def tensors(self) -> dict[str, Tensor]:
         """The parameters under the names that files and fingerprints use."""
         return {f"controller.{name}": parameter.detach() for name, parameter in self.named_parameters()}
+
+
+def next_state(x: Tensor, previous: Optional[Tensor], weight: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+    """The equation: x (T, N, d), previous h (T, N, H) or None before the first layer: h (T, N, H)."""
+    read = F.linear(x, weight[:, : x.shape[-1]], bias)
+    return F.relu(read if previous is None else read + recurrent * previous)

@@ -41,6 +41,10 @@ class HeadBank(nn.Module):
 
     def gather(self, index: Tensor) -> ApplyHeads:
         """What applies the heads to one batch. index (N,): the row of each utterance's head."""
+        return self.applying(self.select(index))
+
+    def applying(self, heads: list[Tensor]) -> ApplyHeads:
+        """What applies the heads with these parameters, each (N, …), in the order of the kind's tensors."""
         raise NotImplementedError
 
     def select(self, index: Tensor) -> list[Tensor]:
@@ -73,8 +77,8 @@ class HeadBank(nn.Module):
 class LinearHeads(HeadBank):
     """o_l = M_n h_l + c_n."""
 
-    def gather(self, index: Tensor) -> ApplyHeads:
-        weight, bias = self.select(index)
+    def applying(self, heads: list[Tensor]) -> ApplyHeads:
+        weight, bias = heads
         return lambda h, width: project(h, weight[:, :width], bias[:, :width])
 
 
@@ -87,8 +91,8 @@ class FfnHeads(HeadBank):
         shape = self.in_weight.shape[1:]
         self.in_weight.copy_(torch.randn(1, *shape, generator=generator) * shape[1] ** -0.5)
 
-    def gather(self, index: Tensor) -> ApplyHeads:
-        in_weight, in_bias, out_weight, out_bias = self.select(index)
+    def applying(self, heads: list[Tensor]) -> ApplyHeads:
+        in_weight, in_bias, out_weight, out_bias = heads
         return lambda h, width: project(
             F.relu(project(h, in_weight, in_bias)), out_weight[:, :width], out_bias[:, :width]
         )

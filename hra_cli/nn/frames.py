@@ -22,7 +22,7 @@ def repeat_last_frame(x: Tensor, lens: Tensor) -> Tensor:
     if not torch.jit.is_tracing() and host_can_read(lens.device) and bool((lens >= num_frames).all()):
         return x
     # Indexed, since gather would keep all of x for its gradient.
-    last = x[(lens - 1).clamp(min=0), torch.arange(len(lens), device=lens.device)]
+    last = x[(lens - 1).clamp(min=0), torch.arange(x.shape[1], device=lens.device)]
     return torch.where(padding_mask(lens, num_frames).t().unsqueeze(2), last, x)
 
 

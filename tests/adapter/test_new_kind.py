@@ -27,8 +27,8 @@ ONE_HEAD = WIDTH * HIDDEN + WIDTH + WIDTH
 class GatedHeads(HeadBank):
     """o_l = sigmoid(g_n) ⊙ (M_n h_l) + c_n."""
 
-    def gather(self, index):
-        weight, gate, bias = self.select(index)
+    def applying(self, heads):
+        weight, gate, bias = heads
         return lambda h, width: (
             torch.sigmoid(gate[:, :width]) * project(h, weight[:, :width], torch.zeros_like(bias[:, :width]))
             + bias[:, :width]

@@ -11,8 +11,8 @@ from hra_cli.app import app
 
 # pydantic, too: typer checks values with it, and there are none to check.
 HEAVY = (
-    "k2", "lhotse", "matplotlib", "numpy", "pydantic", "safetensors", "scipy", "sentencepiece", "soundfile",
-    "tensorboard", "torch",
+    "k2", "lhotse", "matplotlib", "numpy", "onnx", "onnxruntime", "pydantic", "safetensors", "scipy", "sentencepiece",
+    "sherpa_onnx", "soundfile", "tensorboard", "torch",
 )  # fmt: skip
 # Runs hra with each of the given command lines in one process, and says what was imported after each.
 PROGRAM = """

@@ -1,0 +1,1 @@
+"""A recogniser with its heads as ONNX files that sherpa-onnx runs."""

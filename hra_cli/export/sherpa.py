@@ -1,0 +1,61 @@
+"""sherpa-onnx itself, on the files of an exported folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Optional
+
+from hra_cli.data.audio import Samples
+from hra_cli.data.features import SAMPLING_RATE
+from hra_cli.errors import HraError
+from hra_cli.export.graph_files import TOKENS, decoder_file, encoder_file, joiner_file, weights_file
+from hra_cli.export.libraries import import_library
+
+# Seconds of zeros after a stream's audio: a chunk is decoded when all that it looks ahead to is there.
+TAIL = 0.66
+
+
+class Sherpa:
+    """One task's recogniser, of whole utterances or of streams."""
+
+    def __init__(self, folder: Path, streaming: bool, variant: str, task: Optional[str], method: str, num_threads: int):
+        """task: None for the frozen recogniser. Raises HraError where a file or sherpa-onnx is missing."""
+        library = import_library("sherpa_onnx")
+        names = {
+            "encoder": encoder_file(variant, task),
+            "decoder": decoder_file(variant),
+            "joiner": joiner_file(variant),
+            "tokens": TOKENS,
+        }
+        for name in (*names.values(), weights_file(variant)):
+            if not (folder / name).is_file():
+                raise HraError(f"{folder / name} is missing; copy or export the folder again")
+        kind, more = (
+            (library.OnlineRecognizer, {"model_type": "zipformer2"}) if streaming else (library.OfflineRecognizer, {})
+        )
+        self._streaming = streaming
+        try:
+            self._recogniser: Any = kind.from_transducer(
+                **{name: str(folder / file) for name, file in names.items()},
+                num_threads=num_threads,
+                decoding_method=method,
+                **more,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise HraError(
+                f"sherpa-onnx cannot load {folder / names['encoder']}: {str(error).splitlines()[0]}; "
+                "copy or export the folder again"
+            ) from error
+
+    def recognise(self, samples: Samples) -> list[str]:
+        """The words in samples at 16 kHz, (samples,) float32."""
+        stream = self._recogniser.create_stream()
+        stream.accept_waveform(SAMPLING_RATE, samples)
+        if not self._streaming:
+            self._recogniser.decode_stream(stream)
+            return str(stream.result.text).split()
+        stream.accept_waveform(SAMPLING_RATE, [0.0] * round(TAIL * SAMPLING_RATE))
+        stream.input_finished()
+        while self._recogniser.is_ready(stream):
+            self._recogniser.decode_stream(stream)
+        return str(self._recogniser.get_result(stream)).split()
