@@ -86,6 +86,7 @@ def decode(
     ),
 ) -> None:
     """Decode prepared data, audio files or a microphone, every utterance with its own task's head."""
+    endpoint_rules = EndpointRules(rule1_min_trailing_silence, rule2_min_trailing_silence, rule3_min_utterance_length)
     if audio:
         refuse_useless(context, "on audio files", "split")
     if microphone:
@@ -117,9 +118,7 @@ def decode(
         num_workers=num_workers,
         streaming=streaming,
         microphone=microphone,
-        endpoint_rules=EndpointRules(
-            rule1_min_trailing_silence, rule2_min_trailing_silence, rule3_min_utterance_length
-        ),
+        endpoint_rules=endpoint_rules,
     )
     if microphone:
         _decode_microphone(config)

@@ -164,6 +164,9 @@ WRONG = {
         "--chunk-size": CHUNK,
         "--left-context-frames": LEFT,
         "--num-workers": NOT_NEGATIVE,
+        "--rule1-min-trailing-silence": POSITIVE_NUMBER,
+        "--rule2-min-trailing-silence": POSITIVE_NUMBER,
+        "--rule3-min-utterance-length": POSITIVE_NUMBER,
     },
     "compare": {
         "--num-epochs": POSITIVE,
