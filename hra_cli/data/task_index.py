@@ -198,7 +198,7 @@ def load_tasks(data_dir: Path) -> TaskIndex:
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of what tasks.json holds, but for this itself."""
+    """SHA-256 (hex) of what a JSON file such as tasks.json holds, but for this itself."""
     rest = {name: value for name, value in content.items() if name != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 

@@ -18,9 +18,10 @@ from hra_cli.data.task_index import TaskIndex, load_tasks
 from hra_cli.errors import HraError
 from hra_cli.export.check_config import SEARCHES, CheckConfig
 from hra_cli.export.export_config import VARIANTS
-from hra_cli.export.export_record import ExportRecord, read_record, recogniser_of
+from hra_cli.export.export_record import ExportRecord, check_files, read_record, recogniser_of
+from hra_cli.export.graph_files import weights_file
 from hra_cli.export.libraries import import_library
-from hra_cli.export.sherpa import TAIL, Sherpa
+from hra_cli.export.sherpa import TAIL, Sherpa, graph_names
 from hra_cli.io.progress import no_progress
 from hra_cli.recognition.batch import decode_cuts
 from hra_cli.recognition.online import OnlineRecogniser
@@ -87,6 +88,10 @@ def check_export(
     index = load_tasks(config.data)
     with_heads = bool(record.tasks) and not config.no_heads
     tasks = _tasks(config, record, index, with_heads, note)
+    graphs = [task if with_heads else None for task in tasks]
+    for variant in record.variants:
+        names = {name for graph in graphs for name in graph_names(variant, graph).values()}
+        check_files(record, config.folder, sorted({*names, weights_file(variant)}))
     cuts = {task: list(index.cuts(task, config.split)) for task in tasks}
     audio = {cut.id: _audio(cut) for own in cuts.values() for cut in own}
     recogniser = recogniser_of(record, config.folder, tasks if with_heads else [])

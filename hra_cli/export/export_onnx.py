@@ -97,7 +97,7 @@ def export_onnx(config: ExportConfig, progress: Optional[Progress] = None) -> Ex
                 done()
         write_text(folder / TOKENS, token_table(recogniser.tokenizer))
         write_text(folder / GUIDE, folder_guide(config, tasks))
-        write_record(folder, new_record(config, recogniser))
+        write_record(folder, new_record(config, recogniser, folder))
         sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     return Exported(config.output, list(tasks), sizes)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Optional
 
 from hra_cli import __version__
 from hra_cli.backbone.options import BackboneOptions
+from hra_cli.data.task_index import digest_of
 from hra_cli.errors import HraError
 from hra_cli.export.export_config import ExportConfig
 from hra_cli.export.head_inputs import adapter_of, constants_of
 from hra_cli.io.documents import read_json
-from hra_cli.io.files import write_text
+from hra_cli.io.files import sha256_of_file, write_text
 from hra_cli.io.tensors import fingerprint
 from hra_cli.recognition.load import load_recogniser
 from hra_cli.recognition.recogniser import Recogniser
@@ -24,7 +26,9 @@ _AGAIN = "export again into a new folder"
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """Paths are absolute. tasks: with the fingerprint of each one's head and controller. variants: in file names."""
+    """Paths are absolute. tasks: with the fingerprint of each one's head and controller. variants: in file names.
+    files: with their SHA-256. sha256: of all the rest.
+    """
 
     format: Literal["hra-onnx"]
     format_version: Literal[1]
@@ -41,10 +45,12 @@ class ExportRecord:
     controller: Optional[str]
     tasks: dict[str, str]
     variants: list[str]
+    files: dict[str, str]
+    sha256: str = ""
 
 
-def new_record(config: ExportConfig, recogniser: Recogniser) -> ExportRecord:
-    """Of a recogniser with its heads that is exported with these options."""
+def new_record(config: ExportConfig, recogniser: Recogniser, folder: Path) -> ExportRecord:
+    """Of a recogniser with its heads that was exported with these options into `folder`."""
     adapter = adapter_of(recogniser)
 
     def absolute(path: Optional[Path]) -> Optional[str]:
@@ -66,12 +72,15 @@ def new_record(config: ExportConfig, recogniser: Recogniser) -> ExportRecord:
         controller=absolute(config.controller),
         tasks={task: fingerprint(constants_of(adapter, task)) for task in adapter.tasks} if adapter else {},
         variants=config.variants,
+        files={file.name: sha256_of_file(file) for file in sorted(folder.iterdir())},
     )
 
 
 def write_record(folder: Path, record: ExportRecord) -> None:
-    """Writes export.json."""
-    write_text(folder / RECORD_NAME, json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n")
+    """Writes export.json, sealed."""
+    content = asdict(record)
+    content["sha256"] = digest_of(content)
+    write_text(folder / RECORD_NAME, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_record(folder: Path) -> ExportRecord:
@@ -79,7 +88,21 @@ def read_record(folder: Path) -> ExportRecord:
     file = folder / RECORD_NAME
     if not file.is_file():
         raise HraError(f"{folder} is no exported folder: it has no {RECORD_NAME}; make one with `hra export-onnx`")
-    return read_json(file, ExportRecord, _AGAIN)
+    record = read_json(file, ExportRecord, _AGAIN)
+    if record.sha256 != digest_of(asdict(record)):
+        raise HraError(f"{file} has changed since it was written; {_AGAIN}")
+    return record
+
+
+def check_files(record: ExportRecord, folder: Path, names: Iterable[str]) -> None:
+    """Raises HraError where one of the files is not what was written. (At some that are damaged sherpa-onnx ends the
+    process.)"""
+    for name in names:
+        file = folder / name
+        if not file.is_file():
+            raise HraError(f"{file} is missing; copy or export the folder again")
+        if sha256_of_file(file) != record.files.get(name):
+            raise HraError(f"{file} is damaged: it is not what was written; copy or export the folder again")
 
 
 def recogniser_of(record: ExportRecord, folder: Path, tasks: list[str]) -> Recogniser:

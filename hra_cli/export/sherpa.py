@@ -8,28 +8,30 @@ from typing import Any, Optional
 from hra_cli.data.audio import Samples
 from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.errors import HraError
-from hra_cli.export.graph_files import TOKENS, decoder_file, encoder_file, joiner_file, weights_file
+from hra_cli.export.graph_files import TOKENS, decoder_file, encoder_file, joiner_file
 from hra_cli.export.libraries import import_library
 
 # Seconds of zeros after a stream's audio: a chunk is decoded when all that it looks ahead to is there.
 TAIL = 0.66
 
 
+def graph_names(variant: str, task: Optional[str]) -> dict[str, str]:
+    """The files that sherpa-onnx is given for a task, None for the frozen recogniser, as it calls them."""
+    return {
+        "encoder": encoder_file(variant, task),
+        "decoder": decoder_file(variant),
+        "joiner": joiner_file(variant),
+        "tokens": TOKENS,
+    }
+
+
 class Sherpa:
     """One task's recogniser, of whole utterances or of streams."""
 
     def __init__(self, folder: Path, streaming: bool, variant: str, task: Optional[str], method: str, num_threads: int):
-        """task: None for the frozen recogniser. Raises HraError where a file or sherpa-onnx is missing."""
+        """task: None for the frozen recogniser. Raises HraError where sherpa-onnx is missing or refuses a file."""
         library = import_library("sherpa_onnx")
-        names = {
-            "encoder": encoder_file(variant, task),
-            "decoder": decoder_file(variant),
-            "joiner": joiner_file(variant),
-            "tokens": TOKENS,
-        }
-        for name in (*names.values(), weights_file(variant)):
-            if not (folder / name).is_file():
-                raise HraError(f"{folder / name} is missing; copy or export the folder again")
+        names = graph_names(variant, task)
         kind, more = (
             (library.OnlineRecognizer, {"model_type": "zipformer2"}) if streaming else (library.OfflineRecognizer, {})
         )

@@ -1,5 +1,6 @@
 """sherpa-onnx recognises in the exported files what hra recognises."""
 
+import dataclasses
 import json
 import shutil
 
@@ -8,7 +9,7 @@ from builders import refused
 
 from hra_cli.export.check_config import CheckConfig
 from hra_cli.export.check_export import check_export
-from hra_cli.export.export_record import read_record
+from hra_cli.export.export_record import read_record, write_record
 
 from .conftest import run, write_heads
 
@@ -50,10 +51,16 @@ def test_what_is_no_export_or_has_changed_is_refused(whole, data, tmp_path):
         check_export(CheckConfig(whole.folder, data, decoding_method="fast_beam_search"))
 
     folder = shutil.copytree(whole.folder, tmp_path / "copy")
+    for name in ("encoder-de.onnx", "tokens.txt", "backbone.int8.data"):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+        with refused(f"{name} is damaged: it is not what was written"):
+            check_export(CheckConfig(folder, data))
+        (folder / name).write_bytes(content)
     (folder / "backbone.data").unlink()
     with refused("backbone.data is missing"):
         check_export(CheckConfig(folder, data))
-    (folder / "export.json").write_text("{}")
+    (folder / "export.json").write_text("{}", encoding="utf-8")
     with refused("export.json is damaged"):
         check_export(CheckConfig(folder, data))
 
@@ -61,8 +68,10 @@ def test_what_is_no_export_or_has_changed_is_refused(whole, data, tmp_path):
 def test_another_head_than_the_exported_one_is_refused(whole, data, tmp_path):
     folder = shutil.copytree(whole.folder, tmp_path / "copy")
     heads = write_heads(tmp_path / "heads", whole.backbone, ["fr", "de"])  # de has now what fr had, and fr what de had
-    text = (folder / "export.json").read_text(encoding="utf-8")
-    (folder / "export.json").write_text(text.replace(str(whole.heads), str(heads)), encoding="utf-8")
+    with refused("export.json has changed"):
+        (folder / "export.json").write_text((folder / "export.json").read_text().replace('"de"', '"ed"'))
+        read_record(folder)
+    write_record(folder, dataclasses.replace(read_record(whole.folder), heads_dir=str(heads)))
     assert read_record(folder).heads_dir == str(heads)
     with refused("the head of task '(de|fr)' has changed since"):
         check_export(CheckConfig(folder, data))

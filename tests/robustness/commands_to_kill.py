@@ -85,6 +85,13 @@ COMMANDS = (
         ],
     ),
     Command(
+        "export-onnx",
+        _experiment,
+        lambda folder, samples: [
+            "export-onnx", "--backbone", samples.recogniser, "--exp-dir", folder / "exp", "--output", folder / "onnx",
+        ],
+    ),
+    Command(
         "report",
         _experiment,
         lambda folder, samples: ["report", folder / "exp", "--output", folder / "page.html"],

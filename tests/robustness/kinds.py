@@ -10,7 +10,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from hra_cli.data.audio import mono_audio
 from hra_cli.data.batches import audio_file_cuts
 from hra_cli.data.task_index import digest_of
 from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.export.export_record import RECORD_NAME, ExportRecord, read_record, write_record
 from hra_cli.io.tensors import fingerprint, read_safetensors
 from hra_cli.report.comparison_content import read_comparison
 from hra_cli.report.experiment_content import read_experiment
@@ -215,6 +216,22 @@ def _compare_again(file: Path, samples: Samples) -> Any:
     hra("compare", *samples.compare_arguments(), "--exp-dir", folder)
     found = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     return found["cells"], found["frozen"], found["test"]
+
+
+# Exports
+
+
+def _place_export(folder: Path, samples: Samples) -> Path:
+    record = ExportRecord(
+        "hra-onnx", 1, "0.1.0", str(samples.recogniser), "b" * 64, "c" * 64, 4, None, None, str(samples.exp), None, [],
+        None, {"ann": "d" * 64}, ["", ".int8"], {"encoder-ann.onnx": "e" * 64},
+    )  # fmt: skip
+    write_record(folder, record)
+    return folder / RECORD_NAME
+
+
+def _read_export(file: Path, samples: Samples) -> Any:
+    return asdict(read_record(file.parent))
 
 
 # Data
@@ -465,6 +482,7 @@ KINDS = (
     Kind("result.json", _place_in("comparison", "cells/*/result.json"), JSON, _compare_again, SHOWN, cost=12),
     Kind("models.json", _place_in("comparison", "cells/*/models.json"), JSON, _compare_again, SHOWN, cost=12),
     Kind("test.json", _place_in("comparison", "cells/*/test.json"), JSON, _compare_again, SHOWN, cost=12),
+    Kind("export.json", _place_export, JSON, _read_export),
     Kind("tasks.json", _place_in("data", "tasks.json"), JSON, _read_data, cost=3),
     Kind("data-train", _place_in("data", "cuts/ann/train.jsonl.gz"), zipped(CUTS), _read_data, cost=3),
     Kind("data-test", _place_in("data", "cuts/bob/test.jsonl.gz"), zipped(CUTS), _read_data, cost=3),
