@@ -1,7 +1,7 @@
 """Decoding a test set beside sherpa-onnx: the same files, the same search, one thread each.
 
-FOLDER is what `hra export-onnx` has written, for whole utterances or for streams; the frozen recogniser is measured. Both
-sides read the audio and compute features. sherpa-onnx decodes one by one, and in batches (`decode_streams`).
+FOLDER is what `hra export-onnx` has written, for whole utterances or for streams; the frozen recogniser is measured.
+Both sides read the audio and compute features. sherpa-onnx decodes one by one, and in batches (`decode_streams`).
 """
 
 from __future__ import annotations
