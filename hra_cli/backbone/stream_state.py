@@ -59,9 +59,11 @@ class StreamState:
         yield self.processed_lens
 
     def split(self) -> list[StreamState]:
-        """Every stream by itself."""
+        """Every stream by itself. As copies, or a stream that waits would keep all the others' memory."""
+        if len(self) == 1:
+            return [self]
         parts = [tensor.split(1, dim) for tensor, dim in zip(self.tensors(), stream_axes(len(self.layers)))]
-        return [from_tensors(list(own)) for own in zip(*parts)]
+        return [from_tensors([tensor.clone() for tensor in own]) for own in zip(*parts)]
 
 
 def join(states: Sequence[StreamState]) -> StreamState:
