@@ -103,6 +103,16 @@ def test_many_streams_in_one_batch_find_what_each_finds_alone(model, speech, met
     assert online.advance(streams) == 0
 
 
+def test_a_stream_given_twice_hears_every_chunk_once(model, speech):
+    (samples, rate), _ = speech[0]
+    online = OnlineRecogniser(model)
+    expected = spoken(online.open("ann"), samples, rate).hypothesis
+    stream = spoken(online.open("ann"), samples, rate)
+    while stream.is_ready:
+        assert online.advance([stream, stream]) == 1
+    assert stream.hypothesis == expected
+
+
 def test_text_is_there_while_somebody_speaks(model, speech):
     (samples, rate), _ = speech[0]
     stream = OnlineRecogniser(model).open("ann")
@@ -180,6 +190,26 @@ def test_mistakes(model):
     for late in (stream.finish, lambda: stream.accept([0.0], 16000)):
         with refused("the stream has ended"):
             late()
+
+
+def test_a_stream_of_another_recogniser_is_refused(model):
+    stream = OnlineRecogniser(model).open("ann")
+    stream.finish()
+    with refused("opened by another recogniser"):
+        OnlineRecogniser(model).advance([stream])
+
+
+@pytest.mark.parametrize("features", [torch.zeros(10, 40), torch.zeros(80), torch.zeros(10, 80).double()])
+def test_what_is_no_features_is_refused(model, features):
+    with refused(r"features \(T, 80\) in float32", tuple(features.shape)):
+        OnlineRecogniser(model).open("ann").accept_features(features)
+
+
+def test_a_click_is_a_stream(model):
+    stream = OnlineRecogniser(model).open("ann")
+    stream.accept(np.full(100, 0.1), 16000)
+    stream.finish()
+    assert stream.text() == ""
 
 
 def test_files_and_data_are_decoded_as_streams(data, speech, tmp_path):
