@@ -308,13 +308,13 @@ def check_same_bank(first: Head, other: Head) -> None:
     if other.controller_fingerprint != first.controller_fingerprint:
         raise HraError(
             f"the heads of tasks '{first.task}' and '{other.task}' belong to different controllers; "
-            "decode them one at a time"
+            "use them one at a time"
         )
     if (other.kind, other.hidden, other.inner) != (first.kind, first.hidden, first.inner):
         raise HraError(
             f"the heads of tasks '{first.task}' ({first.kind}, hidden {first.hidden}, inner {first.inner}) and "
             f"'{other.task}' ({other.kind}, hidden {other.hidden}, inner {other.inner}) cannot be used together; "
-            "decode them one at a time"
+            "use them one at a time"
         )
 
 

@@ -45,7 +45,7 @@ FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "M
 # No format stores more samples in a byte; FLAC with silence, and Opus, come near.
 _MOST_FRAMES_PER_BYTE = 8_192
 # The energy of anything louder is no finite number in 32 bits. Full scale is 1.
-_LOUDEST = 1e15
+LOUDEST = 1e15
 _MP3_FRAMES = 2  # by which libsndfile's idea of an MP3 file's length may differ
 # How far a file's length, in seconds, may be from what its manifest says. Decoders of MP3 differ in the silence that
 # encoders add. (lhotse allows half a second, and makes up for it by playing the end backwards.)
@@ -91,7 +91,7 @@ def mono_audio(cut: Cut, allow_commands: bool = False) -> Samples:
         samples: Samples = fastcopy(cut, recording=recording).load_audio().mean(axis=0, keepdims=True)
     except Exception as error:  # decoders raise errors of many kinds, and lhotse appends manifests to them
         raise HraError(one_line(error)) from error
-    if not np.abs(samples).max(initial=0.0) < _LOUDEST:
+    if not np.abs(samples).max(initial=0.0) < LOUDEST:
         names = ", ".join(map(_name_of, recording.sources))
         raise HraError(f"{names}: the samples are not all finite numbers, or far beyond any sound")
     return samples

@@ -11,12 +11,14 @@ import torch
 from lhotse.augmentation.torchaudio import get_or_create_resampler
 from torch import Tensor
 
-from hra_cli.data.audio import HIGHEST_RATE, LOWEST_RATE
+from hra_cli.data.audio import HIGHEST_RATE, LOUDEST, LOWEST_RATE
 from hra_cli.data.features import NUM_MEL_BINS, SAMPLING_RATE, fbank
 from hra_cli.data.resampling import check_resampling
 from hra_cli.errors import HraError
 
 _WINDOW, _SHIFT = 400, 160  # samples at 16 kHz
+_WANTED = "a stream takes the samples of one channel, floats from -1 to 1"
+_FEWEST = 140  # samples at 16 kHz of which lhotse can make a frame
 _REACH = 32  # samples of the lower rate that a resampled one looks at to either side, at most; lhotse's filter has 7
 
 
@@ -31,8 +33,9 @@ class FeatureStream:
         self._last = torch.zeros(0)  # the last samples, of which the end has a mirror
         self._samples = self._frames = 0  # so far, at 16 kHz
 
-    def accept(self, samples: Union[Sequence[float], np.ndarray[Any, Any], Tensor], sampling_rate: int) -> Tensor:
+    def accept(self, samples: Union[Sequence[float], np.ndarray[Any, Any], Tensor], sampling_rate: float) -> Tensor:
         """The frames that these samples complete, (T, 80). samples: one channel, from -1 to 1, after those before.
+        sampling_rate: a whole number of Hz.
 
         Raises HraError for anything else, and for another rate than before.
         """
@@ -47,6 +50,8 @@ class FeatureStream:
         """The last frames, (T, 80); nothing can be accepted after it."""
         found = [] if self._resampler is None else [self._add(self._resampler.finish())]
         missing = (self._samples + _SHIFT // 2) // _SHIFT - self._frames
+        if len(self._last) < _FEWEST:
+            return _together([])
         if missing > 0 and self._rest is None:  # no longer than two frames
             return _together(list(self._extractor(self._unused.unsqueeze(0))))
         if missing > 0 and self._rest is not None:
@@ -73,9 +78,11 @@ class FeatureStream:
 class _Resampler:
     """Samples of one rate in, as they come; samples at 16 kHz out, as lhotse makes them of the whole recording."""
 
-    def __init__(self, source: int):
-        if not LOWEST_RATE <= source <= HIGHEST_RATE:
-            raise HraError(f"no sound has a sampling rate of {source} Hz")
+    def __init__(self, rate: float):
+        # Some libraries of sound give a whole number as a float.
+        if not isinstance(rate, (int, float, np.number)) or not LOWEST_RATE <= rate <= HIGHEST_RATE or rate % 1:
+            raise HraError(f"no sound has a sampling rate of {rate} Hz")
+        source = int(rate)
         check_resampling(source, SAMPLING_RATE)
         self.source = source
         self._resample = get_or_create_resampler(source, SAMPLING_RATE) if source != SAMPLING_RATE else None
@@ -108,13 +115,21 @@ class _Resampler:
 
 
 def _checked(samples: Union[Sequence[float], np.ndarray[Any, Any], Tensor]) -> Tensor:
-    heard = torch.as_tensor(samples)
+    if isinstance(samples, Tensor):
+        heard = samples.detach()
+    else:
+        try:
+            given = np.asarray(samples)
+            # A copy, since torch takes no array that runs backwards or has its bytes in another order.
+            heard = torch.from_numpy(np.array(given, given.dtype.newbyteorder("="), order="C"))
+        except (TypeError, ValueError) as error:
+            raise HraError(f"{_WANTED}; these are no array of numbers") from error
     if heard.dim() != 1 or not (heard.is_floating_point() or not len(heard)):
         shape = f"{str(heard.dtype).replace('torch.', '')} of shape {tuple(heard.shape)}"
-        raise HraError(f"a stream takes the samples of one channel, floats from -1 to 1; these are {shape}")
-    heard = heard.float()
-    if not torch.isfinite(heard).all():
-        raise HraError("the samples are not all finite numbers")
+        raise HraError(f"{_WANTED}; these are {shape}")
+    heard = heard.float().cpu()
+    if len(heard) and not heard.abs().max() < LOUDEST:
+        raise HraError("the samples are not all finite numbers, or far beyond any sound")
     return heard
 
 

@@ -64,9 +64,11 @@ class OnlineRecogniser:
     def advance(self, streams: Iterable[OnlineStream]) -> int:
         """Recognises the next chunk of every stream that has one, all in one batch; says of how many.
 
-        Each stream comes out as it would alone.
+        Each stream comes out as it would alone. Raises HraError for a stream of another recogniser.
         """
-        ready = [stream for stream in streams if stream.is_ready]
+        ready = [stream for stream in dict.fromkeys(streams) if stream.is_ready]
+        if any(stream._recogniser is not self for stream in ready):
+            raise HraError("a stream was opened by another recogniser; only that one can advance it")
         if not ready:
             return 0
         backbone, adapter = self.model.backbone, self.model.adapter
@@ -105,7 +107,7 @@ class OnlineStream:
         (self._searched,) = recogniser.search.start(1)
         self._frames = self._begin = 0  # encoder frames so far, and before this utterance
 
-    def accept(self, samples: Union[Sequence[float], np.ndarray[Any, Any], Tensor], sampling_rate: int) -> None:
+    def accept(self, samples: Union[Sequence[float], np.ndarray[Any, Any], Tensor], sampling_rate: float) -> None:
         """Hears more samples of one channel, floats from -1 to 1, of any rate.
 
         Raises HraError for anything else, for another rate than before, and after `finish`.
@@ -114,8 +116,11 @@ class OnlineStream:
         self._add(self._heard.accept(samples, sampling_rate))
 
     def accept_features(self, features: Tensor) -> None:
-        """Takes more features (T, 80) at 100 Hz in place of samples. Raises HraError after `finish`."""
+        """Takes more features (T, 80) at 100 Hz in place of samples. Raises HraError for others, and after `finish`."""
         self._check_open()
+        if features.dim() != 2 or features.shape[1] != NUM_MEL_BINS or features.dtype != torch.float32:
+            shape = f"{str(features.dtype).replace('torch.', '')} of shape {tuple(features.shape)}"
+            raise HraError(f"a stream takes features (T, {NUM_MEL_BINS}) in float32; these are {shape}")
         self._add(features)
 
     def finish(self) -> None:

@@ -441,7 +441,7 @@ def test_a_head_without_its_controller_is_refused():
 def test_heads_that_do_not_go_together_are_refused():
     ann, bob = heads_of(random_adapter(TASKS, WIDTH))
     stranger = heads_of(random_adapter(["cho"], WIDTH, seed=5))[0]
-    with refused("'ann' and 'cho' belong to different controllers; decode them one at a time"):
+    with refused("'ann' and 'cho' belong to different controllers; use them one at a time"):
         adapter_from_heads([ann, bob, stranger], BACKBONE, WIDTH)
     with refused("two heads for task 'ann'; give one"):
         adapter_from_heads([ann, bob, replace(bob, task="ann")], BACKBONE, WIDTH)

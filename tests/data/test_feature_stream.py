@@ -39,6 +39,35 @@ def test_frames_come_as_soon_as_their_samples_are_there():
     assert len(stream.accept([0.0] * 160, 16000)) == 1
 
 
+@pytest.mark.parametrize("length", [1, 80, 100, 139, 140])
+def test_less_sound_than_a_frame_is_no_sound(length):
+    # lhotse makes a frame of 80 samples or more, and fails at fewer than 140.
+    stream = FeatureStream()
+    stream.accept(np.full(length, 0.1, np.float32), 16000)
+    assert len(stream.finish()) == (length >= 140)
+
+
+def test_any_array_of_floats_is_heard():
+    samples = 0.1 * np.sin(np.arange(2000) / 9)
+
+    def of(heard):
+        return torch.cat([(stream := FeatureStream()).accept(heard, 16000), stream.finish()])
+
+    expected = of(samples.tolist())
+    backwards = samples[::-1].copy()[::-1]
+    for heard in (samples.astype(">f4"), backwards, torch.from_numpy(samples).requires_grad_()):
+        assert torch.equal(of(heard), expected)
+
+
+def test_samples_that_cannot_be_written_warn_of_nothing(recwarn):
+    FeatureStream().accept(np.frombuffer(bytes(400), np.float32), 16000)
+    assert not [one for one in recwarn if "writable" in str(one.message)]
+
+
+def test_a_rate_may_be_a_float_as_sounddevice_gives_it():
+    assert len(FeatureStream().accept(np.zeros(8820), 44100.0)) == len(FeatureStream().accept(np.zeros(8820), 44100))
+
+
 def test_nothing_heard_is_nothing():
     assert FeatureStream().finish().shape == (0, 80)
     stream = FeatureStream()
@@ -51,7 +80,13 @@ def test_nothing_heard_is_nothing():
     [
         (np.zeros((2, 100), np.float32), 16000, r"one channel.*\(2, 100\)"),
         (np.zeros(100, np.int16), 16000, "floats from -1 to 1.*int16"),
+        (np.array([0.1, 1e30]), 16000, "far beyond any sound"),
+        (["a", "b"], 16000, "floats from -1 to 1"),
+        ([[0.1], [0.1, 0.2]], 16000, "floats from -1 to 1"),
+        (None, 16000, "floats from -1 to 1"),
         (np.array([0.1, np.nan]), 16000, "not all finite"),
+        (np.zeros(100), 44100.5, "no sound has a sampling rate of 44100.5 Hz"),
+        (np.zeros(100), "16000", "no sound has a sampling rate of 16000 Hz"),
         (np.zeros(100), 5, "no sound has a sampling rate of 5 Hz"),
         (np.zeros(100), 8000, "began with 16000 Hz and goes on with 8000 Hz"),
     ],

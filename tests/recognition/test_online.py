@@ -36,6 +36,12 @@ def model():
 
 
 @pytest.fixture(scope="module")
+def frozen(model):
+    """The recogniser alone: what random heads add to pauses would end utterances early."""
+    return AdaptedModel(model.backbone, model.tokenizer)
+
+
+@pytest.fixture(scope="module")
 def speech(data):
     """Two utterances as samples with their rate, and their files."""
     files = sorted((data.parent / "speech").rglob("fr-test-*.wav"))[:2]
@@ -103,6 +109,16 @@ def test_many_streams_in_one_batch_find_what_each_finds_alone(model, speech, met
     assert online.advance(streams) == 0
 
 
+def test_a_stream_given_twice_hears_every_chunk_once(model, speech):
+    (samples, rate), _ = speech[0]
+    online = OnlineRecogniser(model)
+    expected = spoken(online.open("ann"), samples, rate).hypothesis
+    stream = spoken(online.open("ann"), samples, rate)
+    while stream.is_ready:
+        assert online.advance([stream, stream]) == 1
+    assert stream.hypothesis == expected
+
+
 def test_text_is_there_while_somebody_speaks(model, speech):
     (samples, rate), _ = speech[0]
     stream = OnlineRecogniser(model).open("ann")
@@ -116,11 +132,11 @@ def test_text_is_there_while_somebody_speaks(model, speech):
     assert stream.text().startswith(texts[-1])
 
 
-def test_an_utterance_ends_after_silence_and_another_begins(model, speech):
-    online = OnlineRecogniser(model, rules=EndpointRules(rule2_min_trailing_silence=0.8))
+def test_an_utterance_ends_after_silence_and_another_begins(frozen, speech):
+    online = OnlineRecogniser(frozen, rules=EndpointRules(rule2_min_trailing_silence=0.8))
     (first, rate), (second, _) = speech[0]
     silence = np.zeros(3 * rate, np.float32)
-    stream, heard = online.open("ann"), []
+    stream, heard = online.open(), []
     for samples in (first, silence, second, silence):
         for begin in range(0, len(samples), 3200):
             stream.accept(samples[begin : begin + 3200], rate)
@@ -131,7 +147,7 @@ def test_an_utterance_ends_after_silence_and_another_begins(model, speech):
                 assert stream.text() == ""
     spoken_texts = [(text, times) for text, times in heard if text]
     assert len(spoken_texts) == 2
-    assert spoken_texts[0][0] == spoken(online.open("ann"), np.concatenate([first, silence]), rate).text()
+    assert spoken_texts[0][0] == spoken(online.open(), np.concatenate([first, silence]), rate).text()
     assert spoken_texts[1][1][0] > len(first) / rate + 3  # times go on
 
 
@@ -146,17 +162,17 @@ def test_the_rules_of_an_endpoint():
         EndpointRules(rule1_min_trailing_silence=0)
 
 
-def test_blocks_of_a_microphone_become_utterances(model, speech):
+def test_blocks_of_a_microphone_become_utterances(frozen, speech):
     """What `hra decode --microphone` does with what it hears."""
     (samples, rate), _ = speech[0]
-    online = OnlineRecogniser(model, rules=EndpointRules(rule2_min_trailing_silence=0.8))
+    online = OnlineRecogniser(frozen, rules=EndpointRules(rule2_min_trailing_silence=0.8))
     silence = np.zeros(2 * rate, np.float32)
     sound = np.concatenate([samples, silence, samples])
     blocks = [sound[begin : begin + 1600] for begin in range(0, len(sound), 1600)]
-    heard = list(listen(blocks, online.open("ann"), rate))
+    heard = list(listen(blocks, online.open(), rate))
     ended = [one.text for one in heard if one.ended]
     assert len(ended) == 2
-    assert ended[0] == spoken(online.open("ann"), np.concatenate([samples, silence]), rate).text()
+    assert ended[0] == spoken(online.open(), np.concatenate([samples, silence]), rate).text()
     growing = [one.text for one in heard if not one.ended]
     assert growing
     assert all(one != other for one, other in zip(growing, growing[1:]))  # only what has changed is said
@@ -180,6 +196,26 @@ def test_mistakes(model):
     for late in (stream.finish, lambda: stream.accept([0.0], 16000)):
         with refused("the stream has ended"):
             late()
+
+
+def test_a_stream_of_another_recogniser_is_refused(model):
+    stream = OnlineRecogniser(model).open("ann")
+    stream.finish()
+    with refused("opened by another recogniser"):
+        OnlineRecogniser(model).advance([stream])
+
+
+@pytest.mark.parametrize("features", [torch.zeros(10, 40), torch.zeros(80), torch.zeros(10, 80).double()])
+def test_what_is_no_features_is_refused(model, features):
+    with refused(r"features \(T, 80\) in float32", tuple(features.shape)):
+        OnlineRecogniser(model).open("ann").accept_features(features)
+
+
+def test_a_click_is_a_stream(model):
+    stream = OnlineRecogniser(model).open("ann")
+    stream.accept(np.full(100, 0.1), 16000)
+    stream.finish()
+    assert stream.text() == ""
 
 
 def test_files_and_data_are_decoded_as_streams(data, speech, tmp_path):
