@@ -58,8 +58,11 @@ def export_onnx(
     from hra_cli.commands.check_export import check_and_show
     from hra_cli.commands.progress import progress_bar
     from hra_cli.commands.tables import PlainConsole
+    from hra_cli.data.task_index import load_tasks
     from hra_cli.export.export_onnx import export_onnx as write_folder
 
+    if check is not None:
+        load_tasks(check)  # now, not after the work
     with progress_bar() as progress:
         exported = write_folder(config, progress)
     console = PlainConsole()

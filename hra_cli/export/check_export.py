@@ -84,8 +84,8 @@ def check_export(
     if config.decoding_method not in SEARCHES:
         raise HraError(f"sherpa-onnx has no {config.decoding_method}; choose one of {', '.join(SEARCHES)}")
     import_library("sherpa_onnx")
-    record = read_record(config.folder)
     index = load_tasks(config.data)
+    record = read_record(config.folder)
     with_heads = bool(record.tasks) and not config.no_heads
     tasks = _tasks(config, record, index, with_heads, note)
     graphs = [task if with_heads else None for task in tasks]

@@ -43,5 +43,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def _check_free(path: Path) -> None:
     with writing(path):
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # a path that cannot be is named here, by its own name
         if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
             raise HraError(f"{path} is there already; choose another folder, or delete it")

@@ -32,6 +32,16 @@ COMMANDS = {
     "compare --exp-dir": ["compare", "--backbone", "BACKBONE", "--data", "DATA", "--exp-dir", "@"],
     "export-head --exp-dir": ["export-head", "--exp-dir", "@", "--task", "fr", "--output", "o.safetensors"],
     "export-head --output": ["export-head", "--exp-dir", "EXP", "--task", "fr", "--output", "@.safetensors"],
+    "export-onnx --backbone": ["export-onnx", "--backbone", "@", "--no-heads", "--output", "onnx"],
+    "export-onnx --exp-dir": ["export-onnx", "--backbone", "BACKBONE", "--exp-dir", "@", "--output", "onnx"],
+    "export-onnx --heads": ["export-onnx", "--backbone", "BACKBONE", "--heads", "@", "--output", "onnx"],
+    "export-onnx --head": ["export-onnx", "--backbone", "BACKBONE", "--head", "@", "--output", "onnx"],
+    "export-onnx --controller": ["export-onnx", "--backbone", "BACKBONE", "--heads", "EXP/heads", "--controller", "@", "--output", "onnx"],  # noqa: E501
+    "export-onnx --output": ["export-onnx", "--backbone", "BACKBONE", "--no-heads", "--output", "@"],
+    "export-onnx --check": ["export-onnx", "--backbone", "BACKBONE", "--no-heads", "--output", "onnx", "--check", "@"],
+    "check-export folder": ["check-export", "@", "--data", "DATA"],
+    "check-export --data": ["check-export", "ONNX", "--data", "@"],
+    "check-export --json": ["check-export", "ONNX", "--data", "DATA", "--json", "@"],
     "report exp_dir": ["report", "@", "--output", "report.html"],
     "report --output": ["report", "EXP", "--output", "@"],
     "info path": ["info", "@"],
@@ -41,8 +51,14 @@ COMMANDS = {
     "prepare fsdd corpus_dir": ["prepare", "fsdd", "@", "--output-dir", "data"],
 }  # fmt: skip
 # What is written may have an odd name; and a link in the place of a file is replaced.
-FOLDERS_WRITTEN = {"train --exp-dir", "compare --exp-dir", "decode --output-dir", "prepare cuts --output-dir"}
-FILES_WRITTEN = {"decode --json", "export-head --output", "report --output"}
+FOLDERS_WRITTEN = {
+    "export-onnx --output",
+    "train --exp-dir",
+    "compare --exp-dir",
+    "decode --output-dir",
+    "prepare cuts --output-dir",
+}
+FILES_WRITTEN = {"check-export --json", "decode --json", "export-head --output", "report --output"}
 SAME_AS_ABOVE = {"prepare fsdd --output-dir", "prepare fsdd --backbone"}
 
 

@@ -232,8 +232,11 @@ def test_a_task_without_the_split_is_named_and_left_out(data, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"no_heads": True}, "give audio files or --data, one of them"),
-        ({"no_heads": True, "data": "data", "audio": ("a.wav",)}, "give audio files or --data, one of them"),
+        ({"no_heads": True}, "give audio files, --data or --microphone, one of them"),
+        (
+            {"no_heads": True, "data": "data", "audio": ("a.wav",)},
+            "give audio files, --data or --microphone, one of them",
+        ),
         ({"data": "data"}, "--no-heads"),
         ({"data": "data", "heads_dir": "heads", "no_heads": True}, "--heads or --no-heads, not both"),
         ({"data": "data", "heads": ("a.safetensors",), "no_heads": True}, "--head or --no-heads, not both"),
