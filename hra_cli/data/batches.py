@@ -190,7 +190,9 @@ def audio_file_cut(path: Path) -> Cut:
 
     Raises `HraError` as `open_recording` does, and where it is too short for the encoder.
     """
-    cut = open_recording(path).to_cut().resample(SAMPLING_RATE)
+    cut = open_recording(path).to_cut()
+    with naming(str(path)):  # an odd rate may want a filter for which there is no memory
+        cut = cut.resample(SAMPLING_RATE)
     if cut.duration < SHORTEST_SECONDS:
         with naming(str(path)):
             raise HraError(f"the audio file is shorter than {SHORTEST_SECONDS} s, leave it out")

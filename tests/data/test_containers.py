@@ -9,6 +9,7 @@ import soundfile
 from builders import refused
 
 from hra_cli.data.audio import FORMATS, mono_audio, open_recording
+from hra_cli.data.batches import audio_file_cut
 from hra_cli.data.containers import CUT_OFF, fault
 from hra_cli.data.mp3 import examine_mp3
 
@@ -224,3 +225,14 @@ def test_a_long_recording_is_not_read_whole_to_see_what_it_is():
     assert examine_mp3(wav) is None
     assert not fault(wav)
     assert wav.read_bytes < 1000
+
+
+def test_a_rate_whose_filter_finds_no_memory_names_the_file(tmp_path, monkeypatch):
+    def none_left(*arguments):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    path = tmp_path / "x.wav"
+    soundfile.write(path, noise(), 16002)
+    monkeypatch.setattr("lhotse.cut.data.DataCut.resample", none_left)
+    with refused("can't allocate memory", path):
+        audio_file_cut(path)
