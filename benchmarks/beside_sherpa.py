@@ -9,9 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
-import sherpa_onnx
 import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
@@ -20,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hra_cli.data.audio import mono_audio
-from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.data.task_index import load_tasks
+from hra_cli.export.export_config import FLOAT32
 from hra_cli.export.export_record import read_record, recogniser_of
-from hra_cli.export.sherpa import TAIL, graph_names
+from hra_cli.export.sherpa import Sherpa
 from hra_cli.io.files import write_text
 from hra_cli.nn.memory import keep_freed_memory
 from hra_cli.recognition.streamed import StreamingRecogniser
@@ -54,7 +53,8 @@ def main() -> None:
         for _ in recogniser.decode(CutSet.from_cuts(cuts), arguments.decoding_method):
             pass
 
-    alone, together = (sherpa(arguments, streams, cuts, size) for size in (1, arguments.batch))
+    sherpa = Sherpa(arguments.folder, streams, FLOAT32, None, arguments.decoding_method, num_threads=1)
+    alone, together = (by_sherpa(sherpa, cuts, size) for size in (1, arguments.batch))
     table = Table(title=f"{len(cuts)} {'streams' if streams else 'utterances'}, {seconds:.0f} s, one thread")
     for column in ("sherpa-onnx", "its real-time factor", "hra's", "times as long as sherpa-onnx"):
         table.add_column(column, justify="right")
@@ -69,27 +69,12 @@ def main() -> None:
         write_text(arguments.output, json.dumps({"machine": machine(), "beside": found}, indent=2) + "\n")
 
 
-def sherpa(arguments: argparse.Namespace, streams: bool, cuts: list[Cut], size: int) -> Callable[[], None]:
-    """sherpa-onnx's own loop over batches of `size` utterances."""
-    kind = sherpa_onnx.OnlineRecognizer if streams else sherpa_onnx.OfflineRecognizer
-    files = {name: str(arguments.folder / file) for name, file in graph_names("", None).items()}
-    more = {"model_type": "zipformer2"} if streams else {}
-    recogniser: Any = kind.from_transducer(**files, num_threads=1, decoding_method=arguments.decoding_method, **more)
+def by_sherpa(sherpa: Sherpa, cuts: list[Cut], size: int) -> Callable[[], None]:
+    """Batches of `size` utterances."""
 
     def decode() -> None:
         for begin in range(0, len(cuts), size):
-            batch = []
-            for cut in cuts[begin : begin + size]:
-                stream = recogniser.create_stream()
-                stream.accept_waveform(SAMPLING_RATE, mono_audio(cut)[0])
-                if streams:
-                    stream.accept_waveform(SAMPLING_RATE, [0.0] * round(TAIL * SAMPLING_RATE))
-                    stream.input_finished()
-                batch.append(stream)
-            if not streams:
-                recogniser.decode_streams(batch)
-            while streams and (ready := [one for one in batch if recogniser.is_ready(one)]):
-                recogniser.decode_streams(ready)
+            sherpa.recognise([mono_audio(cut)[0] for cut in cuts[begin : begin + size]])
 
     return decode
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable
 
 import torch
-from models import MODELS, model
+from models import MODELS, model, trained
 from pairs import machine, timed_pairs, with_spread
 from rich.console import Console
 from rich.progress import track
@@ -65,14 +65,6 @@ def main() -> None:
     Console().print(table)
     if arguments.output:
         write_text(arguments.output, json.dumps({"machine": machine(), "heads": found}, indent=2) + "\n")
-
-
-def trained(adapter: Adapter) -> Adapter:
-    """Heads that do something."""
-    with torch.no_grad():
-        for parameter in adapter.bank.parameters():
-            parameter.normal_(0, 0.01)
-    return adapter
 
 
 def batches(seconds: list[float], tasks: list[str], max_duration: float = 100.0) -> list[Batch]:

@@ -1,4 +1,4 @@
-"""The recognisers that are measured."""
+"""The recognisers that are measured, and heads for them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from hra_cli.adapter.adapter import Adapter
 from hra_cli.backbone.model import Backbone, load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.backbone.sizes import BackboneSizes, StackSizes
@@ -43,3 +44,11 @@ def model(name: str) -> Backbone:
             vocab_size=500,
         )
     )
+
+
+def trained(adapter: Adapter) -> Adapter:
+    """Heads that do something."""
+    with torch.no_grad():
+        for parameter in adapter.bank.parameters():
+            parameter.normal_(0, 0.01)
+    return adapter

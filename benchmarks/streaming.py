@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 import torch
+from models import trained
 from pairs import machine, timed_pairs, with_spread
 from rich.console import Console
 from rich.progress import track
@@ -66,14 +67,6 @@ def main() -> None:
     Console(width=140).print(table)
     if arguments.output:
         write_text(arguments.output, json.dumps({"machine": machine(), "streams": found}, indent=2) + "\n")
-
-
-def trained(adapter: Adapter) -> Adapter:
-    """Heads that do something."""
-    with torch.no_grad():
-        for parameter in adapter.bank.parameters():
-            parameter.normal_(0, 0.01)
-    return adapter
 
 
 def chunk_of(backbone: Backbone, adapter: Adapter | None, tasks: list[str]) -> Callable[[], None]:

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from hra_cli.data.manifests import write_manifest
-from hra_cli.data.task_index import Split, digest_of, load_tasks, seconds_of, words_of
+from hra_cli.data.task_index import Split, load_tasks, seconds_of, words_of
+from hra_cli.io.documents import digest_of
 
 
 def write_split(data: Path, task: str, split: str, cuts) -> None:

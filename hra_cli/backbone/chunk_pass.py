@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Optional
 
 import torch
@@ -65,7 +65,7 @@ class ChunkPass(Pass):
         return _positions(first, last, dim, self.processed_lens.device)
 
     def attention_weights(self, query: Tensor, key: Tensor, pos_query: Tensor, pos_key: Tensor) -> Tensor:
-        return plain_attention.attention_weights(query, self._after_past(key, 0), pos_query, pos_key, self._unseen())
+        return plain_attention.attention_weights(query, self._after_past(key, 0), pos_query, pos_key, self._unseen)
 
     def averaged(self, weights: Tensor, value: Tensor, heads: int) -> Tensor:
         return plain_attention.averaged(weights, self._after_past(value, 0))
@@ -86,6 +86,7 @@ class ChunkPass(Pass):
     def upsampled(self, x: Tensor, factor: int) -> Tensor:
         return upsample(x, factor)
 
+    @cached_property
     def _unseen(self) -> Tensor:
         """(N, 1, S) bool, True for sources from before a stream's start."""
         before = torch.arange(self.left_context, 0, -1, device=self.processed_lens.device)

@@ -13,7 +13,7 @@ from hra_cli.nn.linear import Linear, linear
 
 MIN_FEATURE_FRAMES = 9
 LOOK_AHEAD = 13  # feature frames that a chunk takes beyond its own: 7 by the convolutions, 2 · 3 by ConvNeXt
-_REACH = 3  # frames to either side that ConvNeXt's 7×7 convolution sees
+REACH = 3  # frames to either side that ConvNeXt's 7×7 convolution sees
 Frames = TypeVar("Frames", int, Tensor)
 
 
@@ -50,12 +50,12 @@ class ConvNeXt(nn.Module):
 
         Returns the chunk (N, C, T, F), and its last 3 frames as the next one's past.
         """
-        frames = x.shape[2] - _REACH
+        frames = x.shape[2] - REACH
         around = torch.cat([past, x], dim=2)
         mixed = F.conv2d(
-            around, self.depthwise_conv.weight, self.depthwise_conv.bias, padding=(0, _REACH), groups=around.shape[1]
+            around, self.depthwise_conv.weight, self.depthwise_conv.bias, padding=(0, REACH), groups=around.shape[1]
         )
-        return x[:, :, :frames] + self._pointwise(mixed), around[:, :, frames : frames + _REACH]
+        return x[:, :, :frames] + self._pointwise(mixed), around[:, :, frames : frames + REACH]
 
     def _pointwise(self, x: Tensor) -> Tensor:
         return self.pointwise_conv2(swoosh_l(self.pointwise_conv1(x)))

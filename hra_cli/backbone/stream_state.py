@@ -9,10 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hra_cli.backbone.frontend import REACH
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.backbone.sizes import BackboneSizes, StackSizes
-
-EMBED_FRAMES = 3  # ConvNeXt's last input frames
 
 
 class LayerState(NamedTuple):
@@ -101,7 +100,7 @@ def new_streams(sizes: BackboneSizes, options: BackboneOptions, streams: int, de
         for stack in sizes.stacks
         for _ in range(stack.layers)
     ]
-    embed = torch.zeros(streams, 128, EMBED_FRAMES, 19, device=device)
+    embed = torch.zeros(streams, 128, REACH, 19, device=device)
     return StreamState(layers, embed, torch.zeros(streams, dtype=torch.int64, device=device))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Optional
@@ -19,7 +18,7 @@ from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS
 from hra_cli.data.manifests import read_prepared_cuts
 from hra_cli.data.splits import SPLITS
 from hra_cli.errors import HraError, did_you_mean
-from hra_cli.io.documents import parse_json, read_text
+from hra_cli.io.documents import digest_of, parse_json, read_text
 from hra_cli.io.files import check_text, write_text
 
 INDEX_NAME = "tasks.json"
@@ -195,12 +194,6 @@ def load_tasks(data_dir: Path) -> TaskIndex:
         skipped=content.skipped,
         sampling_rate=content.sampling_rate,
     )
-
-
-def digest_of(content: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of what a JSON file such as tasks.json holds, but for this itself."""
-    rest = {name: value for name, value in content.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def seconds_of(cuts: Iterable[Cut]) -> float:

@@ -189,7 +189,8 @@ def _by_sherpa(
         sherpa = Sherpa(config.folder, record.chunk_size is not None, variant, graph, config.decoding_method, threads)
         started = time.monotonic()
         for cut in own:
-            found[cut.id] = _utterance(cut, task, sherpa.recognise(audio[cut.id]))
+            (hyp,) = sherpa.recognise([audio[cut.id]])
+            found[cut.id] = _utterance(cut, task, hyp)
             done()
         seconds += time.monotonic() - started
     name = "sherpa-onnx" if not variant else f"sherpa-onnx {VARIANTS[variant]}"

@@ -10,11 +10,10 @@ from typing import Literal, Optional
 
 from hra_cli import __version__
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.data.task_index import digest_of
 from hra_cli.errors import HraError
 from hra_cli.export.export_config import ExportConfig
 from hra_cli.export.head_inputs import adapter_of, constants_of
-from hra_cli.io.documents import read_json
+from hra_cli.io.documents import digest_of, read_json
 from hra_cli.io.files import sha256_of_file, write_text
 from hra_cli.io.tensors import fingerprint
 from hra_cli.recognition.load import load_recogniser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -49,15 +50,17 @@ class Sherpa:
                 "copy or export the folder again"
             ) from error
 
-    def recognise(self, samples: Samples) -> list[str]:
-        """The words in samples at 16 kHz, (samples,) float32."""
-        stream = self._recogniser.create_stream()
-        stream.accept_waveform(SAMPLING_RATE, samples)
+    def recognise(self, batch: Sequence[Samples]) -> list[list[str]]:
+        """The words in every utterance of a batch, samples at 16 kHz, (samples,) float32 each."""
+        streams = [self._recogniser.create_stream() for _ in batch]
+        for stream, samples in zip(streams, batch):
+            stream.accept_waveform(SAMPLING_RATE, samples)
         if not self._streaming:
-            self._recogniser.decode_stream(stream)
-            return str(stream.result.text).split()
-        stream.accept_waveform(SAMPLING_RATE, [0.0] * round(TAIL * SAMPLING_RATE))
-        stream.input_finished()
-        while self._recogniser.is_ready(stream):
-            self._recogniser.decode_stream(stream)
-        return str(self._recogniser.get_result(stream)).split()
+            self._recogniser.decode_streams(streams)
+            return [str(stream.result.text).split() for stream in streams]
+        for stream in streams:
+            stream.accept_waveform(SAMPLING_RATE, [0.0] * round(TAIL * SAMPLING_RATE))
+            stream.input_finished()
+        while ready := [stream for stream in streams if self._recogniser.is_ready(stream)]:
+            self._recogniser.decode_streams(ready)
+        return [str(self._recogniser.get_result(stream)).split() for stream in streams]

@@ -77,6 +77,7 @@ class DecodeConfig:
         if self.no_heads and self.tasks:
             raise HraError(f"--task chooses a head, and has no effect on {what} with --no-heads; leave one out")
         if self.output_dir is not None:
-            raise HraError(f"--output-dir has no effect on {what}; the texts go to standard output")
+            into = "standard output" if self.microphone else "standard output and to --json"
+            raise HraError(f"--output-dir has no effect on {what}; their texts go to {into}")
         if len(self.tasks) > 1:
             raise HraError(f"{what} {'is' if self.microphone else 'are'} decoded with one task's head; give one --task")

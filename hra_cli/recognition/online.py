@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hra_cli.backbone.frontend import LOOK_AHEAD
 from hra_cli.backbone.stream_state import join
 from hra_cli.data.batches import LOG_EPSILON
 from hra_cli.data.feature_stream import FeatureStream
@@ -24,7 +25,7 @@ from hra_cli.transducer.search_options import SearchOptions
 
 # Feature frames of silence after a stream's end, as icefall has them: what is looked ahead, and 0.3 s in which a model
 # that emits late says its last words.
-TAIL_FRAMES = 13 + 30
+TAIL_FRAMES = LOOK_AHEAD + 30
 
 
 class OnlineRecogniser:

@@ -39,9 +39,9 @@ from hra_cli.adapter.head_file import read_head
 from hra_cli.backbone.model import load_backbone
 from hra_cli.data.audio import mono_audio
 from hra_cli.data.batches import audio_file_cuts
-from hra_cli.data.task_index import digest_of
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.export.export_record import RECORD_NAME, ExportRecord, read_record, write_record
+from hra_cli.io.documents import digest_of
 from hra_cli.io.tensors import fingerprint, read_safetensors
 from hra_cli.report.comparison_content import read_comparison
 from hra_cli.report.experiment_content import read_experiment
