@@ -7,12 +7,17 @@ import typer
 from hra_cli.errors import HraError
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether the option, named as a Python variable, was given."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def refuse_useless(context: typer.Context, where: str, *names: str) -> None:
     """Raises HraError for one of the options, named as Python variables, that was given: it has no effect.
 
     where: the end of that sentence, such as "with --no-heads".
     """
     for option in context.command.params:
-        source = context.get_parameter_source(option.name or "")
-        if option.name in names and source is not None and source.name == "COMMANDLINE":
+        if option.name in names and is_given(context, option.name or ""):
             raise HraError(f"{option.opts[0]} has no effect {where}; leave it out")

@@ -11,9 +11,10 @@ from lhotse import CutSet, SupervisionSegment
 from lhotse.cut import Cut, MonoCut, MultiCut
 from lhotse.utils import fastcopy, to_list
 
+from hra_cli.data.cut_fields import CutField, fields_of, parse_field
 from hra_cli.data.skipped import Skipped
-from hra_cli.data.splits import SPLITS, RandomSplit
-from hra_cli.errors import HraError
+from hra_cli.data.splits import ALSO_CALLED, SPLITS, RandomSplit
+from hra_cli.errors import HraError, did_you_mean
 
 # Times in manifests are often rounded to milliseconds.
 ROUNDING = 0.001  # seconds
@@ -21,78 +22,73 @@ ROUNDING = 0.001  # seconds
 TOLERANCE = 0.025  # seconds
 
 
-def cuts_by_task(cuts: CutSet, task_by: str, split_by: Optional[str] = None) -> tuple[CutSet, list[Skipped]]:
+def cuts_by_task(cuts: Iterable[Cut], task_by: str, split_by: Optional[str] = None) -> tuple[CutSet, list[Skipped]]:
     """One cut per supervision, with its task in `cut.custom`, its split too for `split_by`, and what cannot be used.
 
-    task_by:  "speaker", "custom.FIELD" or "constant:NAME"; fields are looked for on the supervision, then on
-              the cut.
-    split_by: "custom.FIELD" that says train, dev or test. Without it the splits are still to be drawn, see
-              `draw_splits`.
+    task_by, split_by: as in `parse_field`; a split is train, dev or test, or one of `ALSO_CALLED`. Without split_by the
+    splits are still to be drawn, see `draw_splits`.
 
     A cut is trimmed to its supervision and to that one's channels; one that is so already stays as it is.
-    Raises `HraError` for a malformed spec, and ids that occur more than once.
+    Raises `HraError` for a malformed spec, for a field that no cut has, and ids that occur more than once.
     """
-    task_spec = _parse_spec(task_by, "--task-by", ("speaker", "custom.FIELD", "constant:NAME"))
-    split_spec = None if split_by is None else _parse_spec(split_by, "--split-by", ("custom.FIELD",))
+    task_field = parse_field(task_by, "--task-by")
+    split_field = None if split_by is None else parse_field(split_by, "--split-by")
     skipped: list[Skipped] = []
     usable: list[Cut] = []
+    tried: list[Cut] = []
     for cut in _one_supervision_each(cuts, skipped):
-        task = _look_up(cut, task_spec)
+        task = task_field.of(cut)
         if task is None:
             skipped.append(Skipped(cut.id, f"no {task_by}"))
+            tried.append(cut)
             continue
         custom = {**(cut.custom or {}), "task": task}
-        if split_spec is not None:
-            split = _look_up(cut, split_spec)
+        if split_field is not None:
+            split = split_field.of(cut)
             if split is None:
                 skipped.append(Skipped(cut.id, f"no {split_by}"))
+                tried.append(cut)
                 continue
+            split = ALSO_CALLED.get(split.lower(), split)
             if split not in SPLITS:
                 skipped.append(Skipped(cut.id, f"{split_by} is not train, dev or test", split))
                 continue
             custom["split"] = split
         usable.append(fastcopy(cut, custom=custom))
+    if not usable:
+        _refuse_unknown_fields(tried, (task_field, "--task-by"), (split_field, "--split-by"))
     refuse_duplicates(usable)
     return CutSet.from_cuts(usable), skipped
+
+
+def _refuse_unknown_fields(cuts: list[Cut], *fields: tuple[Optional[CutField], str]) -> None:
+    """Raises HraError for a field that none of the cuts has, where there are cuts."""
+    for field, option in fields:
+        if field is None or not cuts or any(field.of(cut) is not None for cut in cuts):
+            continue
+        if field.lines is not None:
+            raise HraError(f"{option} {field.spec}: no utterance is in it; one is called '{cuts[0].id}'")
+        raise HraError(f"{option} {field.spec}: no utterance has it{did_you_mean(field.spec, fields_of(cuts))}")
 
 
 def draw_splits(cuts: Iterable[Cut], random_split: RandomSplit) -> None:
     """Says in `cut.custom` which split each cut belongs to, task by task.
 
     Which one depends on the seed, its id and the ids of the task's other cuts, not on their order. A task of three cuts
-    or more gets at least one in each part whose fraction is above 0, and one in train; a smaller one is all train.
+    or more gets at least one in each part whose fraction is above 0, and one in train; a smaller one is all train. For
+    split_speakers the same is said of a task's speakers, and fractions are still of its cuts. For dev_of_train only
+    cuts in train and dev are drawn, and test stays. Raises HraError for split_speakers where a speaker is not known.
     """
     tasks = collections.defaultdict(list)
     for cut in cuts:
-        tasks[cut.custom["task"]].append(cut)
-    for members in tasks.values():
-        _split_by_fraction(members, random_split)
-
-
-def _parse_spec(spec: str, option: str, allowed: tuple[str, ...]) -> tuple[str, str]:
-    """("speaker", ""), ("custom", FIELD) or ("constant", NAME)."""
-    if spec == "speaker" and "speaker" in allowed:
-        return "speaker", ""
-    for kind, separator in (("custom", "."), ("constant", ":")):
-        head, found, rest = spec.partition(separator)
-        if head == kind and found and rest and any(one.startswith(kind) for one in allowed):
-            return kind, rest
-    raise HraError(f"{option} {spec!r} is none of: {', '.join(allowed)}")
-
-
-def _look_up(cut: Cut, spec: tuple[str, str]) -> Optional[str]:
-    kind, name = spec
-    if kind == "constant":
-        return name
-    supervision = cut.supervisions[0]
-    if kind == "speaker":
-        value = supervision.speaker
-    else:
-        value = (supervision.custom or {}).get(name)
-        if value is None:
-            value = (cut.custom or {}).get(name)
-    # What is no name, such as a list or an array, is none.
-    return str(value) if isinstance(value, (str, int, float)) and value != "" else None
+        if not random_split.dev_of_train or cut.custom["split"] != "test":
+            tasks[cut.custom["task"]].append(cut)
+    splits: dict[str, str] = {}  # of speakers, who may have several tasks
+    for _, members in sorted(tasks.items()):
+        if random_split.split_speakers:
+            _split_by_speaker(members, random_split, splits)
+        else:
+            _split_by_fraction(members, random_split)
 
 
 def _one_supervision_each(cuts: Iterable[Cut], skipped: list[Skipped]) -> Iterator[Cut]:
@@ -166,13 +162,7 @@ def _split_by_fraction(cuts: list[Cut], random_split: RandomSplit) -> None:
     def rank(cut: Cut) -> str:
         return hashlib.sha256(f"{random_split.seed} {cut.id}".encode()).hexdigest()
 
-    def part(fraction: float, most: int) -> int:
-        wanted = max(1, round(fraction * len(cuts))) if fraction > 0 else 0
-        return max(0, min(wanted, most))
-
-    # With fewer than three cuts `most` is 0: all of them train.
-    num_test = part(random_split.test_fraction, len(cuts) - 2)
-    num_dev = part(random_split.dev_fraction, len(cuts) - 1 - num_test if len(cuts) >= 3 else 0)
+    num_test, num_dev = _sizes(len(cuts), len(cuts), random_split)
     for position, cut in enumerate(sorted(cuts, key=rank)):
         if position < num_test:
             cut.custom["split"] = "test"
@@ -180,3 +170,45 @@ def _split_by_fraction(cuts: list[Cut], random_split: RandomSplit) -> None:
             cut.custom["split"] = "dev"
         else:
             cut.custom["split"] = "train"
+
+
+def _split_by_speaker(cuts: list[Cut], random_split: RandomSplit, splits: dict[str, str]) -> None:
+    """As `_split_by_fraction`, by speaker. splits: of the speakers that have one; the others get theirs."""
+    of_speaker: dict[str, list[Cut]] = collections.defaultdict(list)
+    for cut in cuts:
+        if not cut.supervisions[0].speaker:
+            raise HraError(f"--split-speakers: the speaker of '{cut.id}' is not known; give every utterance a speaker")
+        of_speaker[cut.supervisions[0].speaker].append(cut)
+
+    def rank(speaker: str) -> str:
+        return hashlib.sha256(f"{random_split.seed} {speaker}".encode()).hexdigest()
+
+    num_test, num_dev = _sizes(len(cuts), len(of_speaker), random_split)
+    sizes = collections.Counter[str]()
+    for speaker, members in of_speaker.items():
+        sizes[splits.get(speaker, "")] += len(members)
+    new = sorted((speaker for speaker in of_speaker if speaker not in splits), key=rank)
+    for split, wanted, later in (("test", num_test, num_dev), ("dev", num_dev, 0)):
+        # One speaker at least is left for dev, and one for train.
+        left = (1 if later and not sizes["dev"] else 0) + (0 if sizes["train"] else 1)
+        while len(new) > left and sizes[split] < wanted:
+            speaker = new.pop(0)
+            splits[speaker] = split
+            sizes[split] += len(of_speaker[speaker])
+    splits.update((speaker, "train") for speaker in new)
+    for speaker, members in of_speaker.items():
+        for cut in members:
+            cut.custom["split"] = splits[speaker]
+
+
+def _sizes(cuts: int, units: int, random_split: RandomSplit) -> tuple[int, int]:
+    """How many of a task's cuts are wanted in test and in dev, where it has so many units that stay together."""
+
+    def part(fraction: float, most: int) -> int:
+        wanted = max(1, round(fraction * cuts)) if fraction > 0 else 0
+        return max(0, min(wanted, most))
+
+    # With fewer than three units `most` is 0: all of them train.
+    enough = units >= 3
+    num_test = part(random_split.test_fraction, cuts - 2 if enough else 0)
+    return num_test, part(random_split.dev_fraction, cuts - 1 - num_test if enough else 0)

@@ -20,7 +20,7 @@ _FILE_NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_(?P<index>[0-9]+)\
 def fsdd_corpus(corpus_dir: Path) -> Corpus:
     """FSDD in the folder of a clone, see `fsdd_cuts`, whose errors are raised when the cuts are made."""
     arguments = {"corpus": "fsdd", "corpus-dir": os.path.abspath(corpus_dir)}
-    return Corpus(arguments, lambda: fsdd_cuts(corpus_dir))
+    return Corpus(Path(corpus_dir), arguments, lambda: fsdd_cuts(corpus_dir), split_by="split")
 
 
 def fsdd_cuts(corpus_dir: Path) -> tuple[CutSet, list[Skipped]]:

@@ -1,0 +1,111 @@
+"""What every `hra prepare SOURCE` has in common: options, and what is done with the corpus that the source gives."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import typer
+
+from hra_cli.commands.given import is_given, refuse_useless
+from hra_cli.commands.terminal import say
+from hra_cli.data.prepare_options import PrepareOptions
+from hra_cli.data.splits import AT_RANDOM, Assignment, RandomSplit
+
+if TYPE_CHECKING:
+    from hra_cli.data.corpus import Corpus
+
+ALLOW_COMMANDS = typer.Option(
+    False,
+    "--allow-commands",
+    help="Run the shell commands and follow the URLs that are named as audio. Only for data you trust.",
+)
+
+
+def source(app: typer.Typer, name: str) -> Callable[[Callable[..., Corpus]], Callable[..., Corpus]]:
+    """Makes a function from its own options to a corpus a subcommand of `app`, which takes those of `_prepare` too."""
+
+    def add(function: Callable[..., Corpus]) -> Callable[..., Corpus]:
+        own = inspect.signature(function).parameters
+        common = {key: one for key, one in inspect.signature(_prepare).parameters.items() if key != "corpus"}
+
+        def command(**given: Any) -> None:
+            corpus = function(**{key: given[key] for key in own})
+            _prepare(corpus, **{key: given[key] for key in common})
+
+        # What typer makes the options of. It looks the annotations up among the names of this file.
+        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own.values(), *common.values())]
+        command.__doc__ = function.__doc__
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        app.command(name)(command)
+        return function
+
+    return add
+
+
+def _prepare(
+    corpus: Corpus,
+    context: typer.Context,
+    output_dir: Path = typer.Option(..., "--output-dir", help="The data folder to write."),
+    task_by: Optional[str] = typer.Option(
+        Assignment.task_by,
+        "--task-by",
+        help="Which task an utterance belongs to: speaker, gender, language, a field or column (custom.FIELD), "
+        "constant:NAME, or file:FILE with lines `utterance task`. Default: speaker, where the source knows it.",
+    ),
+    split_by: Optional[str] = typer.Option(
+        Assignment.split_by,
+        "--split-by",
+        help="What says train, dev or test: a field or column, file:FILE with lines `utterance split`, or random. "
+        "Default: what the source says, else random.",
+    ),
+    test_fraction: float = typer.Option(
+        RandomSplit.test_fraction, "--test-fraction", help="At random: part of each task to test on."
+    ),
+    dev_fraction: float = typer.Option(
+        RandomSplit.dev_fraction,
+        "--dev-fraction",
+        help="At random: part of each task to choose a model on. Where splits are given without dev: part of train.",
+    ),
+    seed: int = typer.Option(RandomSplit.seed, "--seed", help="Another seed gives another random split."),
+    split_speakers: bool = typer.Option(
+        RandomSplit.split_speakers, "--split-speakers", help="At random: no speaker in two splits."
+    ),
+    num_jobs: int = typer.Option(PrepareOptions.num_jobs, "--num-jobs", help="Processes that read audio."),
+    on_the_fly: bool = typer.Option(
+        PrepareOptions.on_the_fly,
+        "--on-the-fly",
+        help="Store no features; compute them from the audio whenever they are needed.",
+    ),
+    perturb_speed: bool = typer.Option(
+        PrepareOptions.perturb_speed,
+        "--perturb-speed",
+        help="Triple the training data: as it is, 0.9 and 1.1 times as fast.",
+    ),
+    backbone: Optional[Path] = typer.Option(
+        None, "--backbone", help="A recogniser's folder; skip transcripts that its tokenizer cannot write."
+    ),
+) -> None:
+    from hra_cli.backbone.checkpoint import find_bpe_model
+    from hra_cli.commands.prepared_tables import print_tables
+    from hra_cli.commands.progress import progress_bar
+    from hra_cli.data.corpus import prepare_corpus
+    from hra_cli.data.tokenizer import Tokenizer
+
+    dev_of_train = False
+    if (split_by or corpus.split_by or AT_RANDOM) != AT_RANDOM:
+        dev_of_train = is_given(context, "dev_fraction")
+        only_drawn = ("test_fraction", "split_speakers", *(() if dev_of_train else ("seed",)))
+        refuse_useless(context, "with --split-by" if split_by else "where the source says the splits", *only_drawn)
+    random_split = RandomSplit(test_fraction, dev_fraction, seed, split_speakers, dev_of_train)
+    assignment = Assignment(task_by, split_by, random_split)
+    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed)
+    tokenizer = None if backbone is None else Tokenizer(find_bpe_model(backbone))
+    with progress_bar() as progress:
+        prepared = prepare_corpus(corpus, output_dir, assignment, options, tokenizer, progress)
+    if prepared.was_there:
+        say(f"{output_dir} is already prepared with these arguments")
+    print_tables(prepared.index)
