@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -25,15 +26,16 @@ ALLOW_COMMANDS = typer.Option(
 
 
 def source(app: typer.Typer, name: str) -> Callable[[Callable[..., Corpus]], Callable[..., Corpus]]:
-    """Makes a function from its own options to a corpus a subcommand of `app`, which takes those of `_prepare` too."""
+    """Makes a function from its own options to a corpus a subcommand of `app`, which takes those of `_asked` too."""
 
     def add(function: Callable[..., Corpus]) -> Callable[..., Corpus]:
         own = inspect.signature(function).parameters
-        common = {key: one for key, one in inspect.signature(_prepare).parameters.items() if key != "corpus"}
+        common = inspect.signature(_asked).parameters
 
         def command(**given: Any) -> None:
-            corpus = function(**{key: given[key] for key in own})
-            _prepare(corpus, **{key: given[key] for key in common})
+            # First what is wrong in itself, then what is wrong with the corpus.
+            asked = _asked(**{key: given[key] for key in common})
+            _prepare(function(**{key: given[key] for key in own}), asked)
 
         # What typer makes the options of. It looks the annotations up among the names of this file.
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own.values(), *common.values())]
@@ -46,8 +48,18 @@ def source(app: typer.Typer, name: str) -> Callable[[Callable[..., Corpus]], Cal
     return add
 
 
-def _prepare(
-    corpus: Corpus,
+@dataclass(frozen=True)
+class _Asked:
+    """What the options that all sources have ask for."""
+
+    context: typer.Context
+    output_dir: Path
+    assignment: Assignment
+    options: PrepareOptions
+    backbone: Optional[Path]
+
+
+def _asked(
     context: typer.Context,
     output_dir: Path = typer.Option(..., "--output-dir", help="The data folder to write."),
     task_by: Optional[str] = typer.Option(
@@ -88,24 +100,35 @@ def _prepare(
     backbone: Optional[Path] = typer.Option(
         None, "--backbone", help="A recogniser's folder; skip transcripts that its tokenizer cannot write."
     ),
-) -> None:
+) -> _Asked:
+    given = split_by not in (None, AT_RANDOM)
+    dev_of_train = given and _dev_of_train(context, "with --split-by")
+    random_split = RandomSplit(test_fraction, dev_fraction, seed, split_speakers, dev_of_train)
+    assignment = Assignment(task_by, split_by, random_split)
+    return _Asked(context, output_dir, assignment, PrepareOptions(num_jobs, on_the_fly, perturb_speed), backbone)
+
+
+def _dev_of_train(context: typer.Context, where: str) -> bool:
+    """Where splits are given: whether dev is to be drawn from train. Raises HraError for options without an effect."""
+    drawn = is_given(context, "dev_fraction")
+    refuse_useless(context, where, "test_fraction", "split_speakers", *(() if drawn else ("seed",)))
+    return drawn
+
+
+def _prepare(corpus: Corpus, asked: _Asked) -> None:
     from hra_cli.backbone.checkpoint import find_bpe_model
     from hra_cli.commands.prepared_tables import print_tables
     from hra_cli.commands.progress import progress_bar
     from hra_cli.data.corpus import prepare_corpus
     from hra_cli.data.tokenizer import Tokenizer
 
-    dev_of_train = False
-    if (split_by or corpus.split_by or AT_RANDOM) != AT_RANDOM:
-        dev_of_train = is_given(context, "dev_fraction")
-        only_drawn = ("test_fraction", "split_speakers", *(() if dev_of_train else ("seed",)))
-        refuse_useless(context, "with --split-by" if split_by else "where the source says the splits", *only_drawn)
-    random_split = RandomSplit(test_fraction, dev_fraction, seed, split_speakers, dev_of_train)
-    assignment = Assignment(task_by, split_by, random_split)
-    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed)
-    tokenizer = None if backbone is None else Tokenizer(find_bpe_model(backbone))
+    assignment = asked.assignment
+    if assignment.split_by is None and corpus.split_by is not None:
+        dev_of_train = _dev_of_train(asked.context, "where the source says the splits")
+        assignment = replace(assignment, random_split=replace(assignment.random_split, dev_of_train=dev_of_train))
+    tokenizer = None if asked.backbone is None else Tokenizer(find_bpe_model(asked.backbone))
     with progress_bar() as progress:
-        prepared = prepare_corpus(corpus, output_dir, assignment, options, tokenizer, progress)
+        prepared = prepare_corpus(corpus, asked.output_dir, assignment, asked.options, tokenizer, progress)
     if prepared.was_there:
-        say(f"{output_dir} is already prepared with these arguments")
+        say(f"{asked.output_dir} is already prepared with these arguments")
     print_tables(prepared.index)

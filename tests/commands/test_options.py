@@ -99,7 +99,7 @@ def test_an_interruption_is_one_line(shown, monkeypatch, tmp_path):
         (["decode"], [DecodeConfig, SearchOptions, BackboneOptions]),
         (["compare"], [CompareConfig, BackboneOptions]),
         (["prepare", "cuts"], [PrepareOptions, RandomSplit]),
-        (["prepare", "fsdd"], [PrepareOptions]),
+        (["prepare", "fsdd"], [PrepareOptions, RandomSplit]),
         (["info"], [BackboneOptions]),
         (["export-head"], [ExportOptions]),
     ],
@@ -138,6 +138,12 @@ POSITIVE_NUMBER = ("0", "-1", "nan", "inf", "-inf", "1e39")
 NOT_NEGATIVE = ("-1", "99999999999999999999")
 CHUNK = ("0", "-2", TOO_MUCH)  # -1 is the whole utterance
 LEFT = ("-2", TOO_MUCH)
+OF_A_SOURCE = {
+    "--test-fraction": ("-0.1", "1", "nan", "inf"),
+    "--dev-fraction": ("-0.1", "1", "nan", "inf"),
+    "--seed": NOT_NEGATIVE,
+    "--num-jobs": POSITIVE,
+}
 WRONG = {
     "train": {
         "--hidden": POSITIVE,
@@ -180,13 +186,8 @@ WRONG = {
         "--lrs": POSITIVE_NUMBER,
         "--seeds": NOT_NEGATIVE,
     },
-    "prepare cuts": {
-        "--test-fraction": ("-0.1", "1", "nan", "inf"),
-        "--dev-fraction": ("-0.1", "1", "nan", "inf"),
-        "--seed": NOT_NEGATIVE,
-        "--num-jobs": POSITIVE,
-    },
-    "prepare fsdd": {"--num-jobs": POSITIVE},
+    "prepare cuts": OF_A_SOURCE,
+    "prepare fsdd": OF_A_SOURCE,
     "info": {"--pos-head-dim": POSITIVE},
     "info --growth": {"--width": POSITIVE, "--layers": POSITIVE},
 }

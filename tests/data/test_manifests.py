@@ -18,6 +18,7 @@ from hra_cli.data.corpora.cuts import cuts_corpus
 from hra_cli.data.corpus import prepare_corpus
 from hra_cli.data.manifests import read_cuts, write_manifest
 from hra_cli.data.prepare_options import PrepareOptions
+from hra_cli.data.splits import Assignment
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
 
@@ -82,8 +83,8 @@ def test_the_name_of_a_manifest_is_no_command(tmp_path, line, sentinel, monkeypa
 
 def test_the_manifests_of_a_data_folder_are_no_commands(tmp_path, line, sentinel, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    corpus = cuts_corpus(manifest(tmp_path, line), "speaker")
-    prepare_corpus(corpus, tmp_path / "data", PrepareOptions(num_jobs=1))
+    corpus = cuts_corpus(manifest(tmp_path, line))
+    prepare_corpus(corpus, tmp_path / "data", Assignment("speaker"), PrepareOptions(num_jobs=1))
     monkeypatch.chdir(tmp_path / "data")
     change_tasks(Path(), lambda content: content["tasks"]["ann"]["train"].update(cuts=f"pipe:touch {sentinel.name}"))
     with refused("is missing", "pipe:touch"):
@@ -133,7 +134,8 @@ def test_allowed_commands_run_once_when_data_are_prepared(tmp_path, line, sentin
 
 def test_a_data_folder_whose_audio_is_read_runs_no_commands(tmp_path, line, sentinel):
     data = tmp_path / "data"
-    prepare_corpus(cuts_corpus(manifest(tmp_path, line), "speaker"), data, PrepareOptions(1, on_the_fly=True))
+    options = PrepareOptions(1, on_the_fly=True)
+    prepare_corpus(cuts_corpus(manifest(tmp_path, line)), data, Assignment("speaker"), options)
     (cut,) = load_tasks(data).cuts("ann", "train")
     cut.recording.sources[0].type = "command"
     cut.recording.sources[0].source = f"touch {sentinel}"

@@ -1,6 +1,7 @@
 import collections
 import os
 import random
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -75,31 +76,74 @@ def test_cuts_without_the_field_are_skipped(corpus):
     kept, skipped = cuts_by_task(CutSet.from_cuts(cuts), "speaker")
     assert len(kept) == 11
     assert [(one.id, one.reason) for one in skipped] == [("ann-0", "no speaker")]
-    kept, skipped = cuts_by_task(CutSet.from_cuts(cuts), "custom.accent")
-    assert len(kept) == 0
-    assert {one.reason for one in skipped} == {"no custom.accent"}
 
 
-@pytest.mark.parametrize("task_by", ["accent", "custom.", "constant:", "custom:accent", ""])
+def test_a_field_that_no_cut_has_is_refused_with_those_there_are(corpus):
+    with refused("--task-by custom.accent: no utterance has it", "known: ", "speaker"):
+        cuts_by_task(corpus, "custom.accent")
+    for cut in corpus:
+        cut.supervisions[0].custom = {"accents": "fr"}
+    with refused("--split-by accent: no utterance has it; did you mean 'accents'?"):
+        cuts_by_task(corpus, "accents", split_by="accent")
+    assert {cut.custom["task"] for cut in cuts_by_task(corpus, "accents")[0]} == {"fr"}
+
+
+@pytest.mark.parametrize("task_by", ["custom.", "constant:", "file:", ""])
 def test_a_malformed_task_by_is_refused(corpus, task_by):
-    with pytest.raises(HraError, match=r"--task-by .* is none of: speaker, custom\.FIELD, constant:NAME"):
+    with refused(f"--task-by {task_by!r} is none of: speaker, gender, language", "custom.FIELD", "file:FILE"):
         cuts_by_task(corpus, task_by)
 
 
+def test_tasks_and_splits_by_a_file(corpus, tmp_path):
+    tasks, splits = tmp_path / "utt2task", tmp_path / "utt2split"
+    tasks.write_text("".join(f"ann-{number} first task\n\n" for number in range(6)) + "bob-0\tsecond\r\n")
+    splits.write_text("ann-0 test\nann-1 validation\nann-2 train\nann-3 elsewhere\nbob-0 train\n")
+    kept, skipped = cuts_by_task(corpus, f"file:{tasks}", split_by=f"file:{splits}")
+    assert {cut.id: (cut.custom["task"], cut.custom["split"]) for cut in kept} == {
+        "ann-0": ("first task", "test"),
+        "ann-1": ("first task", "dev"),
+        "ann-2": ("first task", "train"),
+        "bob-0": ("second", "train"),
+    }
+    assert collections.Counter(one.reason for one in skipped) == {
+        f"no file:{tasks}": 5,
+        f"no file:{splits}": 2,
+        f"file:{splits} is not train, dev or test": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"ann-0 one\nann-1\n", "line 2: there is nothing after 'ann-1'"),
+        (b"ann-0 one\nann-0 two\n", "line 2: 'ann-0' is 'two' here and 'one' above"),
+        (b"\xff\xfe", "is no text in UTF-8"),
+        (b"nobody one\n", "no utterance is in it; one is called 'ann-0'"),
+    ],
+)
+def test_a_file_of_tasks_that_cannot_be_used_is_named(corpus, tmp_path, content, words):
+    (tmp_path / "utt2task").write_bytes(content)
+    with refused(re.escape(str(tmp_path / "utt2task")), words):
+        cuts_by_task(corpus, f"file:{tmp_path / 'utt2task'}")
+
+
+def test_a_file_of_tasks_that_is_not_there_is_named(corpus, tmp_path):
+    with refused("--task-by: no such file: .*nowhere"):
+        cuts_by_task(corpus, f"file:{tmp_path / 'nowhere'}")
+
+
 def test_splits_as_the_cuts_say(tmp_path):
-    said = ["train", "dev", "test", "valid", None]
+    said = ["train", "dev", "test", "Validation", "other", None]
     cuts = CutSet.from_cuts(
         make_cut(write_wav(tmp_path / f"{number}.wav"), **({"part": part} if part else {}))
         for number, part in enumerate(said)
     )
     kept, skipped = cuts_by_task(cuts, "speaker", split_by="custom.part")
-    assert splits_of(kept) == {"0": "train", "1": "dev", "2": "test"}
+    assert splits_of(kept) == {"0": "train", "1": "dev", "2": "test", "3": "dev"}
     assert [(one.id, one.reason) for one in skipped] == [
-        ("3", "custom.part is not train, dev or test"),
-        ("4", "no custom.part"),
+        ("4", "custom.part is not train, dev or test"),
+        ("5", "no custom.part"),
     ]
-    with pytest.raises(HraError, match="--split-by 'speaker' is none of"):
-        cuts_by_task(cuts, "speaker", split_by="speaker")
 
 
 def test_splits_by_fraction_depend_on_the_seed_and_ids_alone(corpus):
@@ -133,6 +177,49 @@ def test_small_tasks_keep_something_to_train_on(corpus):
     assert counts(3, 0.9, 0.09) == {"test": 1, "dev": 1, "train": 1}
     assert counts(3, 0, 0) == {"train": 3}
     assert counts(6, 0.5, 0) == {"test": 3, "train": 3}
+
+
+def with_speakers(cuts, speakers, task):
+    """The cuts by turns of the speakers, all of one task."""
+    placed = [fastcopy(cut, custom={"task": task}) for cut in cuts]
+    for number, cut in enumerate(placed):
+        cut.id = f"{task}-{cut.id}"
+        cut.supervisions = [fastcopy(cut.supervisions[0], speaker=speakers[number % len(speakers)])]
+    return placed
+
+
+def test_no_speaker_is_in_two_splits(corpus):
+    cuts = with_speakers(corpus, "abcdef", "first") + with_speakers(corpus, "efgh", "second")
+    random_split = RandomSplit(0.2, 0.2, split_speakers=True)
+
+    def drawn(cuts):
+        draw_splits(cuts, random_split)
+        of_speaker = collections.defaultdict(set)
+        for cut in cuts:
+            of_speaker[cut.supervisions[0].speaker].add(cut.custom["split"])
+        return of_speaker
+
+    found = drawn(cuts)
+    assert all(len(splits) == 1 for splits in found.values())
+    for task in ("first", "second"):
+        assert {cut.custom["split"] for cut in cuts if cut.custom["task"] == task} == {"train", "dev", "test"}
+    random.Random(0).shuffle(cuts)
+    assert drawn(cuts) == found
+    assert {*map(str, drawn(with_speakers(corpus, "ab", "first")).values())} == {"{'train'}"}  # too few to split
+    cuts[0].supervisions[0].speaker = None
+    with refused(f"--split-speakers: the speaker of '{cuts[0].id}' is not known"):
+        drawn(cuts)
+
+
+def test_dev_is_drawn_from_train_where_the_splits_are_given_without(corpus):
+    cuts = [fastcopy(cut, custom={"task": "all", "split": "train"}) for cut in corpus]
+    for cut in cuts[:2]:
+        cut.custom["split"] = "test"
+    random_split = RandomSplit(0.0, 0.2, dev_of_train=True)
+    for _ in range(2):  # a second time, among those that are left, it is the same
+        draw_splits(cuts, random_split)
+        assert collections.Counter(cut.custom["split"] for cut in cuts) == {"train": 8, "dev": 2, "test": 2}
+    assert [cut.id for cut in cuts if cut.custom["split"] == "test"] == ["ann-0", "ann-1"]
 
 
 @pytest.mark.parametrize("fractions", [(-0.1, 0.1), (0.5, 0.5), (1.0, 0.0), (float("nan"), 0.1)])

@@ -6,7 +6,7 @@ from hra_cli.commands.prepare import app
 from hra_cli.data.corpora.cuts import cuts_corpus
 from hra_cli.data.corpus import prepare_corpus
 from hra_cli.data.prepare_options import PrepareOptions
-from hra_cli.data.splits import RandomSplit
+from hra_cli.data.splits import Assignment, RandomSplit
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
 
@@ -85,11 +85,12 @@ def test_perturbed_speed_triples_the_training_data_and_nothing_else(tmp_path, co
 
 def test_python_prepares_as_the_command_does(tmp_path, corpus):
     corpus.to_file(tmp_path / "cuts.jsonl.gz")
-    source = cuts_corpus(tmp_path / "cuts.jsonl.gz", "speaker", random_split=RandomSplit(test_fraction=0.5))
+    source = cuts_corpus(tmp_path / "cuts.jsonl.gz")
+    assignment = Assignment("speaker", random_split=RandomSplit(test_fraction=0.5))
     options = PrepareOptions(num_jobs=1)
-    first = prepare_corpus(source, tmp_path / "data", options)
+    first = prepare_corpus(source, tmp_path / "data", assignment, options)
     assert not first.was_there
-    again = prepare_corpus(source, tmp_path / "data", options)
+    again = prepare_corpus(source, tmp_path / "data", assignment, options)
     assert again.was_there
     assert again.index.tasks == first.index.tasks == load_tasks(tmp_path / "data").tasks
     command = ("cuts", tmp_path / "cuts.jsonl.gz", "--task-by", "speaker", "--num-jobs", 1, "--test-fraction", 0.5)
@@ -99,7 +100,50 @@ def test_python_prepares_as_the_command_does(tmp_path, corpus):
 def test_other_cuts_in_the_same_file_are_another_corpus(tmp_path, corpus):
     corpus.to_file(tmp_path / "cuts.jsonl.gz")
     options = PrepareOptions(num_jobs=1)
-    prepare_corpus(cuts_corpus(tmp_path / "cuts.jsonl.gz", "speaker"), tmp_path / "data", options)
+    prepare_corpus(cuts_corpus(tmp_path / "cuts.jsonl.gz"), tmp_path / "data", Assignment("speaker"), options)
     corpus.subset(first=8).to_file(tmp_path / "cuts.jsonl.gz")
     with refused("cuts-sha256 was"):
-        prepare_corpus(cuts_corpus(tmp_path / "cuts.jsonl.gz", "speaker"), tmp_path / "data", options)
+        prepare_corpus(cuts_corpus(tmp_path / "cuts.jsonl.gz"), tmp_path / "data", Assignment("speaker"), options)
+
+
+def test_given_splits_without_dev_get_one_where_it_is_asked_for(tmp_path, corpus):
+    splits = tmp_path / "splits"
+    splits.write_text("".join(f"{cut.id} {'test' if cut.id.endswith('0') else 'train'}\n" for cut in corpus))
+    corpus.to_file(tmp_path / "cuts.jsonl.gz")
+    command = (
+        "cuts",
+        tmp_path / "cuts.jsonl.gz",
+        "--task-by",
+        "speaker",
+        "--split-by",
+        f"file:{splits}",
+        "--on-the-fly",
+    )
+    assert run(*command, "--output-dir", tmp_path / "without").exit_code == 0
+    assert load_tasks(tmp_path / "without").without_split("dev") == ["ann", "bob"]
+    drawn = run(*command, "--output-dir", tmp_path / "drawn", "--dev-fraction", 0.2, "--seed", 3)
+    assert drawn.exit_code == 0, drawn.output
+    index = load_tasks(tmp_path / "drawn")
+    assert {split: one.utterances for split, one in index.splits("ann").items()} == {"train": 4, "dev": 1, "test": 1}
+    assert next(iter(index.cuts("ann", "test"))).id == "ann-0"
+    # Other lines in the file are other splits.
+    splits.write_text(splits.read_text().replace("ann-1 train", "ann-1 dev"))
+    with_dev = run(*command, "--output-dir", tmp_path / "given", "--dev-fraction", 0.2)
+    assert "has a dev split; leave out --dev-fraction" in str(with_dev.exception)
+    assert "split-by-sha256 was" in str(run(*command, "--output-dir", tmp_path / "without").exception)
+
+
+def test_the_tasks_and_splits_of_fsdd_may_be_others(tmp_path):
+    for name in ("0_ann_0", "0_ann_5", "0_ann_10", "0_bob_11", "0_cid_12"):
+        write_wav(tmp_path / "recordings" / f"{name}.wav")
+    command = ("fsdd", tmp_path / "recordings", "--on-the-fly", "--num-jobs", 1, "--task-by", "constant:all")
+    assert run(*command, "--output-dir", tmp_path / "data").exit_code == 0
+    index = load_tasks(tmp_path / "data")
+    assert {split: one.utterances for split, one in index.splits("all").items()} == {"train": 3, "dev": 1, "test": 1}
+    command = (*command, "--split-by", "random", "--split-speakers")
+    assert run(*command, "--output-dir", tmp_path / "by-speaker").exit_code == 0
+    index = load_tasks(tmp_path / "by-speaker")
+    speakers = [{cut.supervisions[0].speaker for cut in index.cuts("all", split)} for split in index.splits("all")]
+    assert sorted(map(sorted, speakers)) == [["ann"], ["bob"], ["cid"]]
+    refused = run("fsdd", tmp_path / "recordings", "--split-by", "random", "--split-speakers", "--output-dir", tmp_path)
+    assert "--split-speakers leaves a task of one speaker" in str(refused.exception)
