@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable
@@ -16,6 +14,7 @@ from hra_cli.backbone.families import (
     refuse_other_file,
     refuse_own_file,
 )
+from hra_cli.backbone.location import choose_checkpoint
 from hra_cli.errors import HraError
 from hra_cli.io.tensor_pickle import StoredTensor
 from hra_cli.io.tensors import read_safetensors
@@ -23,24 +22,6 @@ from hra_cli.io.torch_file import read_torch_file
 
 # Trained beside the transducer in some recipes; no part of it.
 UNUSED_MODULES = ("ctc_output", "attention_decoder")
-
-
-_EXPECTED = "expected pretrained.pt, model.safetensors or epoch-N.pt there or in exp/"
-
-
-def choose_checkpoint(files: Collection[str]) -> str:
-    """The checkpoint among a recogniser's files, which are paths below its folder: pretrained.pt, model.safetensors or
-    the last epoch-N.pt, in the folder itself or in exp/. Raises HraError where there is none."""
-    for folder in ("", "exp/"):
-        for name in ("pretrained.pt", "model.safetensors"):
-            if folder + name in files:
-                return folder + name
-        matches = (re.fullmatch(folder + r"epoch-([0-9]+)\.pt", file) for file in files)
-        epochs = {int(match.group(1)): match.group() for match in matches if match}
-        if epochs:
-            return epochs[max(epochs)]
-    exported = sorted(file for file in files if re.fullmatch(r"(exp/)?([^/]*\.onnx|[^/]*jit[^/]*\.pt)", file))
-    raise HraError(_EXPECTED + (f"; {', '.join(exported)}: for deployment, no checkpoint" if exported else ""))
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -35,7 +35,9 @@ PERTURB_SPEED = typer.Option(
     help="Triple the training data: as it is, 0.9 and 1.1 times as fast.",
 )
 BACKBONE = typer.Option(
-    None, "--backbone", help="A recogniser's folder; skip transcripts that its tokenizer cannot write."
+    None,
+    "--backbone",
+    help="A recogniser's folder or hf://OWNER/NAME; skip transcripts that its tokenizer cannot write.",
 )
 
 
@@ -96,11 +98,12 @@ def cuts(
 
 def _prepare(corpus: Corpus, output_dir: Path, options: PrepareOptions, backbone: Optional[Path]) -> None:
     from hra_cli.backbone.checkpoint import find_bpe_model
+    from hra_cli.backbone.location import located
     from hra_cli.commands.progress import progress_bar
     from hra_cli.data.corpus import prepare_corpus
     from hra_cli.data.tokenizer import Tokenizer
 
-    tokenizer = None if backbone is None else Tokenizer(find_bpe_model(backbone))
+    tokenizer = None if backbone is None else Tokenizer(find_bpe_model(located(backbone)))
     with progress_bar() as progress:
         prepared = prepare_corpus(corpus, output_dir, options, tokenizer, progress)
     if prepared.was_there:
