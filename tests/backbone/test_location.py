@@ -139,7 +139,15 @@ def test_a_name_in_a_repository_does_not_lead_out_of_the_cache(hub, files, tmp_p
     [[folder, _]] = found(hub, tmp_path / "cache", "hf://k2/evil")
     assert not [one for one in hub.asked if ".." in one or "tmp" in one or "%5C" in one]
     assert sorted(file.relative_to(folder).as_posix() for file in Path(folder).rglob("*.*")) == NEEDED
-    assert os.listdir(tmp_path) == ["cache"]
+    # Whoever asks for everything gets all but these.
+    script = (
+        "import sys; from hra_cli.io.hub import HubAddress, fetch; print(fetch(HubAddress.parse(sys.argv[1]), list))"
+    )
+    command = [sys.executable, "-c", script, "hf://k2/evil"]
+    done = subprocess.run(command, env=hub.environment(tmp_path / "all"), check=True, capture_output=True, text=True)
+    folder = done.stdout.strip()
+    assert {file.relative_to(folder).as_posix() for file in Path(folder).rglob("*.*")} == set(files)
+    assert sorted(os.listdir(tmp_path)) == ["all", "cache"]
 
 
 @pytest.mark.parametrize(
