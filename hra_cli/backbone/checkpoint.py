@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
 from torch import Tensor
 
+from hra_cli.backbone.families import (
+    refuse_other_content,
+    refuse_other_family,
+    refuse_other_file,
+    refuse_own_file,
+)
+from hra_cli.backbone.location import choose_checkpoint
 from hra_cli.errors import HraError
 from hra_cli.io.tensor_pickle import StoredTensor
 from hra_cli.io.tensors import read_safetensors
@@ -19,24 +25,17 @@ UNUSED_MODULES = ("ctc_output", "attention_decoder")
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint file at or below `path`: pretrained.pt, model.safetensors or the last epoch-N.pt,
-    in the folder itself or in exp/. Raises HraError where there is none."""
+    """The checkpoint file at `path`, or of the recogniser in that folder, see `choose_checkpoint`.
+    Raises HraError where there is none."""
     if path.is_file():
         return path
     if not path.is_dir():
         raise HraError(f"no recogniser at {path}: no such file or folder")
-    for folder in (path, path / "exp"):
-        for name in ("pretrained.pt", "model.safetensors"):
-            if (folder / name).is_file():
-                return folder / name
-        epochs = {
-            int(match.group(1)): file
-            for file in folder.glob("epoch-*.pt")
-            if (match := re.fullmatch(r"epoch-([0-9]+)\.pt", file.name)) and file.is_file()
-        }
-        if epochs:
-            return epochs[max(epochs)]
-    raise HraError(f"no recogniser in {path}: expected pretrained.pt, model.safetensors or epoch-N.pt there or in exp/")
+    files = [*path.glob("*"), *path.glob("exp/*")]
+    try:
+        return path / choose_checkpoint([file.relative_to(path).as_posix() for file in files if file.is_file()])
+    except HraError as error:
+        raise HraError(f"no recogniser in {path}: {error}") from error
 
 
 def find_bpe_model(path: Path) -> Path:
@@ -63,10 +62,13 @@ def read_checkpoint(file: Path, note: Callable[[str], None] = lambda message: No
     """The transducer's tensors by name, as stored.
 
     The averaged weights (model_avg) where the checkpoint has them. `note` is told of tensors that are left out.
-    Raises HraError for anything that is not such a checkpoint.
+    Raises HraError for anything that is not such a checkpoint, by its name where it is a model that hra knows.
     """
+    refuse_other_file(file)
     if file.suffix == ".safetensors":
-        tensors = read_safetensors(file)[0]
+        tensors, metadata = read_safetensors(file)
+        refuse_own_file(file, metadata)
+        refuse_other_family(file, tensors)
     else:
         tensors = read_torch_file(file, partial(_model, file))
     used = {name: tensor for name, tensor in tensors.items() if not name.startswith(UNUSED_MODULES)}
@@ -82,5 +84,7 @@ def _model(file: Path, content: Any) -> dict[str, StoredTensor]:
     if isinstance(content, dict):
         model = content.get("model_avg") or content.get("model")
     if not isinstance(model, dict) or not all(isinstance(tensor, StoredTensor) for tensor in model.values()):
+        refuse_other_content(file, content)
         raise HraError(f'{file} is not an icefall checkpoint: expected {{"model": tensors by name}}')
+    refuse_other_family(file, map(str, model))
     return {str(name): tensor for name, tensor in model.items()}

@@ -19,6 +19,7 @@ from hra_cli.backbone.encoder import EncoderLayer, ZipformerEncoder
 from hra_cli.backbone.forward_pass import AfterLayer
 from hra_cli.backbone.frontend import LOOK_AHEAD, MIN_FEATURE_FRAMES, Frontend, embedded_lens
 from hra_cli.backbone.joiner import Joiner
+from hra_cli.backbone.location import located
 from hra_cli.backbone.options import BackboneOptions, Chunking
 from hra_cli.backbone.rows import Rows, one_block, rows_of
 from hra_cli.backbone.sizes import BackboneSizes, read_sizes
@@ -247,14 +248,14 @@ def load_backbone(
     options: BackboneOptions = BackboneOptions(),  # noqa: B008 - frozen
     note: Callable[[str], None] = lambda message: None,
 ) -> Backbone:
-    """The recogniser in a folder or checkpoint file, frozen, float32; all sizes are read from its tensors.
+    """The recogniser at `path`, see `located`, frozen, float32; all sizes are read from its tensors.
 
     `note` is told of tensors that are not used. Raises HraError for anything that is not an icefall Zipformer
     transducer, for options that do not fit it, and for a device that is not there or cannot be used so.
     """
     device = find_device(options.device)
     _check_precision(options.precision, device)
-    file = find_checkpoint(Path(path))
+    file = find_checkpoint(located(path))
     tensors = read_checkpoint(file, note)
     with torch.random.fork_rng(devices=[]):  # the modules' own initialisation must not move the user's generator
         try:

@@ -54,6 +54,7 @@ def compare(
 ) -> None:
     """Train HRA and the methods it competes with on the same data, and put them side by side."""
 
+    from hra_cli.backbone.location import recorded
     from hra_cli.commands.comparison_tables import comparison_tables
     from hra_cli.commands.progress import progress_bar
     from hra_cli.commands.tables import PlainConsole, print_whole
@@ -64,7 +65,7 @@ def compare(
     if budget_seconds is not None:
         refuse_useless(context, "with --budget-seconds", "num_epochs")
     config = CompareConfig(
-        backbone=os.path.realpath(backbone),
+        backbone=recorded(backbone),
         data=os.path.realpath(data),
         tasks=tuple(task or ()),
         methods=tuple(split(methods)),

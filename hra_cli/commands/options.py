@@ -52,7 +52,7 @@ def _devices(incomplete: str) -> list[str]:
     return [name for name in ("auto", "cpu", "cuda", "cuda:0") if name.startswith(incomplete)]
 
 
-BACKBONE = typer.Option(..., help="Folder or checkpoint of the icefall recogniser.")
+BACKBONE = typer.Option(..., help="Folder or checkpoint of the icefall recogniser, or hf://OWNER/NAME[@REVISION].")
 DATA = typer.Option(..., help="Folder that `hra prepare` has made.")
 POS_HEAD_DIM = typer.Option(
     BackboneOptions.pos_head_dim, help="The recogniser's pos_head_dim; 4 in every published model."

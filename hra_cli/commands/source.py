@@ -98,7 +98,9 @@ def _asked(
         help="Triple the training data: as it is, 0.9 and 1.1 times as fast.",
     ),
     backbone: Optional[Path] = typer.Option(
-        None, "--backbone", help="A recogniser's folder; skip transcripts that its tokenizer cannot write."
+        None,
+        "--backbone",
+        help="A recogniser's folder or hf://OWNER/NAME; skip transcripts that its tokenizer cannot write.",
     ),
 ) -> _Asked:
     given = split_by not in (None, AT_RANDOM)
@@ -117,6 +119,7 @@ def _dev_of_train(context: typer.Context, where: str) -> bool:
 
 def _prepare(corpus: Corpus, asked: _Asked) -> None:
     from hra_cli.backbone.checkpoint import find_bpe_model
+    from hra_cli.backbone.location import located
     from hra_cli.commands.prepared_tables import print_tables
     from hra_cli.commands.progress import progress_bar
     from hra_cli.data.corpus import prepare_corpus
@@ -126,7 +129,7 @@ def _prepare(corpus: Corpus, asked: _Asked) -> None:
     if assignment.split_by is None and corpus.split_by is not None:
         dev_of_train = _dev_of_train(asked.context, "where the source says the splits")
         assignment = replace(assignment, random_split=replace(assignment.random_split, dev_of_train=dev_of_train))
-    tokenizer = None if asked.backbone is None else Tokenizer(find_bpe_model(asked.backbone))
+    tokenizer = None if asked.backbone is None else Tokenizer(find_bpe_model(located(asked.backbone)))
     with progress_bar() as progress:
         prepared = prepare_corpus(corpus, asked.output_dir, assignment, asked.options, tokenizer, progress)
     if prepared.was_there:

@@ -55,6 +55,7 @@ def train(
     """Train one small head per task on a frozen recogniser."""
 
     from hra_cli.adapter.head_kinds import KINDS
+    from hra_cli.backbone.location import recorded
     from hra_cli.commands.progress import progress_bar
     from hra_cli.commands.tables import PlainConsole
     from hra_cli.commands.wer_tables import before_after_table
@@ -66,7 +67,7 @@ def train(
     if not KINDS[head].has_inner:
         refuse_useless(context, f"with --head {head}", "inner")
     config = TrainConfig(
-        backbone=os.path.realpath(backbone),
+        backbone=recorded(backbone),
         data=os.path.realpath(data),
         tasks=tuple(task or ()),
         controller=os.path.realpath(controller) if controller else None,

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.baselines.build import new_method
 from hra_cli.baselines.methods import parse_method
@@ -43,7 +44,7 @@ def cell_loop(config: CellConfig, folder: Path) -> TrainingLoop:
     """
     method = parse_method(config.method)
     backbone = load_backbone(config.backbone, config.backbone_options)
-    tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
+    tokenizer = Tokenizer(find_bpe_model(located(config.backbone)))
     data = load_training_data(config, backbone, tokenizer)
     adapted, adapter = new_method(method, backbone, data.tasks, config.seed)
 

@@ -9,6 +9,7 @@ from typing import Optional
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.errors import HraError
 from hra_cli.io.files import check_text
+from hra_cli.io.hub import is_address
 
 # The forms of a graph: what is put into its files' names, and a line on each.
 FLOAT32, INT8, FLOAT16 = "", ".int8", ".fp16"
@@ -61,7 +62,8 @@ class ExportConfig:
     @property
     def sources(self) -> list[Path]:
         """The paths that are read."""
-        return [path for path in (self.backbone, self.exp_dir, self.heads_dir, *self.heads, self.controller) if path]
+        backbone = None if is_address(self.backbone) else self.backbone
+        return [path for path in (backbone, self.exp_dir, self.heads_dir, *self.heads, self.controller) if path]
 
     @property
     def backbone_options(self) -> BackboneOptions:

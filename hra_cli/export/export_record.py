@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Optional
 
 from hra_cli import __version__
+from hra_cli.backbone.location import recorded
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.errors import HraError
 from hra_cli.export.export_config import ExportConfig
@@ -59,7 +60,7 @@ def new_record(config: ExportConfig, recogniser: Recogniser, folder: Path) -> Ex
         format="hra-onnx",
         format_version=1,
         hra_version=__version__,
-        backbone=str(config.backbone.absolute()),
+        backbone=recorded(config.backbone),
         backbone_fingerprint=recogniser.backbone.fingerprint,
         tokenizer_fingerprint=recogniser.tokenizer.fingerprint,
         pos_head_dim=config.pos_head_dim,

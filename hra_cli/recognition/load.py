@@ -10,6 +10,7 @@ from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, adapter_from_heads, read_controller, read_head
 from hra_cli.adapter.head_folder import open_head_folder
 from hra_cli.backbone.checkpoint import find_bpe_model
+from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.data.tokenizer import Tokenizer
@@ -29,8 +30,8 @@ def load_recogniser(
     controller: Optional[Path] = None,
     max_heads: int = DecodeConfig.max_heads,
 ) -> Recogniser:
-    """The recogniser in `backbone` with the heads of an experiment, of a folder of head files, or of single head
-    files; with none of these, the frozen recogniser alone.
+    """The recogniser at `backbone`, see `located`, with the heads of an experiment, of a folder of head files, or of
+    single head files; with none of these, the frozen recogniser alone.
 
     tasks: which heads, None for all that are there. controller: for head files that bundle none. max_heads: of an
     experiment or folder, how many are in memory at a time; they are read when a batch needs them.
@@ -38,6 +39,7 @@ def load_recogniser(
     """
     if sum(map(bool, (exp_dir, heads_dir, heads))) > 1:
         raise HraError("give one of --exp-dir, --heads and --head")
+    backbone = located(backbone)
     model = load_backbone(backbone, options)
     tokenizer = Tokenizer(find_bpe_model(backbone))
     if exp_dir is not None:

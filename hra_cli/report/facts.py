@@ -10,6 +10,7 @@ from hra_cli.adapter.head_file import CONTROLLER_FORMAT, HEAD_FORMAT, read_contr
 from hra_cli.adapter.head_folder import list_heads
 from hra_cli.adapter.head_kinds import head_kind
 from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
+from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.comparison.comparison_file import COMPARISON_NAME, read_comparison_file
@@ -34,6 +35,7 @@ class Description:
 
 def describe(path: Path, pos_head_dim: int = BackboneOptions.pos_head_dim) -> Description:
     """The facts about what is at `path`. Raises HraError where it is nothing that hra knows."""
+    path = located(path)
     if not path.exists():
         raise HraError(f"no such file or folder: {path}")
     if path.is_dir():

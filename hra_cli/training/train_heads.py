@@ -21,6 +21,7 @@ from hra_cli.adapter.head_file import (
 )
 from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.frontend_cache import FrontendCache
+from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.tokenizer import Tokenizer
@@ -73,7 +74,7 @@ def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
     Raises HraError for a backbone, data or controller that cannot be used, and as `TrainingLoop` does.
     """
     backbone = load_backbone(config.backbone, config.backbone_options)
-    tokenizer = Tokenizer(find_bpe_model(Path(config.backbone)))
+    tokenizer = Tokenizer(find_bpe_model(located(config.backbone)))
     data = load_training_data(config, backbone, tokenizer)
     controller = None if config.controller is None else read_controller(Path(config.controller), backbone.fingerprint)
     adapter = new_adapter(data.tasks, backbone.width, config.hidden, config.head, config.inner, config.seed, controller)
