@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Optional
 import typer
 
 from hra_cli.commands.given import refuse_useless
+from hra_cli.commands.options import choice
+from hra_cli.commands.prepared_text import print_text_changes
 from hra_cli.commands.terminal import say
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import RandomSplit
+from hra_cli.data.text_form import CASES, UNICODE_FORMS, TextOptions
 
 if TYPE_CHECKING:
     from hra_cli.data.corpus import Corpus
@@ -35,8 +38,24 @@ PERTURB_SPEED = typer.Option(
     help="Triple the training data: as it is, 0.9 and 1.1 times as fast.",
 )
 BACKBONE = typer.Option(
-    None, "--backbone", help="A recogniser's folder; skip transcripts that its tokenizer cannot write."
+    None,
+    "--backbone",
+    help="A recogniser's folder; transcripts are put into the form of its tokenizer, and what it cannot write is "
+    "skipped.",
 )
+TEXT = typer.Option(
+    PrepareOptions.text.mode,
+    "--text",
+    help="auto: the case, punctuation and Unicode form that the tokenizer knows; keep: transcripts as they are. "
+    "Default: auto with --backbone.",
+)
+TEXT_CASE = choice(PrepareOptions.text.case, CASES, "The case of transcripts")
+STRIP_PUNCTUATION = typer.Option(
+    PrepareOptions.text.strip_punctuation,
+    "--strip-punctuation",
+    help="Take punctuation out of transcripts, but apostrophes within words.",
+)
+UNICODE_FORM = choice(PrepareOptions.text.unicode_form, UNICODE_FORMS, "The Unicode form of transcripts")
 
 
 @app.command("fsdd")
@@ -47,11 +66,16 @@ def fsdd(
     on_the_fly: bool = ON_THE_FLY,
     perturb_speed: bool = PERTURB_SPEED,
     backbone: Optional[Path] = BACKBONE,
+    text: Optional[str] = TEXT,
+    text_case: str = TEXT_CASE,
+    strip_punctuation: bool = STRIP_PUNCTUATION,
+    unicode_form: str = UNICODE_FORM,
 ) -> None:
     """The Free Spoken Digit Dataset: one task per speaker, its official test split."""
     from hra_cli.data.corpora.fsdd import fsdd_corpus
 
-    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed)
+    text_options = TextOptions(text, text_case, strip_punctuation, unicode_form)
+    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed, text_options)
     _prepare(fsdd_corpus(corpus_dir), output_dir, options, backbone)
 
 
@@ -82,29 +106,35 @@ def cuts(
     on_the_fly: bool = ON_THE_FLY,
     perturb_speed: bool = PERTURB_SPEED,
     backbone: Optional[Path] = BACKBONE,
+    text: Optional[str] = TEXT,
+    text_case: str = TEXT_CASE,
+    strip_punctuation: bool = STRIP_PUNCTUATION,
+    unicode_form: str = UNICODE_FORM,
 ) -> None:
     """Any corpus that lhotse can read: tasks and splits by what its cuts say."""
     from hra_cli.data.corpora.cuts import cuts_corpus
 
     if split_by is not None:
         refuse_useless(context, "with --split-by", "test_fraction", "dev_fraction", "seed")
-    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed)
+    text_options = TextOptions(text, text_case, strip_punctuation, unicode_form)
+    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed, text_options)
     random_split = RandomSplit(test_fraction, dev_fraction, seed)
     corpus = cuts_corpus(cuts_file, task_by, split_by, random_split, allow_commands)
     _prepare(corpus, output_dir, options, backbone)
 
 
 def _prepare(corpus: Corpus, output_dir: Path, options: PrepareOptions, backbone: Optional[Path]) -> None:
-    from hra_cli.backbone.checkpoint import find_bpe_model
     from hra_cli.commands.progress import progress_bar
     from hra_cli.data.corpus import prepare_corpus
-    from hra_cli.data.tokenizer import Tokenizer
+    from hra_cli.data.find_tokenizer import load_tokenizer
 
-    tokenizer = None if backbone is None else Tokenizer(find_bpe_model(backbone))
+    tokenizer = None if backbone is None else load_tokenizer(backbone)
     with progress_bar() as progress:
         prepared = prepare_corpus(corpus, output_dir, options, tokenizer, progress)
     if prepared.was_there:
         say(f"{output_dir} is already prepared with these arguments")
+    if prepared.index.text is not None:
+        print_text_changes(prepared.index.text)
     _print_tables(prepared.index)
 
 

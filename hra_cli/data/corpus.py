@@ -53,12 +53,17 @@ def prepare_corpus(
 ) -> Prepared:
     """Makes the data folder `output_dir`, or finds that it was made from the same corpus with the same options.
 
-    tokenizer: utterances whose text it cannot write are left out. progress: told of every utterance.
+    tokenizer: utterances whose text it cannot write, once `options.text` is done to it, are left out. progress: told of
+    every utterance.
     Raises HraError as `prepare` does.
     """
     if corpus.allow_commands and options.on_the_fly:
         raise HraError("commands run once, when data are prepared; store features, without --on-the-fly")
-    arguments = {**corpus.arguments, **({"perturb-speed": True} if options.perturb_speed else {})}
+    arguments = {
+        **corpus.arguments,
+        **({"perturb-speed": True} if options.perturb_speed else {}),
+        **options.text.arguments(has_tokenizer=tokenizer is not None),
+    }
     before = find_prepared(output_dir, arguments, on_the_fly=options.on_the_fly, tokenizer=tokenizer)
     if before is not None:
         return Prepared(before, was_there=True)
@@ -74,6 +79,7 @@ def prepare_corpus(
         num_jobs=options.num_jobs,
         on_the_fly=options.on_the_fly,
         tokenizer=tokenizer,
+        text=options.text,
         progress=progress,
     )
     return Prepared(index, was_there=False)
