@@ -20,7 +20,7 @@ from rich.table import Table
 from hra_cli.adapter.adapter import Adapter, new_adapter
 from hra_cli.backbone.model import Backbone, load_backbone
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.io.files import write_text
 from hra_cli.nn.memory import keep_freed_memory
 from hra_cli.recognition.online import OnlineRecogniser
@@ -71,7 +71,7 @@ def main() -> None:
 
 def chunk_of(backbone: Backbone, adapter: Adapter | None, tasks: list[str]) -> Callable[[], None]:
     """Recognises the next chunk of a stream for each of these tasks; they never end."""
-    online = OnlineRecogniser(AdaptedModel(backbone, Tokenizer(RECOGNISER / "bpe.model"), adapter))
+    online = OnlineRecogniser(AdaptedModel(backbone, load_tokenizer(RECOGNISER / "bpe.model"), adapter))
     streams = [online.open(task) for task in tasks]
     generator = torch.Generator().manual_seed(0)
     for stream in streams:

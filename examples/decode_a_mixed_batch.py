@@ -34,7 +34,7 @@ def main() -> None:
         tasks = Counter(utterance.task for utterance in batch)
         print("a batch of " + ", ".join(f"{number} × {task}" for task, number in sorted(tasks.items())))
         for utterance in batch:
-            print(f"{utterance.id}\t{' '.join(utterance.hyp)}")
+            print(f"{utterance.id}\t{utterance.text}")
         decoded += batch
 
     for task, errors in score(decoded).tasks.items():

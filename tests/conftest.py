@@ -5,7 +5,7 @@ import pytest
 import speech
 from builders import save_pt, tiny_backbone
 
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.training.train_heads import train
 
 
@@ -42,5 +42,5 @@ def causal_recogniser(tmp_path_factory) -> Path:
     """A small causal recogniser of random weights, with the tokenizer that `data` is prepared for."""
     folder = tmp_path_factory.mktemp("causal")
     bpe_model = Path(shutil.copy(speech.BACKBONE / "bpe.model", folder))
-    save_pt(tiny_backbone(causal=True, vocab_size=Tokenizer(bpe_model).vocab_size), folder / "pretrained.pt")
+    save_pt(tiny_backbone(causal=True, vocab_size=load_tokenizer(bpe_model).vocab_size), folder / "pretrained.pt")
     return folder

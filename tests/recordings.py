@@ -5,7 +5,9 @@ import sentencepiece
 import soundfile
 from lhotse import Recording, SupervisionSegment
 
+from hra_cli.data.byte_pieces import CHARACTER_OF_BYTE
 from hra_cli.data.corpora.fsdd import DIGITS
+from hra_cli.data.token_table import token_table
 
 
 def write_wav(path, seconds=0.5, rate=8000, channels=1, seed=0):
@@ -49,3 +51,34 @@ def digits_bpe(folder, vocab_size):
         minloglevel=2,
     )
     return folder / "bpe.model"
+
+
+def train_bbpe(folder, texts, vocab_size):
+    """bbpe.model in `folder`, as icefall's train_bbpe_model.py makes it: a sentencepiece model of the texts' bytes."""
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["".join(CHARACTER_OF_BYTE[byte] for byte in text.encode()) for text in texts]),
+        model_prefix=str(folder / "bbpe"),
+        model_type="bpe",
+        vocab_size=vocab_size,
+        character_coverage=1.0,
+        bos_id=-1,
+        eos_id=-1,
+        unk_id=2,
+        user_defined_symbols=["<blk>", "<sos/eos>"],
+        minloglevel=2,
+    )
+    return folder / "bbpe.model"
+
+
+def digits_bbpe(folder, vocab_size):
+    """bbpe.model in `folder`, of the ten digits' names."""
+    return train_bbpe(folder, list(DIGITS) * 5, vocab_size)
+
+
+def character_tokens(folder, vocab_size):
+    """tokens.txt in `folder`, as icefall's prepare_char.py makes it: the letters of the digits' names, and others."""
+    letters = dict.fromkeys("".join(DIGITS))
+    others = (chr(code) for code in range(0x4E00, 0x9FFF))
+    tokens = ["<blk>", "<sos/eos>", "<unk>", *letters, *others][:vocab_size]
+    (folder / "tokens.txt").write_text(token_table(tokens), encoding="utf-8")
+    return folder / "tokens.txt"

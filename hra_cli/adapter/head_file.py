@@ -300,7 +300,7 @@ def check_backbone(head: Head, backbone_fingerprint: str, width: int, tokenizer_
     if head.width != width:
         raise HraError(f"the head of task '{head.task}' has width {head.width}, the backbone {width}")
     if tokenizer_fingerprint not in (None, head.tokenizer_fingerprint):
-        raise HraError(f"the head of task '{head.task}' was trained with another bpe.model")
+        raise HraError(f"the head of task '{head.task}' was trained with another tokenizer")
 
 
 def check_same_bank(first: Head, other: Head) -> None:

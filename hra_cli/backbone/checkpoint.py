@@ -38,26 +38,6 @@ def find_checkpoint(path: Path) -> Path:
         raise HraError(f"no recogniser in {path}: {error}") from error
 
 
-def find_bpe_model(path: Path) -> Path:
-    """bpe.model of the recogniser at `path` (a folder, a checkpoint file or a bpe.model): beside the
-    checkpoint or in data/lang_bpe_*/. Raises HraError where there is none, or more than one candidate."""
-    if path.is_file() and path.suffix == ".model":
-        return path
-    folder = path if path.is_dir() else path.parent
-    roots = [folder, folder.parent] if folder.name == "exp" or path.is_file() else [folder]
-    for root in roots:
-        if (root / "bpe.model").is_file():
-            return root / "bpe.model"
-    for root in roots:
-        found = sorted(root.glob("data/lang_bpe_*/bpe.model")) + sorted(root.glob("lang_bpe_*/bpe.model"))
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(str(file) for file in found)
-            raise HraError(f"several bpe.model files for {path}: {names}; copy the right one into {root}")
-    raise HraError(f"no bpe.model for {path}: expected it in {folder} or in {folder}/data/lang_bpe_*/; copy it there")
-
-
 def read_checkpoint(file: Path, note: Callable[[str], None] = lambda message: None) -> dict[str, Tensor]:
     """The transducer's tensors by name, as stored.
 

@@ -58,7 +58,7 @@ def check_and_show(config: CheckConfig, json_file: Optional[Path] = None) -> Non
             f"{side.name}: {len(differing)} of {len(side.utterances)} texts differ from hra's", soft_wrap=True
         )
         for one, other in differing[:MOST_SHOWN]:
-            console.print(f"  {one.id}: hra '{' '.join(one.hyp)}', {side.name} '{' '.join(other.hyp)}'", soft_wrap=True)
+            console.print(f"  {one.id}: hra '{one.text}', {side.name} '{other.text}'", soft_wrap=True)
         if len(differing) > MOST_SHOWN:
             console.print(f"  and {len(differing) - MOST_SHOWN} more; --json has all")
     for side in checked.sides:

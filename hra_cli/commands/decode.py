@@ -166,7 +166,7 @@ def _decode_audio(config: DecodeConfig, json_file: Optional[Path]) -> None:
 
     # On a terminal the texts are the progress.
     with no_progress() if sys.stdout is not None and sys.stdout.isatty() else progress_bar() as progress:
-        found = decode_audio(config, progress, lambda file, one: say(file, " ".join(one.hyp)))
+        found = decode_audio(config, progress, lambda file, one: say(file, one.text))
     if found.files:
         for line in _speed(found.decoded):
             say(line, error=True)  # so that standard output is the texts alone

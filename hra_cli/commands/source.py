@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Optional
 import typer
 
 from hra_cli.commands.given import is_given, refuse_useless
+from hra_cli.commands.options import choice
 from hra_cli.commands.terminal import say
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import AT_RANDOM, Assignment, RandomSplit
+from hra_cli.data.text_form import CASES, UNICODE_FORMS, TextOptions
 
 if TYPE_CHECKING:
     from hra_cli.data.corpus import Corpus
@@ -100,14 +102,30 @@ def _asked(
     backbone: Optional[Path] = typer.Option(
         None,
         "--backbone",
-        help="A recogniser's folder or hf://OWNER/NAME; skip transcripts that its tokenizer cannot write.",
+        help="A recogniser's folder or hf://OWNER/NAME; transcripts are put into the form of its tokenizer, and what "
+        "it cannot write is skipped.",
     ),
+    text: Optional[str] = typer.Option(
+        PrepareOptions.text.mode,
+        "--text",
+        help="auto: the case, punctuation and Unicode form that the tokenizer knows; keep: transcripts as they are. "
+        "Default: auto with --backbone.",
+    ),
+    text_case: str = choice(PrepareOptions.text.case, CASES, "The case of transcripts"),
+    strip_punctuation: bool = typer.Option(
+        PrepareOptions.text.strip_punctuation,
+        "--strip-punctuation",
+        help="Take punctuation out of transcripts, but apostrophes within words.",
+    ),
+    unicode_form: str = choice(PrepareOptions.text.unicode_form, UNICODE_FORMS, "The Unicode form of transcripts"),
 ) -> _Asked:
     given = split_by not in (None, AT_RANDOM)
     dev_of_train = given and _dev_of_train(context, "with --split-by")
     random_split = RandomSplit(test_fraction, dev_fraction, seed, split_speakers, dev_of_train)
     assignment = Assignment(task_by, split_by, random_split)
-    return _Asked(context, output_dir, assignment, PrepareOptions(num_jobs, on_the_fly, perturb_speed), backbone)
+    text_options = TextOptions(text, text_case, strip_punctuation, unicode_form)
+    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed, text_options)
+    return _Asked(context, output_dir, assignment, options, backbone)
 
 
 def _dev_of_train(context: typer.Context, where: str) -> bool:
@@ -118,20 +136,22 @@ def _dev_of_train(context: typer.Context, where: str) -> bool:
 
 
 def _prepare(corpus: Corpus, asked: _Asked) -> None:
-    from hra_cli.backbone.checkpoint import find_bpe_model
     from hra_cli.backbone.location import located
     from hra_cli.commands.prepared_tables import print_tables
+    from hra_cli.commands.prepared_text import print_text_changes
     from hra_cli.commands.progress import progress_bar
     from hra_cli.data.corpus import prepare_corpus
-    from hra_cli.data.tokenizer import Tokenizer
+    from hra_cli.data.find_tokenizer import load_tokenizer
 
     assignment = asked.assignment
     if assignment.split_by is None and corpus.split_by is not None:
         dev_of_train = _dev_of_train(asked.context, "where the source says the splits")
         assignment = replace(assignment, random_split=replace(assignment.random_split, dev_of_train=dev_of_train))
-    tokenizer = None if asked.backbone is None else Tokenizer(find_bpe_model(located(asked.backbone)))
+    tokenizer = None if asked.backbone is None else load_tokenizer(located(asked.backbone))
     with progress_bar() as progress:
         prepared = prepare_corpus(corpus, asked.output_dir, assignment, asked.options, tokenizer, progress)
     if prepared.was_there:
         say(f"{asked.output_dir} is already prepared with these arguments")
+    if prepared.index.text is not None:
+        print_text_changes(prepared.index.text)
     print_tables(prepared.index)

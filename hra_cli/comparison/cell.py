@@ -8,7 +8,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.baselines.build import new_method
@@ -16,7 +15,7 @@ from hra_cli.baselines.methods import parse_method
 from hra_cli.comparison.cell_files import RESULT_NAME, CellResult, ModelResult, read_models, write_result
 from hra_cli.comparison.plan import CellConfig
 from hra_cli.data.batches import load_batches, training_batches
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.experiment.config import CONFIG_NAME, load_config_as
 from hra_cli.io.files import remove_leftovers
 from hra_cli.io.lock import one_writer
@@ -44,7 +43,7 @@ def cell_loop(config: CellConfig, folder: Path) -> TrainingLoop:
     """
     method = parse_method(config.method)
     backbone = load_backbone(config.backbone, config.backbone_options)
-    tokenizer = Tokenizer(find_bpe_model(located(config.backbone)))
+    tokenizer = load_tokenizer(located(config.backbone))
     data = load_training_data(config, backbone, tokenizer)
     adapted, adapter = new_method(method, backbone, data.tasks, config.seed)
 

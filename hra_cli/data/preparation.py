@@ -40,6 +40,7 @@ from hra_cli.data.task_index import (
     seconds_of,
     words_of,
 )
+from hra_cli.data.text_form import AS_IT_IS, TextChanges, TextOptions
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.data.transcripts import advice, unwritable
 from hra_cli.errors import HraError
@@ -95,6 +96,7 @@ def prepare(
     num_jobs: int = PrepareOptions.num_jobs,
     on_the_fly: bool = PrepareOptions.on_the_fly,
     tokenizer: Optional[Tokenizer] = None,
+    text: TextOptions = PrepareOptions.text,
     progress: Optional[Progress] = None,
 ) -> TaskIndex:
     """Checks every cut, stores features unless `on_the_fly`, and writes the data folder, `tasks.json` last.
@@ -105,6 +107,7 @@ def prepare(
     skipped:        what could not be used before this point; it is listed with the rest in `skipped.tsv`.
     random_split:   says the split of every cut that can be used, in place of its `custom`.
     allow_commands: whether audio may come from shell commands and URLs.
+    text:           what is done to transcripts before `tokenizer` is asked whether it can write them.
 
     An unfinished folder is started over. Raises `HraError` where no cut can be used, the folder was made from
     other arguments, another process is writing it, or files in the way were not written by this function.
@@ -123,7 +126,8 @@ def prepare(
             _start_over(folder)
         left_out = list(skipped)
         reader = _Reader(None if on_the_fly else folder / "feats", allow_commands, num_jobs, progress, left_out)
-        usable = _usable(cuts, reader, tokenizer, random_split, perturb_speed)
+        todo, changes = _with_changed_text(_with_text(cuts, left_out), tokenizer, text, left_out)
+        usable = _usable(todo, reader, random_split, perturb_speed)
         if left_out:
             write_skipped(folder / SKIPPED_NAME, left_out)
         reasons = dict(sorted(collections.Counter(one.reason for one in left_out).items()))
@@ -135,6 +139,7 @@ def prepare(
             features="on-the-fly" if on_the_fly else "stored",
             arguments=_all_arguments(arguments, on_the_fly, tokenizer),
             skipped=reasons,
+            text=changes,
         )
         index.save()
         with writing(output_dir):
@@ -143,14 +148,12 @@ def prepare(
 
 
 def _usable(
-    cuts: Iterable[Cut],
+    todo: list[Cut],
     reader: _Reader,
-    tokenizer: Optional[Tokenizer],
     random_split: Optional[RandomSplit],
     perturb_speed: bool,
 ) -> list[Cut]:
-    """The cuts whose text and audio can be used, in order, and for `perturb_speed` the copies of those of train."""
-    todo = list(_with_usable_text(cuts, tokenizer, reader.skipped))
+    """The cuts whose audio can be used, in order, and for `perturb_speed` the copies of those of train."""
     if random_split is not None:
         # Only for the order in which they are read, and so lie on disk: it is that of their splits.
         draw_splits(todo, random_split)
@@ -187,7 +190,7 @@ def _all_arguments(arguments: Mapping[str, Any], on_the_fly: bool, tokenizer: Op
     }
 
 
-def _with_usable_text(cuts: Iterable[Cut], tokenizer: Optional[Tokenizer], skipped: list[Skipped]) -> Iterator[Cut]:
+def _with_text(cuts: Iterable[Cut], skipped: list[Skipped]) -> Iterator[Cut]:
     for cut in cuts:
         text = cut.supervisions[0].text
         if text is not None and not isinstance(text, str):
@@ -196,11 +199,32 @@ def _with_usable_text(cuts: Iterable[Cut], tokenizer: Optional[Tokenizer], skipp
         if text is None or not text.strip():
             skipped.append(Skipped(cut.id, "empty transcript"))
             continue
-        problem = unwritable(cut.id, text, tokenizer) if tokenizer is not None else None
-        if problem is not None:
-            skipped.append(problem)
-            continue
         yield cut
+
+
+def _with_changed_text(
+    cuts: Iterable[Cut], tokenizer: Optional[Tokenizer], options: TextOptions, skipped: list[Skipped]
+) -> tuple[list[Cut], Optional[TextChanges]]:
+    """The cuts with their text in the form that the options say, where the tokenizer can write that; and what was done,
+    None where nothing was to be."""
+    todo = list(cuts)
+    writes = tokenizer.writes if tokenizer is not None and tokenizer.has_characters else None
+    changes = TextChanges(options.form((cut.supervisions[0].text for cut in todo), writes))
+    if tokenizer is None and changes.form == AS_IT_IS:
+        return todo, None
+    usable = []
+    for cut in todo:
+        before = cut.supervisions[0].text
+        after = changes.apply(before)
+        problem = unwritable(cut.id, after, tokenizer) if tokenizer is not None else None
+        if not after:
+            skipped.append(Skipped(cut.id, "transcript of punctuation alone", before[:100]))
+        elif problem is not None:
+            skipped.append(problem)
+        else:
+            same = after == before
+            usable.append(cut if same else fastcopy(cut, supervisions=[fastcopy(cut.supervisions[0], text=after)]))
+    return usable, changes if changes.changed else None
 
 
 @dataclass

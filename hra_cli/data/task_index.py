@@ -17,6 +17,7 @@ from lhotse.cut import Cut, MonoCut, MultiCut
 from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS
 from hra_cli.data.manifests import read_prepared_cuts
 from hra_cli.data.splits import SPLITS
+from hra_cli.data.text_form import TextChanges
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.io.documents import digest_of, parse_json, read_text
 from hra_cli.io.files import check_text, write_text
@@ -56,7 +57,7 @@ class TaskIndex:
 
     `tasks` maps task -> split -> `Split`; only splits that have utterances are there. `features` is "stored"
     or "on-the-fly". `skipped` counts, by reason, what could not be used. `arguments` is what the folder was
-    made from.
+    made from. `text` is what was done to the transcripts; None for nothing, and in folders of earlier versions.
     """
 
     data_dir: Path
@@ -65,6 +66,7 @@ class TaskIndex:
     arguments: dict[str, Any]
     skipped: dict[str, int] = field(default_factory=dict)
     sampling_rate: int = SAMPLING_RATE
+    text: Optional[TextChanges] = None
 
     @property
     def names(self) -> list[str]:
@@ -153,6 +155,7 @@ class TaskIndex:
                 name: {split: _as_json(entry) for split, entry in self.splits(name).items()} for name in self.names
             },
             "skipped": self.skipped,
+            **({"text": asdict(self.text)} if self.text else {}),
         }
         content["sha256"] = digest_of(content)
         write_text(
@@ -193,6 +196,7 @@ def load_tasks(data_dir: Path) -> TaskIndex:
         arguments=content.arguments,
         skipped=content.skipped,
         sampling_rate=content.sampling_rate,
+        text=content.text,
     )
 
 
@@ -217,6 +221,7 @@ class _Content:
     arguments: dict[str, Any]
     tasks: dict[str, dict[Literal["train", "dev", "test"], Split]]
     skipped: dict[str, int]
+    text: Optional[TextChanges] = None
     sha256: Optional[str] = None  # of the rest; None for folders of earlier versions
 
 

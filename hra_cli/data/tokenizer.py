@@ -1,67 +1,59 @@
-"""Text to the recogniser's token ids and back."""
+"""Text to a recogniser's token ids and back: what every kind of tokenizer offers."""
 
 from __future__ import annotations
 
-import hashlib
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-
-import sentencepiece as spm
-
-from hra_cli.errors import HraError
 
 # sentencepiece marks the start of a word with it; it stands for a space and is no character of the text.
 WORD_START = "▁"
+UNKNOWN = "\u2047"  # "⁇": what <unk> is read as, as in sentencepiece
 
 
-class Tokenizer:
-    """The sentencepiece model that a backbone was trained with.
+class Tokenizer(ABC):
+    """The units that a recogniser was trained to write. Id 0 is the transducer's blank, which no text has.
 
-    Raises `HraError` where `bpe_model` is missing or no sentencepiece model.
+    file: what it was read from. kind: of units, in a few words. fingerprint: SHA-256 (hex) of what decides the units.
+    has_characters: whether it writes a text character by character, so that one knows which it lacks.
     """
 
-    def __init__(self, bpe_model: Path) -> None:
-        try:
-            model = Path(bpe_model).read_bytes()
-        except OSError as error:
-            raise HraError(f"cannot read the tokenizer {bpe_model}: {error.strerror}") from error
-        self._processor = spm.SentencePieceProcessor()
-        try:
-            self._processor.LoadFromSerializedProto(model)
-            self.pieces(list(range(self.vocab_size)))  # all of them are text
-        except (RuntimeError, UnicodeDecodeError) as error:
-            raise HraError(f"{bpe_model} is not a sentencepiece model; give the bpe.model of the recogniser") from error
-        self.fingerprint = hashlib.sha256(model).hexdigest()
-        """SHA-256 of the model file, in hexadecimal."""
+    file: Path
+    kind: str
+    fingerprint: str
+    has_characters = True
 
     @property
+    @abstractmethod
     def vocab_size(self) -> int:
         """How many token ids there are."""
-        return self._processor.get_piece_size()
 
+    @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """The token ids of a text; <unk> for what the model does not know."""
-        ids: list[int] = self._processor.encode(_encodable(text))
-        return ids
+        """The token ids of a text; <unk> for what the tokenizer lacks."""
 
-    def decode(self, ids: list[int]) -> str:
-        """The text of token ids."""
-        text: str = self._processor.decode(ids)
-        return text
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, as it is shown."""
 
-    def pieces(self, ids: list[int]) -> list[str]:
-        """The sentencepiece piece of each token id; one that starts a word begins with "▁"."""
-        return [self._processor.id_to_piece(id_) for id_ in ids]
+    @abstractmethod
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The name of each token id, as tokens.txt has it."""
 
+    @abstractmethod
     def unknown_characters(self, text: str) -> str:
-        """The characters of `text` that the model can only map to <unk>, sorted; '' if there are none."""
-        unknown = self._processor.unk_id()
-        # As text, the pieces that stand for <unk> are the characters that the model does not know.
-        text = _encodable(text)
-        pieces = zip(self._processor.encode(text), self._processor.encode(text, out_type=str))
-        return "".join(sorted(set("".join(piece for id_, piece in pieces if id_ == unknown)) - {WORD_START}))
+        """What the tokenizer lacks of `text`, sorted; '' if nothing."""
+
+    def words(self, text: str) -> list[str]:
+        """What errors in a text are counted on, as icefall counts them: words, or characters."""
+        return text.split()
+
+    def writes(self, char: str) -> bool:
+        """Whether a character that is written is read as the same."""
+        return self.decode(self.encode(char)).strip() == char
 
 
-def _encodable(text: str) -> str:
-    """The text with a character that no model knows, U+E000, for halves of characters, which JSON may have."""
+def encodable(text: str) -> str:
+    """The text with a character that no tokenizer knows, U+E000, for halves of characters, which JSON may have."""
     return re.sub("[\ud800-\udfff]", "\ue000", text)

@@ -1,12 +1,12 @@
-"""Whether a tokenizer can write a transcript, and what to do where it cannot."""
+"""Whether a tokenizer can write a transcript, what to do where it cannot, and what was done."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Optional
 
 from hra_cli.data.skipped import Skipped
+from hra_cli.data.text_form import TextChanges, spoken, without_punctuation
 from hra_cli.data.tokenizer import Tokenizer
 
 LOWER_CASE = "lower-case letters, which the tokenizer lacks"
@@ -14,23 +14,25 @@ UPPER_CASE = "upper-case letters, which the tokenizer lacks"
 PUNCTUATION = "punctuation, which the tokenizer lacks"
 LOWER_CASE_AND_PUNCTUATION = "lower-case letters and punctuation, which the tokenizer lacks"
 UPPER_CASE_AND_PUNCTUATION = "upper-case letters and punctuation, which the tokenizer lacks"
+SPOKEN = "digits or symbols, which the tokenizer lacks"
 OTHER = "characters the tokenizer lacks"
 
 # By reason: what the tokenizer is, what the transcripts have, what to do.
 _ADVICE = {
-    LOWER_CASE: ("upper case", "lower-case letters", "write them in upper case"),
-    UPPER_CASE: ("lower case", "upper-case letters", "write them in lower case"),
-    PUNCTUATION: ("without punctuation", "punctuation", "take it out"),
+    LOWER_CASE: ("upper case", "lower-case letters", "prepare with --text-case upper"),
+    UPPER_CASE: ("lower case", "upper-case letters", "prepare with --text-case lower"),
+    PUNCTUATION: ("without punctuation", "punctuation", "prepare with --strip-punctuation"),
     LOWER_CASE_AND_PUNCTUATION: (
         "upper case without punctuation",
         "lower-case letters and punctuation",
-        "write them in upper case without punctuation",
+        "prepare with --text-case upper --strip-punctuation",
     ),
     UPPER_CASE_AND_PUNCTUATION: (
         "lower case without punctuation",
         "upper-case letters and punctuation",
-        "write them in lower case without punctuation",
+        "prepare with --text-case lower --strip-punctuation",
     ),
+    SPOKEN: ("without digits", "digits or symbols", "write them as they are spoken"),
 }
 
 
@@ -39,7 +41,7 @@ def unwritable(id_: str, text: str, tokenizer: Tokenizer) -> Optional[Skipped]:
     unknown = tokenizer.unknown_characters(text)
     if not unknown:
         return None
-    bare = _without_punctuation(text)
+    bare = without_punctuation(text)
     for reason, changed in (
         (LOWER_CASE, text.upper()),
         (UPPER_CASE, text.lower()),
@@ -49,6 +51,9 @@ def unwritable(id_: str, text: str, tokenizer: Tokenizer) -> Optional[Skipped]:
     ):
         if not tokenizer.unknown_characters(changed):
             return Skipped(id_, reason, unknown)
+    words = "".join(char for char in bare if not spoken(char))
+    if words != bare and not all(map(tokenizer.unknown_characters, (words, words.upper(), words.lower()))):
+        return Skipped(id_, SPOKEN, unknown)
     return Skipped(id_, OTHER, unknown)
 
 
@@ -64,7 +69,7 @@ def advice(skipped: Mapping[str, int], total: int) -> str:
     is_, have, do = _ADVICE[reason]
     share = 100 * found[reason] / total
     percent = f"{share:.0f} %" if share >= 1 else "less than 1 %"
-    return f"the tokenizer is {is_}, {percent} of the transcripts have {have}: {do} before preparing"
+    return f"the tokenizer is {is_}, {percent} of the transcripts have {have}: {do}"
 
 
 def advice_for(texts: Iterable[str], tokenizer: Tokenizer) -> str:
@@ -79,5 +84,6 @@ def advice_for(texts: Iterable[str], tokenizer: Tokenizer) -> str:
     return advice(reasons, total)
 
 
-def _without_punctuation(text: str) -> str:
-    return "".join(char for char in text if char == "'" or not unicodedata.category(char).startswith("P"))
+def text_done(changes: TextChanges) -> str:
+    """What was done to transcripts, in a few words."""
+    return f"{changes.form}; {changes.changed:,} transcripts changed"

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from hra_cli.data.audio import Samples, mono_audio, one_line
 from hra_cli.data.features import SAMPLING_RATE, fbank
 from hra_cli.data.task_index import TaskIndex, load_tasks
+from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.export.check_config import SEARCHES, CheckConfig
 from hra_cli.export.export_config import VARIANTS
@@ -65,7 +66,7 @@ class Checked:
                 **side.scores.as_json(),
                 "seconds": round(side.seconds, 2),
                 "differing": {
-                    one.id: {"task": one.task, "hra": " ".join(one.hyp), side.name: " ".join(other.hyp)}
+                    one.id: {"task": one.task, "hra": one.text, side.name: other.text}
                     for one, other in self.differing(side)
                 },
             }
@@ -101,7 +102,11 @@ def check_export(
     progress.advance(count, len(audio))
     sides = []
     for variant in record.variants:
-        sides.append(_by_sherpa(config, record, variant, cuts, audio, with_heads, lambda: progress.advance(count)))
+        sides.append(
+            _by_sherpa(
+                config, record, variant, cuts, audio, with_heads, recogniser.tokenizer, lambda: progress.advance(count)
+            )
+        )
     return Checked(hra, sides, sum(len(samples) for samples in audio.values()) / SAMPLING_RATE)
 
 
@@ -169,7 +174,7 @@ def _streamed(online: OnlineRecogniser, task: str, cuts: list[Cut], audio: dict[
             stream.accept_features(features[:frames])
         online.run(streams)
         for stream, cut in zip(streams, batch):
-            yield _utterance(cut, task, stream.text().split())
+            yield _utterance(cut, task, online.model.tokenizer, stream.text())
 
 
 def _by_sherpa(
@@ -179,6 +184,7 @@ def _by_sherpa(
     cuts: dict[str, list[Cut]],
     audio: dict[str, Samples],
     with_heads: bool,
+    tokenizer: Tokenizer,
     done: Callable[[], None],
 ) -> Side:
     found = {}
@@ -190,12 +196,13 @@ def _by_sherpa(
         started = time.monotonic()
         for cut in own:
             (hyp,) = sherpa.recognise([audio[cut.id]])
-            found[cut.id] = _utterance(cut, task, hyp)
+            found[cut.id] = _utterance(cut, task, tokenizer, " ".join(hyp))
             done()
         seconds += time.monotonic() - started
     name = "sherpa-onnx" if not variant else f"sherpa-onnx {VARIANTS[variant]}"
     return Side(name, found, seconds)
 
 
-def _utterance(cut: Cut, task: str, hyp: list[str]) -> Utterance:
-    return Utterance(cut.id, task, (cut.supervisions[0].text or "").split(), hyp)
+def _utterance(cut: Cut, task: str, tokenizer: Tokenizer, text: str) -> Utterance:
+    text = " ".join(text.split())
+    return Utterance(cut.id, task, tokenizer.words(cut.supervisions[0].text or ""), tokenizer.words(text), text)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Optional
 from rich.progress import Progress
 
 from hra_cli.adapter.adapter import Adapter
+from hra_cli.data.token_table import token_table
 from hra_cli.errors import HraError
 from hra_cli.export.agreement import Graph, check_decoder, check_encoder, check_joiner
 from hra_cli.export.constants import with_constants
@@ -29,7 +30,7 @@ from hra_cli.export.graph_files import (
 from hra_cli.export.graph_modules import decoder_module, encoder_module, joiner_module
 from hra_cli.export.head_inputs import HeadInputs, adapter_of, constants_of
 from hra_cli.export.libraries import import_library
-from hra_cli.export.metadata import add_metadata, decoder_metadata, encoder_metadata, joiner_metadata, token_table
+from hra_cli.export.metadata import add_metadata, decoder_metadata, encoder_metadata, joiner_metadata
 from hra_cli.export.shared_weights import SharedWeights
 from hra_cli.export.tracing import traced
 from hra_cli.export.variants import in_variant
@@ -95,7 +96,8 @@ def export_onnx(config: ExportConfig, progress: Optional[Progress] = None) -> Ex
         for variant in config.variants:
             for _ in _checked(folder, variant, recogniser, adapter):
                 done()
-        write_text(folder / TOKENS, token_table(recogniser.tokenizer))
+        tokenizer = recogniser.tokenizer
+        write_text(folder / TOKENS, token_table(tokenizer.pieces(range(tokenizer.vocab_size))))
         write_text(folder / GUIDE, folder_guide(config, tasks))
         write_record(folder, new_record(config, recogniser, folder))
         sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}

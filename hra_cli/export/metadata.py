@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from hra_cli.backbone.model import Backbone
 from hra_cli.backbone.sizes import StackSizes
-from hra_cli.data.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -56,9 +55,3 @@ def decoder_metadata(backbone: Backbone) -> dict[str, str]:
 def joiner_metadata(backbone: Backbone) -> dict[str, str]:
     """Of a joiner."""
     return {"joiner_dim": str(backbone.sizes.joiner_dim)}
-
-
-def token_table(tokenizer: Tokenizer) -> str:
-    """tokens.txt: a line for every token, its piece and its id."""
-    ids = list(range(tokenizer.vocab_size))
-    return "".join(f"{piece} {id_}\n" for piece, id_ in zip(tokenizer.pieces(ids), ids))

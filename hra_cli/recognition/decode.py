@@ -64,7 +64,7 @@ class DecodedAudio:
         `{file: {"error"}}` for what cannot be read."""
         return {
             **{
-                file: {"text": " ".join(found.hyp), "tokens": found.tokens, "times": found.times}
+                file: {"text": found.text, "tokens": found.tokens, "times": found.times}
                 for file, found in self.files.items()
             },
             **{one.id: {"error": one.detail} for one in self.unreadable},

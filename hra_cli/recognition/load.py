@@ -9,11 +9,10 @@ from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, adapter_from_heads, read_controller, read_head
 from hra_cli.adapter.head_folder import open_head_folder
-from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.experiment.folder import experiment_controller, experiment_heads_folder
 from hra_cli.recognition.decode_config import DecodeConfig
@@ -41,7 +40,7 @@ def load_recogniser(
         raise HraError("give one of --exp-dir, --heads and --head")
     backbone = located(backbone)
     model = load_backbone(backbone, options)
-    tokenizer = Tokenizer(find_bpe_model(backbone))
+    tokenizer = load_tokenizer(backbone)
     if exp_dir is not None:
         heads_dir = experiment_heads_folder(exp_dir)
         shared: Optional[Controller] = experiment_controller(exp_dir, model.fingerprint)

@@ -9,13 +9,14 @@ from pathlib import Path
 from hra_cli.adapter.head_file import CONTROLLER_FORMAT, HEAD_FORMAT, read_controller, read_head
 from hra_cli.adapter.head_folder import list_heads
 from hra_cli.adapter.head_kinds import head_kind
-from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
+from hra_cli.backbone.checkpoint import find_checkpoint
 from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.comparison.comparison_file import COMPARISON_NAME, read_comparison_file
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.task_index import INDEX_NAME, load_tasks
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.transcripts import text_done
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, load_config
 from hra_cli.experiment.folder import experiment_heads
@@ -123,8 +124,8 @@ def _describe_backbone(path: Path, pos_head_dim: int) -> Description:
 
 def _tokenizer(path: Path) -> str:
     try:
-        file = find_bpe_model(path)
-        return f"{file}, fingerprint {Tokenizer(file).fingerprint}"
+        tokenizer = load_tokenizer(path)
+        return f"{tokenizer.kind}, {tokenizer.file}, fingerprint {tokenizer.fingerprint}"
     except HraError as error:
         return str(error)
 
@@ -135,6 +136,7 @@ def _describe_data(path: Path) -> Description:
         "tasks": str(len(index.names)),
         "features": index.features,
         "prepared from": json.dumps(index.arguments, ensure_ascii=False),
+        **({"text": text_done(index.text)} if index.text else {}),
         "skipped": ", ".join(f"{reason}: {count}" for reason, count in index.skipped.items()) or "nothing",
     }
     rows = [

@@ -15,16 +15,18 @@ NO_WER = "–"  # shown where there are no words
 
 @dataclass
 class Utterance:
-    """One decoded utterance: what was said (`ref`) and what was recognised (`hyp`), word by word.
+    """One decoded utterance: what was said (`ref`) and what was recognised (`hyp`), word by word, or character by
+    character where that is what a recogniser's errors are counted on.
 
-    tokens: the pieces that `hyp` is made of. times: when each of them was emitted, in seconds from the utterance's
-    start. Both are empty where an utterance is read from a file of results.
+    text: `hyp` as it is shown. tokens: the pieces that it is made of. times: when each of them was emitted, in seconds
+    from the utterance's start. All are empty where an utterance is read from a file of results.
     """
 
     id: str
     task: str
     ref: list[str]
     hyp: list[str]
+    text: str = ""
     tokens: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
 

@@ -19,12 +19,11 @@ from hra_cli.adapter.head_file import (
     write_controller,
     write_head,
 )
-from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.frontend_cache import FrontendCache
 from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.skipped import Skipped
-from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, TrainConfig, differences, load_config
 from hra_cli.io.lock import one_writer
@@ -74,7 +73,7 @@ def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
     Raises HraError for a backbone, data or controller that cannot be used, and as `TrainingLoop` does.
     """
     backbone = load_backbone(config.backbone, config.backbone_options)
-    tokenizer = Tokenizer(find_bpe_model(located(config.backbone)))
+    tokenizer = load_tokenizer(located(config.backbone))
     data = load_training_data(config, backbone, tokenizer)
     controller = None if config.controller is None else read_controller(Path(config.controller), backbone.fingerprint)
     adapter = new_adapter(data.tasks, backbone.width, config.hidden, config.head, config.inner, config.seed, controller)

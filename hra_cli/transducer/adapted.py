@@ -36,7 +36,7 @@ class AdaptedModel:
     ):
         if tokenizer.vocab_size != backbone.sizes.vocab_size:
             raise HraError(
-                f"bpe.model has {tokenizer.vocab_size} pieces, the recogniser {backbone.sizes.vocab_size}: "
+                f"{tokenizer.file} has {tokenizer.vocab_size} tokens, the recogniser {backbone.sizes.vocab_size}: "
                 "they do not belong together"
             )
         self.backbone = backbone
@@ -60,16 +60,18 @@ class AdaptedModel:
         return self.backbone.encode_rows(x, rows, after_layer, chunking=chunking)
 
     def utterances(self, batch: Batch, found: list[Hypothesis]) -> list[Utterance]:
-        """The batch's utterances: what was said, and what a search found, as words, pieces and the pieces' times."""
+        """The batch's utterances: what was said, and what a search found, as text, words, pieces and their times."""
         seconds = FRAME_SHIFT * self.backbone.sizes.subsampling  # from one encoder frame to the next
+        texts = [" ".join(self.tokenizer.decode(one.tokens).split()) for one in found]
         return [
             Utterance(
                 id=id_,
                 task=task,
-                ref=text.split(),
-                hyp=self.tokenizer.decode(one.tokens).split(),
+                ref=self.tokenizer.words(said),
+                hyp=self.tokenizer.words(text),
+                text=text,
                 tokens=self.tokenizer.pieces(one.tokens),
                 times=[round(frame * seconds, 3) for frame in one.frames],
             )
-            for id_, task, text, one in zip(batch.ids, batch.tasks, batch.texts, found)
+            for id_, task, said, text, one in zip(batch.ids, batch.tasks, batch.texts, texts, found)
         ]

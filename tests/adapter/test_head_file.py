@@ -417,7 +417,7 @@ def test_a_head_of_another_recogniser_is_refused():
         adapter_from_heads([head], "d" * 64, WIDTH)
     with refused("'ann' has width 40, the backbone 41"):
         adapter_from_heads([head], BACKBONE, 41)
-    with refused("'ann' was trained with another bpe.model"):
+    with refused("'ann' was trained with another tokenizer"):
         adapter_from_heads([head], BACKBONE, WIDTH, "d" * 64)
     with refused("no heads given"):
         adapter_from_heads([], BACKBONE, WIDTH)

@@ -126,7 +126,7 @@ def other_kind(adapter):
     [
         (lambda bob, adapter: replace(bob, task="eve"), r"bob\.safetensors holds the head of task 'eve'; name it eve"),
         (lambda bob, adapter: replace(bob, backbone_fingerprint="d" * 64), "'bob' belongs to another backbone"),
-        (lambda bob, adapter: replace(bob, tokenizer_fingerprint="d" * 64), "'bob' was trained with another bpe.model"),
+        (lambda bob, adapter: replace(bob, tokenizer_fingerprint="d" * 64), "'bob' was trained with another tokenizer"),
         (
             lambda bob, adapter: heads_of(random_adapter(["bob"], WIDTH, seed=7))[0],
             "'ann' and 'bob' belong to different controllers",

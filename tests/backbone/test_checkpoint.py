@@ -7,7 +7,7 @@ import torch
 from builders import random_features, refused, save_pt, tiny_backbone
 from safetensors.torch import save_file
 
-from hra_cli.backbone.checkpoint import find_bpe_model, find_checkpoint
+from hra_cli.backbone.checkpoint import find_checkpoint
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 
@@ -215,47 +215,6 @@ def test_streaming_settings_that_do_not_fit_are_refused(backbone, tmp_path):
     with refused("--left-context-frames must be 0 or more, not -16"):
         BackboneOptions(chunk_size=16, left_context_frames=-16)
     assert load_backbone(tmp_path / "causal.pt", BackboneOptions(chunk_size=12)).options.chunk_size == 12
-
-
-@pytest.mark.parametrize(
-    ("given", "place"),
-    [
-        (".", "bpe.model"),
-        (".", "data/lang_bpe_500/bpe.model"),
-        (".", "lang_bpe_500/bpe.model"),
-        ("exp", "exp/bpe.model"),
-        ("exp", "bpe.model"),
-        ("exp", "data/lang_bpe_500/bpe.model"),
-        ("pretrained.pt", "bpe.model"),
-        ("exp/pretrained.pt", "exp/bpe.model"),
-        ("exp/pretrained.pt", "data/lang_bpe_500/bpe.model"),
-        ("some/bpe-500.model", "some/bpe-500.model"),
-    ],
-)
-def test_where_the_tokenizer_is_found(tmp_path, given, place):
-    (tmp_path / "exp").mkdir()
-    for file in (given, place):
-        if "." in file[1:]:
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / file).touch()
-    assert find_bpe_model(tmp_path / given) == tmp_path / place
-
-
-def test_a_tokenizer_beside_the_checkpoint_is_preferred(tmp_path):
-    for place in ("data/lang_bpe_500", "data/lang_bpe_2000", "."):
-        (tmp_path / place).mkdir(parents=True, exist_ok=True)
-        (tmp_path / place / "bpe.model").touch()
-    assert find_bpe_model(tmp_path) == tmp_path / "bpe.model"
-    (tmp_path / "bpe.model").unlink()
-    with refused("several bpe.model files .*lang_bpe_2000.*lang_bpe_500.*; copy the right one into"):
-        find_bpe_model(tmp_path)
-
-
-def test_a_missing_tokenizer_is_refused(tmp_path):
-    (tmp_path / "pretrained.pt").touch()
-    for path in (tmp_path, tmp_path / "pretrained.pt"):
-        with refused("no bpe.model for .*: expected it in"):
-            find_bpe_model(path)
 
 
 ATTENTION = "encoder.encoders.0.layers.0.self_attn_weights."

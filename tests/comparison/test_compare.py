@@ -17,7 +17,6 @@ from builders import refused as refuses
 from data_folders import change_tasks, write_split
 from speech import BACKBONE, TASKS, hra
 
-from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.model import load_backbone
 from hra_cli.baselines.build import new_method
 from hra_cli.baselines.methods import Method, parse_method
@@ -27,8 +26,8 @@ from hra_cli.comparison.cell import train_cell
 from hra_cli.comparison.plan import Cell, CellConfig, CompareConfig
 from hra_cli.comparison.run import _Comparison, compare
 from hra_cli.data.batches import training_batches
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.task_index import load_tasks
-from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import INTERRUPTED
 from hra_cli.experiment.config import load_config_as
 from hra_cli.io.files import write_text
@@ -178,7 +177,7 @@ def test_what_is_shared_is_counted_once_and_single_task_models_share_nothing(com
 
 def test_the_models_kept_are_those_that_were_tested(comparison, little):
     """Every task's utterances, decoded with what is on disk, by the single-task and by the multi-task models."""
-    backbone, tokenizer = load_backbone(BACKBONE), Tokenizer(find_bpe_model(BACKBONE))
+    backbone, tokenizer = load_backbone(BACKBONE), load_tokenizer(BACKBONE)
     for cell in read(comparison)["cells"]:
         folder = comparison / cell["folder"]
         kept = {one.id: one.hyp for one in read_recogs(folder / "recogs-test-greedy_search.txt")}

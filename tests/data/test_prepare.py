@@ -18,11 +18,12 @@ from hra_cli.data.assignment import cuts_by_task, draw_splits
 from hra_cli.data.audio import mono_audio
 from hra_cli.data.corpora.fsdd import fsdd_cuts
 from hra_cli.data.features import fbank
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.manifests import read_cuts
 from hra_cli.data.preparation import _Reader, prepare
 from hra_cli.data.splits import RandomSplit
 from hra_cli.data.task_index import load_tasks
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.text_form import TextOptions
 from hra_cli.errors import HraError
 from hra_cli.io.lock import one_writer
 
@@ -333,7 +334,7 @@ def test_a_rerun_with_other_arguments_is_refused(tmp_path, corpus, bpe_model):
     with pytest.raises(HraError, match=r"on-the-fly was false and is now true.* choose another --output-dir"):
         prepare_here(corpus, tmp_path / "data", on_the_fly=True)
     with pytest.raises(HraError, match="tokenizer-sha256 was null and is now"):
-        prepare_here(corpus, tmp_path / "data", tokenizer=Tokenizer(bpe_model))
+        prepare_here(corpus, tmp_path / "data", tokenizer=load_tokenizer(bpe_model))
     with pytest.raises(HraError, match=r"\(seed was 1 and is now 2\)"):
         prepare(corpus, tmp_path / "data", {**ARGUMENTS, "seed": 2})
     assert files_and_times(tmp_path / "data") == before
@@ -365,7 +366,7 @@ def test_what_cannot_be_used_is_counted_and_listed(tmp_path, bpe_model):
     os.truncate(flac, flac.stat().st_size // 2)
     text.write_text("no audio")
     gone.unlink()
-    index = prepare_here(cuts, tmp_path / "data", tokenizer=Tokenizer(bpe_model))
+    index = prepare_here(cuts, tmp_path / "data", tokenizer=load_tokenizer(bpe_model))
     assert index.skipped == {
         "characters the tokenizer lacks": 1,
         "empty transcript": 2,
@@ -608,6 +609,9 @@ def test_splits_are_drawn_among_what_can_be_used(tmp_path, corpus):
         ("ONE, TWO.", "punctuation, which the tokenizer lacks"),
         ("One, two.", "lower-case letters and punctuation, which the tokenizer lacks"),
         ("ÜNE", "characters the tokenizer lacks"),
+        ("ONE 2", "digits or symbols, which the tokenizer lacks"),
+        ("One, 2 %.", "digits or symbols, which the tokenizer lacks"),
+        ("€", "digits or symbols, which the tokenizer lacks"),
         (["ONE"], "transcript that is no text"),
         (12, "transcript that is no text"),
     ],
@@ -615,7 +619,8 @@ def test_splits_are_drawn_among_what_can_be_used(tmp_path, corpus):
 def test_a_transcript_in_another_form_is_skipped_with_its_reason(tmp_path, bpe_model, text, reason):
     good, bad = (make_cut(write_wav(tmp_path / f"{name}.wav")) for name in ("good", "bad"))
     bad.supervisions[0].text = text
-    index = prepare_here([good, bad], tmp_path / "data", tokenizer=Tokenizer(bpe_model))
+    options = {"tokenizer": load_tokenizer(bpe_model), "text": TextOptions("keep")}
+    index = prepare_here([good, bad], tmp_path / "data", **options)
     assert index.skipped == {reason: 1}
     assert [(row[0], row[1]) for row in skipped_lines(tmp_path / "data")] == [("bad", reason)]
 
@@ -625,11 +630,10 @@ def test_what_to_do_about_transcripts_in_another_case_is_said(tmp_path, corpus, 
         cut.supervisions[0].text = "one two"
     next(iter(corpus)).supervisions[0].text = ""
     with refused(
-        "the tokenizer is upper case, 92 % of the transcripts have lower-case letters: write them in upper case "
-        "before preparing",
+        "the tokenizer is upper case, 92 % of the transcripts have lower-case letters: prepare with --text-case upper",
         tmp_path / "data" / "skipped.tsv",
     ):
-        prepare_here(corpus, tmp_path / "data", tokenizer=Tokenizer(bpe_model))
+        prepare_here(corpus, tmp_path / "data", tokenizer=load_tokenizer(bpe_model), text=TextOptions("keep"))
     assert len(skipped_lines(tmp_path / "data")) == 12
 
 

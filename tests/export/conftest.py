@@ -10,7 +10,7 @@ from recordings import digits_bpe
 from hra_cli.adapter.head_file import write_head
 from hra_cli.app import main
 from hra_cli.backbone.model import load_backbone
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.export.export_config import ExportConfig
 from hra_cli.export.export_onnx import export_onnx
 
@@ -49,7 +49,7 @@ def write_heads(folder: Path, backbone: Path, tasks, kind: str = "linear") -> Pa
         belonging = dataclasses.replace(
             head,
             backbone_fingerprint=model.fingerprint,
-            tokenizer_fingerprint=Tokenizer(backbone / "bpe.model").fingerprint,
+            tokenizer_fingerprint=load_tokenizer(backbone / "bpe.model").fingerprint,
         )
         write_head(folder / f"{head.task}.safetensors", belonging)
     return folder

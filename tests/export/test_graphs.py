@@ -8,12 +8,13 @@ import torch
 from builders import random_features, refused
 from safetensors.numpy import load_file
 
+from hra_cli.data.find_tokenizer import load_tokenizer
+from hra_cli.data.token_table import token_table
 from hra_cli.export import agreement
 from hra_cli.export.agreement import Graph, check_encoder
 from hra_cli.export.export_config import ExportConfig
 from hra_cli.export.export_onnx import export_onnx
 from hra_cli.export.export_record import read_record, recogniser_of
-from hra_cli.export.metadata import token_table
 from hra_cli.export.shared_weights import SharedWeights
 
 onnx = pytest.importorskip("onnx", reason="needs the extra 'export'")
@@ -110,10 +111,10 @@ def test_names_and_metadata_are_those_that_sherpa_onnx_reads(whole, recogniser):
 
 
 def test_tokens_are_icefalls(shared):
-    from hra_cli.data.tokenizer import Tokenizer
-
     folder = shared / "models" / "zipformer-tts-en"
-    assert token_table(Tokenizer(folder / "bpe.model")) == (folder / "tokens.txt").read_text(encoding="utf-8")
+    tokenizer = load_tokenizer(folder / "bpe.model")
+    pieces = tokenizer.pieces(range(tokenizer.vocab_size))
+    assert token_table(pieces) == (folder / "tokens.txt").read_text(encoding="utf-8")
 
 
 def test_names_and_metadata_of_a_stream(streaming):

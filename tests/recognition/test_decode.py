@@ -223,8 +223,8 @@ def test_a_task_without_the_split_is_named_and_left_out(data, tmp_path):
     found = decode_data(DecodeConfig(BACKBONE, lacking, no_heads=True, split="dev"), notes.append)
     assert notes == [
         "without a dev split, not decoded: de",
-        "the tokenizer is upper case, 25 % of the transcripts have lower-case letters: write them in upper case before "
-        "preparing; until then their words count as errors",
+        "the tokenizer is upper case, 25 % of the transcripts have lower-case letters: prepare with --text-case upper; "
+        "until then their words count as errors",
     ]
     assert list(found.scores.tasks) == ["fr"]
 

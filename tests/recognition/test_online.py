@@ -14,7 +14,7 @@ from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.data.batches import LOG_EPSILON
 from hra_cli.data.features import fbank
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.recognition.endpoint import EndpointRules
 from hra_cli.recognition.microphone import listen, microphone
 from hra_cli.recognition.online import TAIL_FRAMES, OnlineRecogniser
@@ -32,7 +32,7 @@ def model():
     """The recogniser, chunks of 32 frames, and heads of three tasks that change what it hears."""
     backbone = load_backbone(STREAMING, BackboneOptions(chunk_size=32, left_context_frames=128, device="cpu"))
     adapter = random_adapter(TASKS, backbone.width, scale=0.1)
-    return AdaptedModel(backbone, Tokenizer(STREAMING / "bpe.model"), adapter)
+    return AdaptedModel(backbone, load_tokenizer(STREAMING / "bpe.model"), adapter)
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def test_files_and_data_are_decoded_as_streams(data, speech, tmp_path):
     found = json.loads((tmp_path / "files.json").read_text())
 
     backbone = load_backbone(STREAMING, BackboneOptions(chunk_size=32, left_context_frames=128, device="cpu"))
-    online = OnlineRecogniser(AdaptedModel(backbone, Tokenizer(STREAMING / "bpe.model")))
+    online = OnlineRecogniser(AdaptedModel(backbone, load_tokenizer(STREAMING / "bpe.model")))
     for file, (samples, rate) in zip(files, speech[0]):
         assert found[str(file)]["text"] == spoken(online.open(), samples, rate).text()
 

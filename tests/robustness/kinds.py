@@ -39,7 +39,7 @@ from hra_cli.adapter.head_file import read_head
 from hra_cli.backbone.model import load_backbone
 from hra_cli.data.audio import mono_audio
 from hra_cli.data.batches import audio_file_cuts
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.export.export_record import RECORD_NAME, ExportRecord, read_record, write_record
 from hra_cli.io.documents import digest_of
 from hra_cli.io.tensors import fingerprint, read_safetensors
@@ -110,7 +110,7 @@ def _place_tokenizer(folder: Path, samples: Samples) -> Path:
 def _read_tokenizer(file: Path, samples: Samples) -> Any:
     hra("info", file.parent)
     text = _decode_audio(file.parent, samples, "--no-heads")
-    return Tokenizer(file).fingerprint, text, Tokenizer(file).encode("ONE TWO")
+    return load_tokenizer(file).fingerprint, text, load_tokenizer(file).encode("ONE TWO")
 
 
 def _decode_audio(recogniser: Path, samples: Samples, *options: object) -> Any:

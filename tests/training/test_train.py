@@ -15,11 +15,10 @@ from safetensors.torch import load_file
 from speech import BACKBONE, ROOT, TASKS, config, heads_of, hra
 
 from hra_cli.adapter.head_file import read_head
-from hra_cli.backbone.checkpoint import find_bpe_model
 from hra_cli.backbone.model import load_backbone
 from hra_cli.data.batches import load_batches
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.task_index import load_tasks
-from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import load_config
 from hra_cli.experiment.metrics import dev_records, read_metrics
@@ -216,7 +215,7 @@ def test_utterances_with_fewer_frames_than_tokens_are_left_out_and_listed(data, 
     cuts[1].supervisions[0].text = "SEVEN " * 200
     write_split(changed, "fr", "train", cuts)
     settings = config(changed, tasks=("fr",))
-    found = load_training_data(settings, load_backbone(BACKBONE), Tokenizer(find_bpe_model(BACKBONE)))
+    found = load_training_data(settings, load_backbone(BACKBONE), load_tokenizer(BACKBONE))
     assert [cut.id for cut in found.train] == [cuts[0].id, cuts[2].id]
     (skipped,) = found.skipped
     assert (skipped.id, skipped.reason) == (cuts[1].id, "fewer encoder frames than tokens")
@@ -230,7 +229,7 @@ def test_transcripts_in_another_case_than_the_tokenizers_are_called_so(data, tmp
     write_split(changed, "fr", "train", cuts)
     with refused(
         r"task 'fr' has no utterance to train on .* 24 × lower-case letters, which the tokenizer lacks",
-        "the tokenizer is upper case, 100 % of the transcripts have lower-case letters: write them in upper case",
+        "the tokenizer is upper case, 100 % of the transcripts have lower-case letters: prepare with --text-case upper",
     ):
         train(config(changed), tmp_path / "exp")
     assert not (tmp_path / "exp").exists()
