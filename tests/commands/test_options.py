@@ -100,6 +100,8 @@ def test_an_interruption_is_one_line(shown, monkeypatch, tmp_path):
         (["compare"], [CompareConfig, BackboneOptions]),
         (["prepare", "cuts"], [PrepareOptions, RandomSplit]),
         (["prepare", "fsdd"], [PrepareOptions, RandomSplit]),
+        (["prepare", "kaldi"], [PrepareOptions, RandomSplit]),
+        (["prepare", "table"], [PrepareOptions, RandomSplit]),
         (["info"], [BackboneOptions]),
         (["export-head"], [ExportOptions]),
     ],
@@ -188,6 +190,8 @@ WRONG = {
     },
     "prepare cuts": OF_A_SOURCE,
     "prepare fsdd": OF_A_SOURCE,
+    "prepare kaldi": OF_A_SOURCE,
+    "prepare table": OF_A_SOURCE,
     "info": {"--pos-head-dim": POSITIVE},
     "info --growth": {"--width": POSITIVE, "--layers": POSITIVE},
 }
@@ -202,6 +206,8 @@ def given_to(command, folder):
         "compare": [*here, "--exp-dir", str(folder / "exp")],
         "prepare cuts": [str(folder / "cuts.jsonl.gz"), "--task-by", "speaker", "--output-dir", str(folder / "exp")],
         "prepare fsdd": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
+        "prepare kaldi": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
+        "prepare table": [str(folder / "table.csv"), "--output-dir", str(folder / "exp")],
         "info": [str(folder / "b")],
         "info --growth": [],
     }[command]
