@@ -61,15 +61,23 @@ class AdaptedModel:
 
     def utterances(self, batch: Batch, found: list[Hypothesis]) -> list[Utterance]:
         """The batch's utterances: what was said, and what a search found, as words, pieces and the pieces' times."""
-        seconds = FRAME_SHIFT * self.backbone.sizes.subsampling  # from one encoder frame to the next
         return [
-            Utterance(
-                id=id_,
-                task=task,
-                ref=text.split(),
-                hyp=self.tokenizer.decode(one.tokens).split(),
-                tokens=self.tokenizer.pieces(one.tokens),
-                times=[round(frame * seconds, 3) for frame in one.frames],
-            )
+            self.utterance(id_, task, text, one)
             for id_, task, text, one in zip(batch.ids, batch.tasks, batch.texts, found)
         ]
+
+    def utterance(self, id_: str, task: str, text: str, found: Hypothesis) -> Utterance:
+        """One utterance: what was said (`text`), and what a search found, as words, pieces and the pieces' times."""
+        return Utterance(
+            id=id_,
+            task=task,
+            ref=text.split(),
+            hyp=self.tokenizer.decode(found.tokens).split(),
+            tokens=self.tokenizer.pieces(found.tokens),
+            times=[round(frame * self.seconds_per_frame, 3) for frame in found.frames],
+        )
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """From one encoder frame to the next."""
+        return FRAME_SHIFT * self.backbone.sizes.subsampling
