@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -18,13 +18,17 @@ from hra_cli.commands.terminal import say
 from hra_cli.errors import HraError
 from hra_cli.io.plain_text import plain
 from hra_cli.io.writable import check_file
+from hra_cli.recognition.audio_options import CHANNELS, FORMATS, SEGMENTS, AudioOptions
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.endpoint import EndpointRules
 from hra_cli.transducer.search_options import SearchOptions
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from hra_cli.data.skipped import Skipped
     from hra_cli.recognition.batch import Decoded
+    from hra_cli.recognition.transcript import Transcript
 
 # The options of SearchOptions that one search has.
 SEARCH_OPTIONS = {
@@ -63,10 +67,17 @@ def decode(
     device: str = options.DEVICE,
     output_dir: Optional[Path] = typer.Option(
         DecodeConfig.output_dir,
-        help="Where recogs-, errs- and wer-summary- go. Default: below --exp-dir, by method.",
+        help="Where recogs-, errs- and wer-summary- go (default: below --exp-dir, by method), or a file for each audio "
+        "file.",
     ),
     json_file: Optional[Path] = typer.Option(
-        None, "--json", help="Write the scores (or the texts) here too, with tokens and times."
+        None, "--json", help="Write the scores of --data here too, and its texts with tokens and times."
+    ),
+    format: str = options.choice(AudioOptions.format, FORMATS, "Audio files: how texts are given"),
+    channels: str = options.choice(AudioOptions.channels, CHANNELS, "Audio files: what stereo becomes"),
+    segment: str = options.choice(AudioOptions.segment, SEGMENTS, "Audio files: what is recognised at once"),
+    tasks_from: Optional[Path] = typer.Option(
+        AudioOptions.tasks_from, help="Table with the columns file and task, CSV or TSV: which head each file is for."
     ),
     num_workers: int = typer.Option(DecodeConfig.num_workers, help=options.NUM_WORKERS.help),
     streaming: bool = typer.Option(
@@ -87,8 +98,11 @@ def decode(
 ) -> None:
     """Decode prepared data, audio files or a microphone, every utterance with its own task's head."""
     endpoint_rules = EndpointRules(rule1_min_trailing_silence, rule2_min_trailing_silence, rule3_min_utterance_length)
-    if audio:
+    if audio or tasks_from:
+        refuse_useless(context, "on audio files; use --format json", "json_file")
         refuse_useless(context, "on audio files", "split")
+    else:
+        refuse_useless(context, "without audio files", "format", "channels", "segment")
     if microphone:
         refuse_useless(context, "with --microphone", "split", "json_file", "max_duration", "num_workers", "streaming")
     else:
@@ -114,6 +128,7 @@ def decode(
         search_options=SearchOptions(beam_size, beam, max_contexts, max_states),
         max_duration=max_duration,
         backbone_options=BackboneOptions(pos_head_dim, chunk_size, left_context_frames, precision, device),
+        audio_options=AudioOptions(channels, segment, format, tasks_from),
         output_dir=output_dir,
         num_workers=num_workers,
         streaming=streaming,
@@ -126,14 +141,14 @@ def decode(
     if json_file is not None:
         check_file(json_file)  # now, not after the work
     if config.data is None:
-        _decode_audio(config, json_file)
+        _decode_audio(config)
     else:
         _decode_data(config, json_file)
 
 
 def _decode_data(config: DecodeConfig, json_file: Optional[Path]) -> None:
 
-    from hra_cli.commands.progress import progress_bar
+    from hra_cli.commands.progress import audio_bar
     from hra_cli.commands.tables import PlainConsole
     from hra_cli.commands.wer_tables import wer_table
     from hra_cli.recognition.decode import DecodedData, decode_data
@@ -149,7 +164,7 @@ def _decode_data(config: DecodeConfig, json_file: Optional[Path]) -> None:
         _write_json(json_file, found.as_json())
 
     with contextlib.ExitStack() as bar:
-        progress = bar.enter_context(progress_bar())
+        progress = bar.enter_context(audio_bar())
         found = decode_data(config, lambda message: say(message, error=True), progress, show)
     if found.files is not None:
         files = found.files
@@ -159,19 +174,52 @@ def _decode_data(config: DecodeConfig, json_file: Optional[Path]) -> None:
             console.print(f"to look at them: hra report {folder} --output report.html", soft_wrap=True)
 
 
-def _decode_audio(config: DecodeConfig, json_file: Optional[Path]) -> None:
-    from hra_cli.commands.progress import progress_bar
-    from hra_cli.io.progress import no_progress
-    from hra_cli.recognition.decode import decode_audio
+def _decode_audio(config: DecodeConfig) -> None:
+    from hra_cli.commands.progress import audio_bar
+    from hra_cli.recognition.decode_audio import decode_audio
+    from hra_cli.recognition.formats import json_line
 
-    # On a terminal the texts are the progress.
-    with no_progress() if sys.stdout is not None and sys.stdout.isatty() else progress_bar() as progress:
-        found = decode_audio(config, progress, lambda file, one: say(file, one.text))
-    if found.files:
+    form = config.audio_options.format
+
+    def show(transcript: Transcript, written: Optional[Path]) -> None:
+        with _without(progress):
+            _show(transcript, written, form)
+
+    with audio_bar() as progress:
+        found = decode_audio(config, progress, show)
+    if found.transcripts:
         for line in _speed(found.decoded):
             say(line, error=True)  # so that standard output is the texts alone
-    _write_json(json_file, found.as_json())
-    _refuse(found.unreadable, len(set(config.audio)))
+    if form == "json" and config.output_dir is None:
+        for one in found.unreadable:
+            say(json_line({"file": one.id, "error": one.detail}))
+    _refuse(found.unreadable, found.files)
+
+
+def _show(transcript: Transcript, written: Optional[Path], form: str) -> None:
+    from hra_cli.recognition.formats import lines_of
+
+    channel = () if transcript.channel is None else (transcript.channel,)
+    if written is not None:
+        say(transcript.file, *channel, written)
+    elif form == "txt":
+        say(transcript.file, *channel, transcript.text)
+    else:
+        for line in lines_of(transcript, form):
+            say(line)
+
+
+@contextlib.contextmanager
+def _without(progress: Progress) -> Iterator[None]:
+    """Takes the bar off the terminal for the block, so that a line of any length stays one line."""
+    shown = progress.live.is_started and progress.console.is_terminal
+    if shown:
+        progress.live.transient = True
+        progress.stop()
+    yield
+    if shown:
+        progress.live.transient = False
+        progress.start()
 
 
 def _decode_microphone(config: DecodeConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +50,22 @@ class RateColumn(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
 
 
+class AudioColumn(ProgressColumn):
+    """How much of the audio is done, in hours, minutes and seconds."""
+
+    def render(self, task: Task) -> Text:
+        done, total = (datetime.timedelta(seconds=round(one or 0)) for one in (task.completed, task.total))
+        return Text(f"{done} of {total}", no_wrap=True)
+
+
+class SpeedColumn(ProgressColumn):
+    """Seconds of audio done in a second."""
+
+    def render(self, task: Task) -> Text:
+        took = (task.elapsed if task.finished_time is None else task.finished_time) or 0.0
+        return Text(f"{task.completed / took:.1f}x" if took >= _MEASURABLE and task.completed else "-")
+
+
 class _FromFirstTask(Progress):
     """Shows nothing before it has a task, so that a mistake found until then stays one line."""
 
@@ -66,14 +83,25 @@ class _FromFirstTask(Progress):
 
 def progress_bar() -> Progress:
     """A rich progress bar on standard error, so that standard output stays a result."""
-    return _FromFirstTask(
-        PlainColumn(lambda task: task.description),
-        BarColumn(),
+    return _bar(
         MofNCompleteColumn(),
         RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         PlainColumn(lambda task: str(task.fields["note"])),
+    )
+
+
+def audio_bar() -> Progress:
+    """As `progress_bar`, of work that is counted in seconds of audio."""
+    return _bar(AudioColumn(), SpeedColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
+    return _FromFirstTask(
+        PlainColumn(lambda task: task.description),
+        BarColumn(),
+        *columns,
         console=PlainConsole(stderr=True),
         redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # a file gets its lines, not the terminal
     )

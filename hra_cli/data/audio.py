@@ -50,6 +50,8 @@ _MP3_FRAMES = 2  # by which libsndfile's idea of an MP3 file's length may differ
 # How far a file's length, in seconds, may be from what its manifest says. Decoders of MP3 differ in the silence that
 # encoders add. (lhotse allows half a second, and makes up for it by playing the end backwards.)
 _LENGTH_TOLERANCE = 0.15
+# Of a long recording, so much is in memory at a time.
+_BLOCK_SECONDS = 10.0
 # lhotse's changes of audio that read no file of their own.
 _TRANSFORMS = (
     "Clipping", "Compress", "DereverbWPE", "LoudnessNormalization", "Narrowband", "Resample", "Speed", "Tempo", "Volume"
@@ -91,10 +93,39 @@ def mono_audio(cut: Cut, allow_commands: bool = False) -> Samples:
         samples: Samples = fastcopy(cut, recording=recording).load_audio().mean(axis=0, keepdims=True)
     except Exception as error:  # decoders raise errors of many kinds, and lhotse appends manifests to them
         raise HraError(one_line(error)) from error
+    _check_numbers(samples, recording)
+    return samples
+
+
+def has_blocks(cut: Cut) -> bool:
+    """Whether `mono_blocks` can read the cut: one recording, as its files have it but for the sampling rate."""
+    if not isinstance(cut, DataCut) or not cut.has_recording:
+        return False
+    names = [one["name"] if isinstance(one, dict) else type(one).__name__ for one in cut.recording.transforms or ()]
+    return names in ([], ["Resample"])
+
+
+def mono_blocks(cut: Cut) -> Iterator[tuple[Samples, int]]:
+    """The cut's samples for which `has_blocks`, block by block of some seconds: (samples,) float32, the mean of its
+    channels, and their rate, which is that of the file. However long the cut is, little of it is in memory.
+
+    Raises HraError as `mono_audio` does, where the fault is met.
+    """
+    recording = _checked(cut.recording, allow_commands=False)
+    channels = {cut.channel} if isinstance(cut.channel, int) else set(cut.channel)
+    sources = [source for source in recording.sources if channels & set(source.channels)]
+    rows = [[row for row, channel in enumerate(source.channels) if channel in channels] for source in sources]
+    for blocks in zip(*(source.blocks(cut.start, cut.duration) for source in sources)):
+        together = min(block.shape[1] for block in blocks)  # files of one recording may differ a little in length
+        samples = np.concatenate([block[own, :together] for block, own in zip(blocks, rows)]).mean(axis=0)
+        _check_numbers(samples, recording)
+        yield samples, sources[0].sampling_rate
+
+
+def _check_numbers(samples: Samples, recording: Recording) -> None:
     if not np.abs(samples).max(initial=0.0) < LOUDEST:
         names = ", ".join(map(_name_of, recording.sources))
         raise HraError(f"{names}: the samples are not all finite numbers, or far beyond any sound")
-    return samples
 
 
 def open_recording(path: Path) -> Recording:
@@ -200,24 +231,40 @@ class _CheckedSource(AudioSource):  # type: ignore[misc]  # lhotse has no types
     ) -> Samples:
         with naming(_name_of(self)):
             samples, sampling_rate = _samples(self._audio(), offset, duration)
-            if sampling_rate != self.sampling_rate:
-                raise HraError(
-                    f"the sampling rate is {sampling_rate} Hz and not {self.sampling_rate} Hz, as the manifest says; "
-                    "make the manifest again"
-                )
-            if len(samples) != len(self.channels):
-                raise HraError(
-                    f"it has {len(samples)} channels and not {len(self.channels)}, as the manifest says; "
-                    "make the manifest again"
-                )
-            found = samples.shape[1] / sampling_rate
-            expected = self.seconds - offset if duration is None else duration
-            if abs(found - expected) > _LENGTH_TOLERANCE:
-                raise HraError(
-                    f"from {offset:.2f} s on it has {found:.2f} s of audio and not {expected:.2f} s, as the manifest "
-                    "or its header says; make the manifest again"
-                )
+            self._check(samples, sampling_rate)
+            self._check_length(samples.shape[1], offset, duration)
         return samples
+
+    def blocks(self, offset: float, duration: float) -> Iterator[Samples]:
+        """What `load_audio` gives, block by block: (channels, frames) each."""
+        with naming(_name_of(self)):
+            frames = 0
+            for samples, sampling_rate in _sample_blocks(self._audio(), offset, duration):
+                self._check(samples, sampling_rate)
+                frames += samples.shape[1]
+                yield samples
+            self._check_length(frames, offset, duration)
+
+    def _check(self, samples: Samples, sampling_rate: int) -> None:
+        if sampling_rate != self.sampling_rate:
+            raise HraError(
+                f"the sampling rate is {sampling_rate} Hz and not {self.sampling_rate} Hz, as the manifest says; "
+                "make the manifest again"
+            )
+        if len(samples) != len(self.channels):
+            raise HraError(
+                f"it has {len(samples)} channels and not {len(self.channels)}, as the manifest says; "
+                "make the manifest again"
+            )
+
+    def _check_length(self, frames: int, offset: float, duration: Optional[float]) -> None:
+        found = frames / self.sampling_rate
+        expected = self.seconds - offset if duration is None else duration
+        if abs(found - expected) > _LENGTH_TOLERANCE:
+            raise HraError(
+                f"from {offset:.2f} s on it has {found:.2f} s of audio and not {expected:.2f} s, as the manifest "
+                "or its header says; make the manifest again"
+            )
 
     def _audio(self) -> Union[str, bytes]:
         """A path, or the content of a file."""
@@ -290,6 +337,66 @@ def _samples(audio: Union[str, bytes], offset: float, duration: Optional[float])
     if content.foreign:
         samples, rate = _foreign_backend(content.foreign).read_audio(_path(audio), offset, duration)
         return np.atleast_2d(samples).astype(np.float32), rate
+    with _at(audio, offset, duration, content) as (sound, frames):
+        # At once, since mpg123 rounds otherwise when it is asked for parts.
+        samples = sound.read(frames, dtype=np.float32, always_2d=True)
+        if len(samples) < _fewest(frames, content):
+            raise HraError(CUT_OFF)
+        return samples.T, sound.samplerate
+
+
+def _sample_blocks(audio: Union[str, bytes], offset: float, duration: float) -> Iterator[tuple[Samples, int]]:
+    """What `_samples` gives, block by block."""
+    content = _content(audio)
+    if content.foreign:
+        yield from _foreign_blocks(_path(audio), content.foreign, offset, duration)
+        return
+    with _at(audio, offset, duration, content) as (sound, frames):
+        read = 0
+        while read < frames:
+            block = min(frames - read, round(_BLOCK_SECONDS * sound.samplerate))
+            samples = sound.read(block, dtype=np.float32, always_2d=True)
+            read += len(samples)
+            if len(samples) < block and read < _fewest(frames, content):
+                raise HraError(CUT_OFF)
+            if len(samples):
+                yield samples.T, sound.samplerate
+            if len(samples) < block:
+                return
+
+
+def _foreign_blocks(path: str, what: str, offset: float, duration: float) -> Iterator[tuple[Samples, int]]:
+    backend = _foreign_backend(what)
+    if shutil.which("ffmpeg") is None:  # torchaudio gives all at once
+        samples, rate = backend.read_audio(path, offset, duration)
+        yield np.atleast_2d(samples).astype(np.float32), rate
+        return
+    info = backend.info(path)
+    skip, left = round(offset * info.samplerate), round(duration * info.samplerate)
+    # Not by audioread, which reads on while nobody takes what it has read.
+    command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-i", path, "-f", "s16le", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as ffmpeg:
+        try:
+            while left and ffmpeg.stdout is not None:
+                content = ffmpeg.stdout.read(2 * info.channels * round(_BLOCK_SECONDS * info.samplerate))
+                whole = np.frombuffer(content[: len(content) - len(content) % (2 * info.channels)], "<i2")
+                if not len(whole):
+                    break
+                samples = whole.reshape(-1, info.channels).T.astype(np.float32) / 32768
+                samples, skip = samples[:, skip:], max(0, skip - samples.shape[1])
+                samples = samples[:, :left]
+                left -= samples.shape[1]
+                if samples.shape[1]:
+                    yield samples, info.samplerate
+        finally:
+            ffmpeg.kill()
+
+
+@contextlib.contextmanager
+def _at(
+    audio: Union[str, bytes], offset: float, duration: Optional[float], content: _Content
+) -> Iterator[tuple[soundfile.SoundFile, int]]:
+    """A file that libsndfile reads, `offset` seconds after its begin, and how many frames to read from there."""
     shortened = is_shortened(content.sphere)
     with _sound_file(_expanded(_path(audio)) if shortened else audio) as sound:
         header = _plausible(_shortened_header(content.sphere) if shortened else _header_of(sound, content), content)
@@ -299,20 +406,23 @@ def _samples(audio: Union[str, bytes], offset: float, duration: Optional[float])
         frames = max(0, header.frames - start)
         if duration is not None:
             frames = min(frames, compute_num_samples(duration, header.sampling_rate))
-        # At once, since mpg123 rounds otherwise when it is asked for parts.
-        samples = sound.read(frames, dtype=np.float32, always_2d=True)
-        # The header of an MP3 file may count some samples more than there are.
-        missing = _MP3_FRAMES * content.mp3.in_frame if content.mp3 is not None else 0
-        if len(samples) < frames - missing:
-            raise HraError(CUT_OFF)
-        return samples.T, header.sampling_rate
+        yield sound, frames
+
+
+def _fewest(frames: int, content: _Content) -> int:
+    """Of so many frames, how many there must be: an MP3 file's header may count some samples more than there are."""
+    return frames - (_MP3_FRAMES * content.mp3.in_frame if content.mp3 is not None else 0)
 
 
 def _skip(sound: soundfile.SoundFile, frames: int) -> None:
     if sound.seekable():
         sound.seek(frames)
-    else:  # GSM and some kinds of ADPCM
-        sound.read(frames)
+        return
+    while frames > 0:  # GSM and some kinds of ADPCM
+        skipped = len(sound.read(min(frames, round(_BLOCK_SECONDS * sound.samplerate)), dtype=np.float32))
+        if not skipped:
+            return
+        frames -= skipped
 
 
 def _header_of(sound: soundfile.SoundFile, content: _Content) -> _Header:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from lhotse.dataset import DynamicBucketingSampler, DynamicCutSampler
 from lhotse.dataset.collation import collate_matrices
 from torch.utils.data import DataLoader, Dataset
 
-from hra_cli.data.audio import mono_audio, naming, one_line, open_recording
+from hra_cli.data.audio import has_blocks, mono_audio, naming, one_line, open_recording
 from hra_cli.data.features import NUM_MEL_BINS, SAMPLING_RATE, SHORTEST_SECONDS, fbank
 from hra_cli.data.read_ahead import one_ahead
 from hra_cli.data.skipped import Skipped
+from hra_cli.data.stretches import StretchFeatures, stretch_of
 from hra_cli.errors import HraError
 
 # The log energy of silence, as icefall pads with: log(1e-10).
@@ -50,11 +51,17 @@ def task_of(cut: Cut) -> str:
     return str((cut.custom or {}).get("task", ""))
 
 
+def text_of(cut: Cut) -> str:
+    """What was said in a cut; '' for one that does not say."""
+    return (cut.supervisions[0].text or "") if cut.supervisions else ""
+
+
 class SpeechDataset(Dataset[Batch]):
     """Turns a CutSet into a `Batch`: reads the features that cuts have, computes them for the others."""
 
     def __init__(self) -> None:
         self._fbank = fbank()
+        self._stretches = StretchFeatures()
 
     def __getitem__(self, cuts: CutSet) -> Batch:
         read, features, unreadable = [], [], []
@@ -69,7 +76,7 @@ class SpeechDataset(Dataset[Batch]):
             if features
             else torch.zeros(0, 0, NUM_MEL_BINS),
             feature_lens=torch.tensor([len(one) for one in features], dtype=torch.int64),
-            texts=[(cut.supervisions[0].text or "") if cut.supervisions else "" for cut in read],
+            texts=[text_of(cut) for cut in read],
             tasks=[task_of(cut) for cut in read],
             ids=[cut.id for cut in read],
             durations=[cut.duration for cut in read],
@@ -77,8 +84,11 @@ class SpeechDataset(Dataset[Batch]):
         )
 
     def _features(self, cut: Cut) -> torch.Tensor:
+        stretch = stretch_of(cut)
         if cut.has_features:
             features = torch.from_numpy(cut.load_features())
+        elif stretch is not None and has_blocks(cut):
+            features = self._stretches(stretch)
         else:
             features = self._fbank.extract(torch.from_numpy(mono_audio(cut)), SAMPLING_RATE)
         if not torch.isfinite(features).all():
@@ -131,21 +141,22 @@ def training_batches(cuts: CutSet, max_duration: float, seed: int, epoch: int) -
     return plan
 
 
+def longest_first(cuts: Iterable[Cut]) -> list[Cut]:
+    """The cuts so that memory runs out at the start if it does."""
+    return sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
+
+
 def decoding_batches(cuts: CutSet, max_duration: float) -> list[CutSet]:
-    """Every cut once, longest first, so that memory runs out at the start if it does.
+    """Every cut once, longest first; `max_duration` as in `batches_in_order`."""
+    return list(batches_in_order(longest_first(cuts), max_duration))
+
+
+def batches_in_order(cuts: Iterable[Cut], max_duration: float) -> Iterator[CutSet]:
+    """Every cut once, in the given order, asked for when its batch is.
 
     `max_duration` is seconds of audio per batch, padding included; a longer cut is a batch of its own.
     """
-    longest_first = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
-    if not longest_first:
-        return []
-    return list(DynamicCutSampler(longest_first, max_duration=max_duration, world_size=1, rank=0))
-
-
-def batches_in_order(cuts: CutSet, max_duration: float) -> list[CutSet]:
-    """Every cut once, in the given order; `max_duration` as in `decoding_batches`."""
-    in_order = list(cuts)
-    return list(DynamicCutSampler(in_order, max_duration=max_duration, world_size=1, rank=0)) if in_order else []
+    yield from DynamicCutSampler(cuts, max_duration=max_duration, world_size=1, rank=0)
 
 
 class _Plan(Dataset[Batch]):
@@ -162,7 +173,7 @@ class _Plan(Dataset[Batch]):
         return self._speech[self._plan[position]]
 
 
-def load_readable_batches(plan: list[CutSet], num_workers: int = 0) -> Iterator[Batch]:
+def load_readable_batches(plan: Iterable[CutSet], num_workers: int = 0) -> Iterator[Batch]:
     """The batches of a plan, in its order, read ahead by `num_workers` processes, or for 0 by a thread of this one.
 
     Each says which of its cuts cannot be read, and may have no other.
@@ -170,7 +181,7 @@ def load_readable_batches(plan: list[CutSet], num_workers: int = 0) -> Iterator[
     if num_workers == 0:
         yield from one_ahead(SpeechDataset().__getitem__, plan)
     else:
-        yield from DataLoader(_Plan(plan), batch_size=None, num_workers=num_workers)
+        yield from DataLoader(_Plan(list(plan)), batch_size=None, num_workers=num_workers)
 
 
 def load_batches(plan: list[CutSet], num_workers: int = 0) -> Iterator[Batch]:
@@ -180,9 +191,14 @@ def load_batches(plan: list[CutSet], num_workers: int = 0) -> Iterator[Batch]:
     """
     for batch in load_readable_batches(plan, num_workers):
         for one in batch.unreadable:
-            remedy = "put it back, or run `hra prepare` again into a new folder"
-            raise HraError(f"cannot read cut '{one.id}': {one.detail}; {remedy}")
+            raise unreadable_cut(one)
         yield batch
+
+
+def unreadable_cut(one: Skipped) -> HraError:
+    """The error for a cut of prepared data that cannot be read."""
+    remedy = "put it back, or run `hra prepare` again into a new folder"
+    return HraError(f"cannot read cut '{one.id}': {one.detail}; {remedy}")
 
 
 def audio_file_cut(path: Path) -> Cut:

@@ -8,7 +8,8 @@ from typing import Any, Optional, Union
 
 import numpy as np
 import torch
-from lhotse.augmentation.torchaudio import get_or_create_resampler
+from lhotse.augmentation.torchaudio import Resample
+from lhotse.utils import compute_num_samples
 from torch import Tensor
 
 from hra_cli.data.audio import HIGHEST_RATE, LOUDEST, LOWEST_RATE
@@ -19,7 +20,7 @@ from hra_cli.errors import HraError
 _WINDOW, _SHIFT = 400, 160  # samples at 16 kHz
 _WANTED = "a stream takes the samples of one channel, floats from -1 to 1"
 _FEWEST = 140  # samples at 16 kHz of which lhotse can make a frame
-_REACH = 32  # samples of the lower rate that a resampled one looks at to either side, at most; lhotse's filter has 7
+_REACH = 32  # samples of the lower rate that a resampled one looks at to either side, at most; lhotse's filters have 10
 
 
 class FeatureStream:
@@ -27,7 +28,7 @@ class FeatureStream:
 
     def __init__(self) -> None:
         self._extractor = fbank().extractor
-        self._resampler: Optional[_Resampler] = None
+        self._resampler: Optional[Resampler] = None
         self._unused = torch.zeros(0)  # samples at 16 kHz that no frame has used up
         self._rest: Optional[Tensor] = None  # as lhotse wants them back, once there have been frames
         self._last = torch.zeros(0)  # the last samples, of which the end has a mirror
@@ -41,7 +42,7 @@ class FeatureStream:
         """
         heard = _checked(samples)
         if self._resampler is None:
-            self._resampler = _Resampler(sampling_rate)
+            self._resampler = Resampler(sampling_rate)
         if sampling_rate != self._resampler.source:
             raise HraError(f"the stream began with {self._resampler.source} Hz and goes on with {sampling_rate} Hz")
         return self._add(self._resampler.accept(heard))
@@ -75,7 +76,7 @@ class FeatureStream:
         return _together(list(frames))
 
 
-class _Resampler:
+class Resampler:
     """Samples of one rate in, as they come; samples at 16 kHz out, as lhotse makes them of the whole recording."""
 
     def __init__(self, rate: float):
@@ -85,7 +86,8 @@ class _Resampler:
         source = int(rate)
         check_resampling(source, SAMPLING_RATE)
         self.source = source
-        self._resample = get_or_create_resampler(source, SAMPLING_RATE) if source != SAMPLING_RATE else None
+        # With torchaudio or without, as lhotse resamples recordings: the two ways have different filters.
+        self._filter = Resample(source, SAMPLING_RATE) if source != SAMPLING_RATE else None
         shared = math.gcd(source, SAMPLING_RATE)
         # So many samples become so many, and the filter begins anew.
         self._block, self._made = source // shared, SAMPLING_RATE // shared
@@ -93,25 +95,33 @@ class _Resampler:
         self._margin = -(-reach // self._block)  # blocks
         self._kept = torch.zeros(0)  # `_before` blocks that are done, and what came after them
         self._before = 0
+        self._heard = self._given = 0  # samples in and out
 
     def accept(self, samples: Tensor) -> Tensor:
-        if self._resample is None:
+        if self._filter is None:
             return samples
+        self._heard += len(samples)
         self._kept = torch.cat([self._kept, samples])
         ready = len(self._kept) // self._block - self._before - self._margin  # blocks
         if ready <= 0:
             return torch.zeros(0)
-        made: Tensor = self._resample(self._kept)[self._before * self._made : (self._before + ready) * self._made]
+        made = self._resampled()[self._before * self._made : (self._before + ready) * self._made]
         done = self._before + ready
         drop = max(0, done - self._margin)
         self._kept, self._before = self._kept[drop * self._block :], done - drop
+        self._given += len(made)
         return made
 
     def finish(self) -> Tensor:
-        if self._resample is None or not len(self._kept):
+        if self._filter is None or not len(self._kept):
             return torch.zeros(0)
-        made: Tensor = self._resample(self._kept)[self._before * self._made :]
-        return made
+        # The filter rounds up, and lhotse makes recordings as long as their duration says.
+        length = compute_num_samples(self._heard / self.source, SAMPLING_RATE)
+        return self._resampled()[self._before * self._made :][: length - self._given]
+
+    def _resampled(self) -> Tensor:
+        assert self._filter is not None
+        return torch.as_tensor(self._filter(self._kept.numpy()))
 
 
 def _checked(samples: Union[Sequence[float], np.ndarray[Any, Any], Tensor]) -> Tensor:

@@ -67,18 +67,18 @@ def decode_cuts(
     num_workers: int = DecodeConfig.num_workers,
     progress: Optional[Progress] = None,
 ) -> Decoded:
-    """Decodes all cuts, longest first, in batches of `max_duration` seconds; `progress` counts utterances.
+    """Decodes all cuts, longest first, in batches of `max_duration` seconds; `progress` counts seconds of audio.
 
     Raises HraError as `Recogniser.decode` does.
     """
     audio_seconds = sum(cut.duration for cut in cuts)
     started = time.monotonic()
     progress = progress or no_progress()
-    task = progress.add_task("decoding", total=len(cuts), note="")
+    task = progress.add_task("decoding", total=audio_seconds)
     utterances: list[Utterance] = []
-    for batch in recogniser.decode(cuts, method, options, max_duration, num_workers):
+    for batch, seconds in recogniser.decode_with_progress(cuts, method, options, max_duration, num_workers):
         utterances += batch
-        progress.advance(task, len(batch))
+        progress.advance(task, seconds)
     return Decoded(utterances, audio_seconds, time.monotonic() - started, recogniser.latency)
 
 

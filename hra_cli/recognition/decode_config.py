@@ -8,6 +8,7 @@ from typing import Optional
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.errors import MOST_PROCESSES, MOST_SECONDS, HraError, check_not_negative, check_positive
+from hra_cli.recognition.audio_options import CAPTIONS, AudioOptions
 from hra_cli.recognition.endpoint import EndpointRules
 from hra_cli.transducer.names import check_streams
 from hra_cli.transducer.search_options import SearchOptions
@@ -23,9 +24,10 @@ class DecodeConfig:
     exp_dir, heads_dir, heads: where heads come from, one of them, or no_heads for the frozen model. controller: for
     head files that bundle none. max_heads: of a folder or experiment, how many are in memory at a time.
     max_duration: seconds of audio in a batch. num_workers: processes that read data ahead; 0: a thread does.
-    output_dir: for icefall's result files; None: below exp_dir, by method, and nowhere without one. streaming: chunk by
-    chunk, as if it were being spoken. microphone: what is being spoken, instead of data or audio; endpoint_rules: when
-    an utterance there has ended.
+    output_dir: for icefall's result files (None: below exp_dir, by method, and nowhere without one), or for a file of
+    each audio file's text (None: nowhere). audio_options: of audio files. streaming: chunk by chunk, as if it were
+    being spoken. microphone: what is being spoken, instead of data or audio; endpoint_rules: when an utterance there
+    has ended.
 
     Raises HraError for sizes that are not positive or far beyond use, where data and audio, or heads and no_heads,
     contradict each other, and for what would have no effect.
@@ -46,6 +48,7 @@ class DecodeConfig:
     search_options: SearchOptions = SearchOptions()  # noqa: RUF009 - frozen
     max_duration: float = 200.0
     backbone_options: BackboneOptions = BackboneOptions()  # noqa: RUF009 - frozen
+    audio_options: AudioOptions = AudioOptions()  # noqa: RUF009 - frozen
     output_dir: Optional[Path] = None
     num_workers: int = 0
     streaming: bool = False
@@ -56,7 +59,8 @@ class DecodeConfig:
         check_positive(MOST_SECONDS, max_duration=self.max_duration)
         check_positive(_MOST_HEADS, max_heads=self.max_heads)
         check_not_negative(MOST_PROCESSES, num_workers=self.num_workers)
-        if [bool(self.audio), self.data is not None, self.microphone].count(True) != 1:
+        by_table = self.audio_options.tasks_from is not None
+        if [bool(self.audio) or by_table, self.data is not None, self.microphone].count(True) != 1:
             raise HraError("give audio files, --data or --microphone, one of them")
         if self.streaming or self.microphone:
             self.backbone_options.check_streaming()
@@ -76,8 +80,13 @@ class DecodeConfig:
         what = "--microphone" if self.microphone else "audio files"
         if self.no_heads and self.tasks:
             raise HraError(f"--task chooses a head, and has no effect on {what} with --no-heads; leave one out")
-        if self.output_dir is not None:
-            into = "standard output" if self.microphone else "standard output and to --json"
-            raise HraError(f"--output-dir has no effect on {what}; their texts go to {into}")
+        if self.output_dir is not None and self.microphone:
+            raise HraError("--output-dir has no effect on --microphone; its texts go to standard output")
+        if by_table and (self.tasks or self.no_heads):
+            other = "--task" if self.tasks else "--no-heads"
+            raise HraError(f"--tasks-from says which head each file is decoded with, and {other} too; leave one out")
+        form = self.audio_options.format
+        if form in CAPTIONS and self.audio_options.channels == "each" and self.output_dir is None:
+            raise HraError(f"--format {form} of each channel needs --output-dir, with a file for each")
         if len(self.tasks) > 1:
             raise HraError(f"{what} {'is' if self.microphone else 'are'} decoded with one task's head; give one --task")

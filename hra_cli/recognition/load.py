@@ -17,6 +17,7 @@ from hra_cli.errors import HraError, did_you_mean
 from hra_cli.experiment.folder import experiment_controller, experiment_heads_folder
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.recogniser import Recogniser
+from hra_cli.recognition.streamed import StreamingRecogniser
 
 
 def load_recogniser(
@@ -53,6 +54,21 @@ def load_recogniser(
     elif heads:
         adapter = adapter_from_heads(_named([read_head(file) for file in heads], tasks), *belongs_to, shared)
     return Recogniser(model, tokenizer, adapter)
+
+
+def load_for(config: DecodeConfig, tasks: Optional[list[str]]) -> Recogniser:
+    """The recogniser for a decoding, with the heads of `tasks`, None for all. Raises HraError as `load_recogniser`."""
+    recogniser = load_recogniser(
+        config.backbone,
+        config.backbone_options,
+        exp_dir=None if config.no_heads else config.exp_dir,
+        heads_dir=config.heads_dir,
+        heads=list(config.heads) or None,
+        tasks=tasks,
+        controller=config.controller,
+        max_heads=config.max_heads,
+    )
+    return StreamingRecogniser(recogniser) if config.streaming else recogniser
 
 
 def _named(heads: list[Head], tasks: Optional[list[str]]) -> list[Head]:

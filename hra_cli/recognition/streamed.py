@@ -9,12 +9,15 @@ from hra_cli.data.batches import Batch
 from hra_cli.recognition.latency import Latency, latency_of
 from hra_cli.recognition.online import OnlineRecogniser
 from hra_cli.recognition.recogniser import Recogniser
-from hra_cli.scoring.wer import Utterance
+from hra_cli.recognition.windows import Split, whole
+from hra_cli.transducer.search_interface import Hypothesis
 from hra_cli.transducer.search_options import SearchOptions
 
 
 class StreamingRecogniser(Recogniser):
     """A recogniser that decodes cuts chunk by chunk, those of a batch as streams beside each other."""
+
+    split: Split = staticmethod(whole)
 
     def __init__(self, recogniser: Recogniser):
         super().__init__(recogniser.backbone, recogniser.tokenizer, recogniser.adapter)
@@ -26,7 +29,7 @@ class StreamingRecogniser(Recogniser):
     def latency(self) -> Optional[Latency]:
         return latency_of(self._algorithmic, self._chunks, self._streams) if self._chunks else None
 
-    def _decode_batch(self, batch: Batch, method: str, options: SearchOptions) -> list[Utterance]:
+    def _search(self, batch: Batch, method: str, options: SearchOptions) -> list[Hypothesis]:
         online = OnlineRecogniser(self, method, options)
         streams = [online.open(task) for task in batch.tasks]
         for stream, features, length in zip(streams, batch.features, batch.feature_lens.tolist()):
@@ -37,4 +40,4 @@ class StreamingRecogniser(Recogniser):
             started = time.monotonic()
             online.advance(streams)
             self._chunks.append(time.monotonic() - started)
-        return self.utterances(batch, [stream.hypothesis for stream in streams])
+        return [stream.hypothesis for stream in streams]

@@ -61,17 +61,25 @@ class AdaptedModel:
 
     def utterances(self, batch: Batch, found: list[Hypothesis]) -> list[Utterance]:
         """The batch's utterances: what was said, and what a search found, as text, words, pieces and their times."""
-        seconds = FRAME_SHIFT * self.backbone.sizes.subsampling  # from one encoder frame to the next
-        texts = [" ".join(self.tokenizer.decode(one.tokens).split()) for one in found]
         return [
-            Utterance(
-                id=id_,
-                task=task,
-                ref=self.tokenizer.words(said),
-                hyp=self.tokenizer.words(text),
-                text=text,
-                tokens=self.tokenizer.pieces(one.tokens),
-                times=[round(frame * seconds, 3) for frame in one.frames],
-            )
-            for id_, task, said, text, one in zip(batch.ids, batch.tasks, batch.texts, texts, found)
+            self.utterance(id_, task, text, one)
+            for id_, task, text, one in zip(batch.ids, batch.tasks, batch.texts, found)
         ]
+
+    def utterance(self, id_: str, task: str, said: str, found: Hypothesis) -> Utterance:
+        """One utterance: what was said, and what a search found, as text, words, pieces and their times."""
+        text = " ".join(self.tokenizer.decode(found.tokens).split())
+        return Utterance(
+            id=id_,
+            task=task,
+            ref=self.tokenizer.words(said),
+            hyp=self.tokenizer.words(text),
+            text=text,
+            tokens=self.tokenizer.pieces(found.tokens),
+            times=[round(frame * self.seconds_per_frame, 3) for frame in found.frames],
+        )
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """From one encoder frame to the next."""
+        return FRAME_SHIFT * self.backbone.sizes.subsampling

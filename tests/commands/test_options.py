@@ -14,6 +14,7 @@ from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import RandomSplit
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.experiment.export_options import ExportOptions
+from hra_cli.recognition.audio_options import CHANNELS, FORMATS, SEGMENTS, AudioOptions
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.transducer.names import LOSSES, RNNT_TYPES, SEARCHES
 from hra_cli.transducer.search_options import SearchOptions
@@ -37,7 +38,7 @@ def shown(capfd, monkeypatch):
     ("command", "names"),
     [
         ("train", [*RNNT_TYPES, *LOSSES, *PRECISIONS, "linear", "ffn", "auto", "cpu", "cuda", "cuda:N"]),
-        ("decode", [*SEARCHES, *PRECISIONS, "train", "dev", "test", "cuda:N"]),
+        ("decode", [*SEARCHES, *PRECISIONS, "train", "dev", "test", "cuda:N", *FORMATS, *CHANNELS, *SEGMENTS]),
         ("compare", [*SEARCHES, *RNNT_TYPES, "single", "multi", "hra-ffn", "hra-no-recurrence"]),
         ("export-head", list(DTYPES)),
     ],
@@ -96,7 +97,7 @@ def test_an_interruption_is_one_line(shown, monkeypatch, tmp_path):
     ("path", "configurations"),
     [
         (["train"], [TrainConfig, BackboneOptions]),
-        (["decode"], [DecodeConfig, SearchOptions, BackboneOptions]),
+        (["decode"], [DecodeConfig, AudioOptions, SearchOptions, BackboneOptions]),
         (["compare"], [CompareConfig, BackboneOptions]),
         (["prepare", "cuts"], [PrepareOptions, RandomSplit]),
         (["prepare", "fsdd"], [PrepareOptions, RandomSplit]),
@@ -256,7 +257,10 @@ def test_every_number_that_a_command_takes_is_tried_above():
         (["decode", "--no-heads", "--exp-dir", "e", "--output-dir", "o"], "--exp-dir", "with --no-heads"),
         (["decode", "--audio", "--no-heads", "--task", "nobody"], "--task", "on audio files with --no-heads"),
         (["decode", "--audio", "--no-heads", "--exp-dir", "e"], "--exp-dir", "with --no-heads"),
-        (["decode", "--audio", "--no-heads", "--output-dir", "o"], "--output-dir", "on audio files"),
+        (["decode", "--audio", "--no-heads", "--json", "o"], "--json", "on audio files; use --format json"),
+        (["decode", "--no-heads", "--format", "ctm"], "--format", "without audio files"),
+        (["decode", "--no-heads", "--channels", "each"], "--channels", "without audio files"),
+        (["decode", "--no-heads", "--segment", "vad"], "--segment", "without audio files"),
         (["decode", "--audio", "--no-heads", "--split", "test"], "--split", "on audio files"),
         (["compare", "--budget-seconds", "9", "--num-epochs", "20"], "--num-epochs", "with --budget-seconds"),
         (["prepare", "cuts", "--split-by", "custom.s", "--seed", "42"], "--seed", "with --split-by"),

@@ -26,6 +26,7 @@ COMMANDS = {
     "decode --head": ["decode", "--backbone", "BACKBONE", "--data", "DATA", "--head", "@"],
     "decode --controller": ["decode", "--backbone", "BACKBONE", "--data", "DATA", "--heads", "EXP/heads", "--controller", "@"],  # noqa: E501
     "decode --output-dir": ["decode", "--backbone", "BACKBONE", "--data", "DATA", "--no-heads", "--output-dir", "@"],
+    "decode --tasks-from": ["decode", "--backbone", "BACKBONE", "--heads", "EXP/heads", "--tasks-from", "@"],
     "decode --json": ["decode", "--backbone", "BACKBONE", "--data", "DATA", "--no-heads", "--json", "@"],
     "compare --backbone": ["compare", "--backbone", "@", "--data", "DATA", "--exp-dir", "exp"],
     "compare --data": ["compare", "--backbone", "BACKBONE", "--data", "@", "--exp-dir", "exp"],

@@ -15,8 +15,11 @@ from rich.progress import Progress
 from speech import BACKBONE, TASKS, hra
 
 from hra_cli.app import main
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.data.task_index import load_tasks
-from hra_cli.recognition.decode import decode_audio, decode_data
+from hra_cli.recognition.audio_options import AudioOptions
+from hra_cli.recognition.decode import decode_data
+from hra_cli.recognition.decode_audio import decode_audio
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.scoring.results import read_recogs
 
@@ -51,11 +54,11 @@ def test_audio_files_become_text_in_their_order(data, experiment):
     with refused("needs the controller"):
         decode_audio(config)
     found = decode_audio(DecodeConfig(BACKBONE, audio=files, exp_dir=experiment, tasks=("fr",)))
-    assert list(found.files) == [str(file) for file in files]
-    assert {one.id: one for one in found.decoded.utterances} == found.files
-    assert {file: one["text"] for file, one in found.as_json().items()} == {
-        one.id: " ".join(one.hyp) for one in found.decoded.utterances
-    }
+    assert [one.file for one in found.transcripts] == [str(file) for file in files]
+    assert [one.found for one in found.transcripts] == found.decoded.utterances
+    assert all(
+        one.text == " ".join(one.found.hyp) == " ".join(word.text for word in one.words) for one in found.transcripts
+    )
     assert found.decoded.audio_seconds > 0
 
 
@@ -95,52 +98,59 @@ def test_a_file_that_cannot_be_read_costs_no_other_its_text(spoken, unreadable, 
     heard = []
     found = decode_audio(
         DecodeConfig(BACKBONE, audio=tuple(mixed), no_heads=True, max_duration=4.0, num_workers=num_workers),
-        heard=lambda file, one: heard.append((file, one)),
+        heard=lambda one, _: heard.append(one.file),
     )
-    assert [file for file, _ in heard] == [str(file) for file in [*good, good[0]]]
-    assert {file: one.hyp for file, one in found.files.items()} == {file: one.hyp for file, one in alone.files.items()}
+    assert heard == [str(file) for file in [*good, good[0]]]
+    assert [(one.file, one.text) for one in found.transcripts] == [(one.file, one.text) for one in alone.transcripts]
     assert found.decoded.audio_seconds == pytest.approx(alone.decoded.audio_seconds)
     assert [one.id for one in found.unreadable] == [str(file) for file in bad]
     for one, (message, file) in zip(found.unreadable, unreadable.items()):
         assert str(file) in one.detail
         assert message in one.detail
-    assert set(found.as_json()) == {str(file) for file in mixed}
-    assert "error" in found.as_json()[str(bad[0])]
+    assert found.files == len(set(mixed))
 
 
 def test_texts_are_told_batch_by_batch(spoken):
     """So that a long list begins to appear at once."""
     done_when_heard, progress = [], Steps()
     config = DecodeConfig(BACKBONE, audio=tuple(spoken), no_heads=True, max_duration=0.1)
-    decode_audio(config, progress, lambda file, one: done_when_heard.append(progress.done))
-    assert done_when_heard == list(range(len(spoken)))
+    found = decode_audio(config, progress, lambda one, _: done_when_heard.append(progress.done))
+    lengths = [soundfile.info(file).duration for file in spoken]
+    assert done_when_heard == pytest.approx([sum(lengths[: n + 1]) for n in range(len(spoken))], abs=0.01 * len(spoken))
+    assert progress.total == pytest.approx(found.decoded.audio_seconds)
 
 
 class Steps(Progress):
-    """Counts what is done."""
+    """Counts the seconds of audio that are done."""
 
     def __init__(self):
         super().__init__(disable=True)
-        self.done = 0
+        self.done = self.total = 0.0
+
+    def add_task(self, *arguments, total, **options):
+        self.total += total
+        return super().add_task(*arguments, total=total, **options)
 
     def advance(self, task, advance=1):
         self.done += advance
 
 
-def test_hra_prints_the_texts_that_are_there_and_names_the_rest(spoken, unreadable, tmp_path):
+def test_hra_prints_the_texts_that_are_there_and_names_the_rest(spoken, unreadable):
     good, bad = spoken[:2], list(unreadable.values())
     texts = hra("decode", *good, "--backbone", BACKBONE, "--no-heads").stdout
     command = ["decode", good[0], *bad, good[1], "--backbone", BACKBONE, "--no-heads"]
-    done = hra(*command, "--json", tmp_path / "texts.json", check=False)
+    done = hra(*command, check=False)
     assert done.returncode == 2
     assert done.stdout == texts
     assert done.stderr.count("Traceback") == 0
     assert done.stderr.splitlines()[-1] == "hra: error: 7 of 9 audio files cannot be read; they are named above"
     for message, file in unreadable.items():
         assert [line for line in done.stderr.splitlines() if line.startswith(f"{file}: ") and message in line]
-    written = json.loads((tmp_path / "texts.json").read_text())
-    assert written[str(good[0])]["text"] in texts
-    assert set(written) == set(map(str, [*good, *bad]))
+    lines = hra(*command, "--format", "json", check=False).stdout.splitlines()
+    found = {one["file"]: one for one in map(json.loads, lines)}
+    assert found[str(good[0])]["text"] in texts
+    assert set(found) == set(map(str, [*good, *bad]))
+    assert "cut off" in found[str(unreadable["cut off"])]["error"]
 
 
 def test_the_table_is_shown_before_files_cannot_be_written(data, tmp_path, capfd):
@@ -229,6 +239,10 @@ def test_a_task_without_the_split_is_named_and_left_out(data, tmp_path):
     assert list(found.scores.tasks) == ["fr"]
 
 
+CHUNKS = {"backbone_options": BackboneOptions(chunk_size=32, left_context_frames=128)}
+BY_TABLE = {"audio": ("a.wav",), "audio_options": AudioOptions(tasks_from="tasks.tsv")}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -242,7 +256,13 @@ def test_a_task_without_the_split_is_named_and_left_out(data, tmp_path):
         ({"data": "data", "heads": ("a.safetensors",), "no_heads": True}, "--head or --no-heads, not both"),
         ({"audio": ("a.wav",), "exp_dir": "exp", "tasks": ("a", "b")}, "give one --task"),
         ({"audio": ("a.wav",), "no_heads": True, "tasks": ("nobody",)}, "--task chooses a head, and has no effect"),
-        ({"audio": ("a.wav",), "exp_dir": "exp", "output_dir": "out"}, "--output-dir has no effect on audio files"),
+        ({"microphone": True, "no_heads": True, **CHUNKS, "output_dir": "out"}, "--output-dir has no effect on --micr"),
+        ({**BY_TABLE, "exp_dir": "exp", "tasks": ("a",)}, "--tasks-from says which head each file .* --task too"),
+        ({**BY_TABLE, "no_heads": True}, "--tasks-from says which head each file .* --no-heads too"),
+        (
+            {"audio": ("a.wav",), "no_heads": True, "audio_options": AudioOptions("each", "none", "srt")},
+            "--format srt of each channel needs --output-dir",
+        ),
     ],
 )
 def test_what_contradicts_itself_is_refused(options, message):

@@ -114,12 +114,13 @@ def _read_tokenizer(file: Path, samples: Samples) -> Any:
 
 
 def _decode_audio(recogniser: Path, samples: Samples, *options: object) -> Any:
-    output = recogniser / "out.json"
-    hra(
-        "decode", samples.audio / "ann-0.wav", samples.audio / "bob-3.wav", "--backbone", recogniser, *options,
-        "--json", output, "--device", "cpu",
-    )  # fmt: skip
-    return json.loads(output.read_text(encoding="utf-8"))
+    return _recognised(samples.audio / "ann-0.wav", samples.audio / "bob-3.wav", "--backbone", recogniser, *options)
+
+
+def _recognised(*arguments: object) -> dict[str, Any]:
+    """What `hra decode` finds in audio files, by file."""
+    lines = hra("decode", *arguments, "--format", "json", "--device", "cpu").splitlines()
+    return {one["file"]: one for one in map(json.loads, lines)}
 
 
 # Heads, controllers, checkpoints
@@ -132,13 +133,9 @@ def _place_head(folder: Path, samples: Samples) -> Path:
 def _read_head(file: Path, samples: Samples) -> Any:
     shown = hra("info", file)
     head = read_head(file)
-    output = file.parent / "out.json"
-    hra(
-        "decode", samples.audio / "ann-0.wav", "--backbone", samples.recogniser, "--head", file, "--json", output,
-        "--device", "cpu",
-    )  # fmt: skip
+    text = _recognised(samples.audio / "ann-0.wav", "--backbone", samples.recogniser, "--head", file)
     decides = (head.task, head.kind, head.hidden, head.inner, fingerprint({**head.tensors, **(head.controller or {})}))
-    return "not sealed" in shown, decides, json.loads(output.read_text(encoding="utf-8"))
+    return "not sealed" in shown, decides, text
 
 
 def _head_harmless(before: Any, after: Any) -> str:
@@ -338,11 +335,9 @@ _WIDTHS = {
 
 def _read_audio(file: Path, samples: Samples) -> Any:
     """Frames as they are decoded, digest of them, text, and bytes that the file's own samples take."""
-    output = file.parent / "out.json"
-    hra("decode", file, "--backbone", samples.recogniser, "--no-heads", "--json", output, "--device", "cpu")
+    text = _recognised(file, "--backbone", samples.recogniser, "--no-heads")
     (cut,) = audio_file_cuts([file])
     audio = mono_audio(cut)
-    text = json.loads(output.read_text(encoding="utf-8"))
     return audio.shape[1], hashlib.sha256(audio.tobytes()).hexdigest(), text, _bytes_of_samples(file)
 
 
@@ -395,11 +390,10 @@ def _place_name(name: str) -> Callable[[Path, Samples], Path]:
 
 def _read_named_audio(file: Path, samples: Samples) -> Any:
     named = file.parent / file.read_text(encoding="utf-8")
-    output = file.parent / "out.json"
     shutil.copy(samples.audio / "ann-0.wav", named)
     for given in (named, named.name):  # by its path, and as it is typed in its folder
-        hra("decode", given, "--backbone", samples.recogniser, "--no-heads", "--json", output, "--device", "cpu")
-    return [found["text"] for found in json.loads(output.read_text(encoding="utf-8")).values()]
+        found = _recognised(given, "--backbone", samples.recogniser, "--no-heads")
+    return [one["text"] for one in found.values()]
 
 
 def _read_named_manifest(file: Path, samples: Samples) -> Any:
