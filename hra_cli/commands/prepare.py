@@ -36,3 +36,13 @@ def cuts(
     from hra_cli.data.corpora.cuts import cuts_corpus
 
     return cuts_corpus(cuts_file, allow_commands)
+
+
+@source(app, "folder")
+def folder(
+    corpus_dir: Path = typer.Argument(..., help="Has a folder for every speaker, or train, dev and test with those."),
+) -> Corpus:
+    """Recordings with their texts beside them: SPEAKER/x.wav with x.txt or x.lab, or LibriSpeech's *.trans.txt."""
+    from hra_cli.data.corpora.speaker_folders import folder_corpus
+
+    return folder_corpus(corpus_dir)

@@ -188,6 +188,7 @@ WRONG = {
     },
     "prepare cuts": OF_A_SOURCE,
     "prepare fsdd": OF_A_SOURCE,
+    "prepare folder": OF_A_SOURCE,
     "info": {"--pos-head-dim": POSITIVE},
     "info --growth": {"--width": POSITIVE, "--layers": POSITIVE},
 }
@@ -202,6 +203,7 @@ def given_to(command, folder):
         "compare": [*here, "--exp-dir", str(folder / "exp")],
         "prepare cuts": [str(folder / "cuts.jsonl.gz"), "--task-by", "speaker", "--output-dir", str(folder / "exp")],
         "prepare fsdd": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
+        "prepare folder": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
         "info": [str(folder / "b")],
         "info --growth": [],
     }[command]

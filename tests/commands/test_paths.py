@@ -49,6 +49,7 @@ COMMANDS = {
     "prepare cuts --output-dir": ["prepare", "cuts", "CUTS", "--task-by", "speaker", "--output-dir", "@"],
     "prepare cuts --backbone": ["prepare", "cuts", "CUTS", "--task-by", "speaker", "--output-dir", "data", "--backbone", "@"],  # noqa: E501
     "prepare fsdd corpus_dir": ["prepare", "fsdd", "@", "--output-dir", "data"],
+    "prepare folder corpus_dir": ["prepare", "folder", "@", "--output-dir", "data"],
 }  # fmt: skip
 # What is written may have an odd name; and a link in the place of a file is replaced.
 FOLDERS_WRITTEN = {
@@ -59,7 +60,9 @@ FOLDERS_WRITTEN = {
     "prepare cuts --output-dir",
 }
 FILES_WRITTEN = {"check-export --json", "decode --json", "export-head --output", "report --output"}
-SAME_AS_ABOVE = {"prepare fsdd --output-dir", "prepare fsdd --backbone"}
+SAME_AS_ABOVE = {
+    f"prepare {source} {option}" for source in ("fsdd", "folder") for option in ("--output-dir", "--backbone")
+}
 
 
 @pytest.mark.parametrize("which", COMMANDS)
