@@ -46,3 +46,15 @@ def folder(
     from hra_cli.data.corpora.speaker_folders import folder_corpus
 
     return folder_corpus(corpus_dir)
+
+
+@source(app, "shar")
+def shar(
+    folders: list[Path] = typer.Argument(
+        ..., metavar="DIR…", help="One with cuts.000000.jsonl.gz and so on; or several as splits: train=DIR test=DIR."
+    ),
+) -> Corpus:
+    """lhotse's Shar archives. The audio stays in their tar files; cuts without audio keep the features they have."""
+    from hra_cli.data.corpora.shar import shar_corpus
+
+    return shar_corpus(folders)

@@ -189,6 +189,7 @@ WRONG = {
     "prepare cuts": OF_A_SOURCE,
     "prepare fsdd": OF_A_SOURCE,
     "prepare folder": OF_A_SOURCE,
+    "prepare shar": OF_A_SOURCE,
     "info": {"--pos-head-dim": POSITIVE},
     "info --growth": {"--width": POSITIVE, "--layers": POSITIVE},
 }
@@ -204,6 +205,7 @@ def given_to(command, folder):
         "prepare cuts": [str(folder / "cuts.jsonl.gz"), "--task-by", "speaker", "--output-dir", str(folder / "exp")],
         "prepare fsdd": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
         "prepare folder": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
+        "prepare shar": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
         "info": [str(folder / "b")],
         "info --growth": [],
     }[command]

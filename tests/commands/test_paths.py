@@ -50,6 +50,7 @@ COMMANDS = {
     "prepare cuts --backbone": ["prepare", "cuts", "CUTS", "--task-by", "speaker", "--output-dir", "data", "--backbone", "@"],  # noqa: E501
     "prepare fsdd corpus_dir": ["prepare", "fsdd", "@", "--output-dir", "data"],
     "prepare folder corpus_dir": ["prepare", "folder", "@", "--output-dir", "data"],
+    "prepare shar folders": ["prepare", "shar", "@", "--output-dir", "data"],
 }  # fmt: skip
 # What is written may have an odd name; and a link in the place of a file is replaced.
 FOLDERS_WRITTEN = {
@@ -61,7 +62,7 @@ FOLDERS_WRITTEN = {
 }
 FILES_WRITTEN = {"check-export --json", "decode --json", "export-head --output", "report --output"}
 SAME_AS_ABOVE = {
-    f"prepare {source} {option}" for source in ("fsdd", "folder") for option in ("--output-dir", "--backbone")
+    f"prepare {source} {option}" for source in ("fsdd", "folder", "shar") for option in ("--output-dir", "--backbone")
 }
 
 
