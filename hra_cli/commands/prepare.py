@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import typer
 
+from hra_cli.commands.options import choice
 from hra_cli.commands.source import ALLOW_COMMANDS, source
+from hra_cli.data.corpora.table_columns import PRESETS, Columns
 
 if TYPE_CHECKING:
     from hra_cli.data.corpus import Corpus
@@ -36,6 +38,52 @@ def cuts(
     from hra_cli.data.corpora.cuts import cuts_corpus
 
     return cuts_corpus(cuts_file, allow_commands)
+
+
+@source(app, "kaldi")
+def kaldi(
+    folders: list[Path] = typer.Argument(
+        ..., metavar="DIR…", help="A data folder of Kaldi's; or several as splits: train=DIR dev=DIR test=DIR."
+    ),
+    root: Optional[Path] = typer.Option(
+        None,
+        "--root",
+        help="What the paths in wav.scp begin from. Default: the data folder, its parent or the one above, whichever "
+        "has the files.",
+    ),
+    allow_commands: bool = ALLOW_COMMANDS,
+) -> Corpus:
+    """Kaldi's data folders: wav.scp, segments, text, utt2spk. Other utt2X and spk2X are fields for --task-by X."""
+    from hra_cli.data.corpora.kaldi import kaldi_corpus
+
+    return kaldi_corpus(folders, root, allow_commands)
+
+
+@source(app, "table")
+def table(
+    files: list[Path] = typer.Argument(
+        ..., metavar="FILE…", help="A .csv, .tsv, .jsonl or .parquet table; or several as splits: train=FILE test=FILE."
+    ),
+    preset: str = choice("none", PRESETS, "What the columns are called and where the audio lies, as in"),
+    audio: Optional[str] = typer.Option(None, "--audio", help="The column of audio files."),
+    text: Optional[str] = typer.Option(None, "--text", help="The column of transcripts."),
+    speaker: Optional[str] = typer.Option(None, "--speaker", help="The column of speakers. Default: speaker."),
+    id_: Optional[str] = typer.Option(
+        None, "--id", help="The column of utterances' ids. Default: the names of the audio files."
+    ),
+    start: Optional[str] = typer.Option(
+        None, "--start", help="The column that says where one begins in its file, in s."
+    ),
+    end: Optional[str] = typer.Option(None, "--end", help="The column that says where it ends."),
+    audio_dir: Optional[Path] = typer.Option(
+        None, "--audio-dir", help="What the names of audio files begin from. Default: the table's folder."
+    ),
+) -> Corpus:
+    """A table of utterances, such as Common Voice's or a spreadsheet. Its other columns are fields for --task-by."""
+    from hra_cli.data.corpora.utterance_table import table_corpus
+
+    columns = Columns(audio=audio, text=text, speaker=speaker, id=id_, start=start, end=end)
+    return table_corpus(files, columns, audio_dir, preset)
 
 
 @source(app, "folder")

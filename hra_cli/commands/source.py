@@ -126,6 +126,8 @@ def _prepare(corpus: Corpus, asked: _Asked) -> None:
     if assignment.split_by is None and corpus.split_by is not None:
         dev_of_train = _dev_of_train(asked.context, "where the source says the splits")
         assignment = replace(assignment, random_split=replace(assignment.random_split, dev_of_train=dev_of_train))
+    for note in corpus.notes:
+        say(note)
     tokenizer = None if asked.backbone is None else Tokenizer(find_bpe_model(asked.backbone))
     with progress_bar() as progress:
         prepared = prepare_corpus(corpus, asked.output_dir, assignment, asked.options, tokenizer, progress)

@@ -116,6 +116,23 @@ def open_recording(path: Path) -> Recording:
     )
 
 
+def open_command(command: str, id_: str) -> Recording:
+    """A recording that a shell command writes to its standard output. The command is run: only for callers that are
+    allowed to.
+
+    Raises HraError naming the command where it fails, and as `open_recording` does.
+    """
+    with naming(command):
+        samples, sampling_rate = _samples(_output_of(command), 0.0, None)
+    return Recording(
+        id=id_,
+        sampling_rate=sampling_rate,
+        num_samples=samples.shape[1],
+        duration=samples.shape[1] / sampling_rate,
+        sources=[AudioSource(type="command", channels=list(range(len(samples))), source=command)],
+    )
+
+
 def one_line(error: BaseException) -> str:
     """An error as one line, without the manifests that lhotse appends to it; what is not ours is cut short."""
     text = _collapsed(str(error).split("[extra info]")[0]) or type(error).__name__
@@ -210,13 +227,16 @@ class _CheckedSource(AudioSource):  # type: ignore[misc]  # lhotse has no types
         if self.type == "shar":
             return TarMember.parse(str(self.source)).read()
         if self.type == "command":
-            # What `mono_audio` was allowed to do by its caller.
-            done = subprocess.run(self.source, shell=True, capture_output=True, check=False)
-            if done.returncode:
-                raise HraError(f"the command has failed: {done.stderr.decode(errors='replace')[-300:]}")
-            return done.stdout
+            return _output_of(str(self.source))  # what `mono_audio` was allowed to do by its caller
         content = self._prepare_for_reading(offset=0.0, duration=None)
         return content.getvalue() if isinstance(content, io.BytesIO) else content
+
+
+def _output_of(command: str) -> bytes:
+    done = subprocess.run(command, shell=True, capture_output=True, check=False)
+    if done.returncode:
+        raise HraError(f"the command has failed: {done.stderr.decode(errors='replace')[-300:]}")
+    return done.stdout
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Corpus:
     task_by:        which task an utterance belongs to where nobody says another; None: the user has to say.
     split_by:       the field that says train, dev or test; None: none does.
     allow_commands: whether its audio may come from shell commands and URLs.
+    notes:          what was found out and not asked for, a line each.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Corpus:
     task_by: Optional[str] = "speaker"
     split_by: Optional[str] = None
     allow_commands: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

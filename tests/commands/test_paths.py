@@ -49,6 +49,10 @@ COMMANDS = {
     "prepare cuts --output-dir": ["prepare", "cuts", "CUTS", "--task-by", "speaker", "--output-dir", "@"],
     "prepare cuts --backbone": ["prepare", "cuts", "CUTS", "--task-by", "speaker", "--output-dir", "data", "--backbone", "@"],  # noqa: E501
     "prepare fsdd corpus_dir": ["prepare", "fsdd", "@", "--output-dir", "data"],
+    "prepare kaldi folders": ["prepare", "kaldi", "@", "--output-dir", "data"],
+    "prepare kaldi --root": ["prepare", "kaldi", "KALDI", "--root", "@", "--output-dir", "data"],
+    "prepare table files": ["prepare", "table", "@.csv", "--output-dir", "data"],
+    "prepare table --audio-dir": ["prepare", "table", "TABLE", "--audio", "a", "--text", "t", "--audio-dir", "@", "--output-dir", "data"],  # noqa: E501
     "prepare folder corpus_dir": ["prepare", "folder", "@", "--output-dir", "data"],
     "prepare shar folders": ["prepare", "shar", "@", "--output-dir", "data"],
 }  # fmt: skip
@@ -62,17 +66,28 @@ FOLDERS_WRITTEN = {
 }
 FILES_WRITTEN = {"check-export --json", "decode --json", "export-head --output", "report --output"}
 SAME_AS_ABOVE = {
-    f"prepare {source} {option}" for source in ("fsdd", "folder", "shar") for option in ("--output-dir", "--backbone")
+    f"prepare {source} {option}"
+    for source in ("fsdd", "kaldi", "table", "folder", "shar")
+    for option in ("--output-dir", "--backbone")
 }
 
 
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory):
+    """A data folder of Kaldi's, and a table, both without audio."""
+    folder = tmp_path_factory.mktemp("lists")
+    for name, content in (("wav.scp", "a a.wav"), ("text", "a ONE"), ("table.csv", "a,t")):
+        (folder / name).write_text(f"{content}\n")
+    return {"KALDI": folder, "TABLE": folder / "table.csv"}
+
+
 @pytest.mark.parametrize("which", COMMANDS)
-def test_a_path_that_cannot_be(refused, data, experiment, tmp_path, monkeypatch, which):
+def test_a_path_that_cannot_be(refused, data, experiment, lists, tmp_path, monkeypatch, which):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("kept")
     Path("loop").symlink_to("loop")
     there = {"BACKBONE": BACKBONE, "DATA": data, "EXP": experiment, "EXP/heads": experiment / "heads"}
-    there["CUTS"] = data.parent / "speech" / "cuts.jsonl.gz"
+    there |= {"CUTS": data.parent / "speech" / "cuts.jsonl.gz", **lists}
     possible = {"loop", PATHS[-1]} if which in FILES_WRITTEN else {PATHS[-1]} if which in FOLDERS_WRITTEN else set()
     for path in (one for one in PATHS if one not in possible):
         line = refused(*(there.get(one, one.replace("@", path)) for one in COMMANDS[which]))

@@ -6,10 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from lhotse import CutSet
+from lhotse import CutSet, SupervisionSegment
 
 from hra_cli.data.audio import open_recording
-from hra_cli.data.corpora.one_utterance import one_utterance
 from hra_cli.data.corpus import Corpus
 from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError
@@ -49,7 +48,19 @@ def fsdd_cuts(corpus_dir: Path) -> tuple[CutSet, list[Skipped]]:
         except HraError as error:
             skipped.append(Skipped(path.stem, "unreadable recording", str(error)))
             continue
-        cut = one_utterance(recording, DIGITS[int(match["digit"])], match["speaker"], "English")
+        cut = recording.to_cut()
+        cut.supervisions = [
+            SupervisionSegment(
+                id=recording.id,
+                recording_id=recording.id,
+                start=0.0,
+                duration=recording.duration,
+                channel=cut.channel,
+                text=DIGITS[int(match["digit"])],
+                speaker=match["speaker"],
+                language="English",
+            )
+        ]
         cut.custom = {"task": match["speaker"], "split": _split(int(match["index"]))}
         cuts.append(cut)
     if not cuts and not any(one.reason == "unreadable recording" for one in skipped):

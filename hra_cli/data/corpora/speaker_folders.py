@@ -14,11 +14,12 @@ from lhotse import CutSet
 from lhotse.utils import fastcopy
 
 from hra_cli.data.audio import open_recording
-from hra_cli.data.corpora.one_utterance import one_utterance
+from hra_cli.data.corpora.utterance import Utterance, cut_of
 from hra_cli.data.corpus import Corpus
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.splits import ALSO_CALLED, SPLITS
 from hra_cli.errors import HraError
+from hra_cli.io.text_lines import text_lines
 
 # Files with other names may be audio too; these are taken for it.
 AUDIO_SUFFIXES = (
@@ -28,12 +29,13 @@ AUDIO_SUFFIXES = (
 # Beside x.wav there is x.txt, else x.lab, else a line that begins with x in a file of LibriSpeech's.
 TEXT_SUFFIXES = (".txt", ".lab")
 LINES_SUFFIX = ".trans.txt"
+REMEDY = "write it as text in UTF-8"
 _LONGEST_TEXT = 1 << 20  # bytes; an hour of speech has some 50 kB
 
 
 @dataclass(frozen=True)
-class _Utterance:
-    """One that has a recording and a transcript. id: its path in the corpus, without the suffix."""
+class _Found:
+    """An utterance that has a recording and a transcript. id: its path in the corpus, without the suffix."""
 
     id: str
     audio: Path
@@ -72,24 +74,27 @@ def folder_corpus(corpus_dir: Path) -> Corpus:
     )
 
 
-def _cuts(utterances: list[_Utterance], skipped: list[Skipped]) -> tuple[CutSet, list[Skipped]]:
-    cuts, unreadable = [], []
+def _cuts(utterances: list[_Found], skipped: list[Skipped]) -> tuple[CutSet, list[Skipped]]:
+    cuts, without = [], []
     for one in utterances:
+        fields = {f"folder{number}": name for number, name in enumerate(one.folders[1:], 2)}
+        speaker = one.folders[0] if one.folders else None
         try:
             recording = fastcopy(open_recording(one.audio), id=one.id)
         except HraError as error:
-            unreadable.append(Skipped(one.id, "unreadable recording", str(error)))
+            without.append(Skipped(one.id, "unreadable recording", str(error)))
             continue
-        fields = {f"folder{number}": name for number, name in enumerate(one.folders[1:], 2)}
-        if one.split:
-            fields["split"] = one.split
-        cuts.append(one_utterance(recording, one.text, one.folders[0] if one.folders else None, fields=fields))
-    return CutSet.from_cuts(cuts), [*skipped, *unreadable]
+        cut = cut_of(Utterance(one.id, one.text, speaker=speaker, fields=fields, split=one.split), recording)
+        if isinstance(cut, Skipped):
+            without.append(cut)
+        else:
+            cuts.append(cut)
+    return CutSet.from_cuts(cuts), [*skipped, *without]
 
 
-def _find(corpus_dir: Path) -> tuple[list[_Utterance], list[Skipped]]:
+def _find(corpus_dir: Path) -> tuple[list[_Found], list[Skipped]]:
     """What is in a corpus, in the order of its folders, and what cannot be used."""
-    found: list[_Utterance] = []
+    found: list[_Found] = []
     skipped: list[Skipped] = []
     for folders, names in _walk(corpus_dir, skipped):
         split = folders[0] if folders and _is_split(folders[0]) else None
@@ -138,7 +143,7 @@ def _walk(corpus_dir: Path, skipped: list[Skipped]) -> Iterator[tuple[tuple[str,
 
 def _in_folder(
     corpus_dir: Path, folders: tuple[str, ...], names: list[str], skipped: list[Skipped]
-) -> Iterator[_Utterance]:
+) -> Iterator[_Found]:
     """The utterances in one folder."""
     path = corpus_dir.joinpath(*folders)
     recordings: dict[str, str] = {}
@@ -164,7 +169,7 @@ def _in_folder(
             skipped.append(Skipped(id_, "unreadable transcript", str(error)))
             continue
         if text is not None:
-            yield _Utterance(id_, path / name, text, None, ())
+            yield _Found(id_, path / name, text, None, ())
         elif stem in lines:
             skipped.append(Skipped(id_, "two transcripts that differ", str(path / name)))
         else:
@@ -175,42 +180,25 @@ def _in_folder(
 
 
 def _text(file: Path) -> str:
-    """A transcript in a file of its own, in one line."""
+    """A transcript in a file of its own, in one line. Raises HraError where it is none."""
     try:
-        with open(file, "rb") as stream:
-            content = stream.read(_LONGEST_TEXT + 1)
+        size = file.stat().st_size
     except OSError as error:
         raise HraError(f"{file}: {error.strerror or error}") from error
-    return _decoded(content, str(file))
+    if size > _LONGEST_TEXT:
+        raise HraError(f"{file}: it is longer than {_LONGEST_TEXT >> 20} MiB, which is no transcript of an utterance")
+    return " ".join(word for _, line in text_lines(file, REMEDY) for word in line.split())
 
 
 def _read_lines(file: Path, id_: str, lines: dict[str, Optional[str]], skipped: list[Skipped]) -> None:
     """LibriSpeech's transcripts, a line `NAME TEXT` each. lines: gets the texts, None for two that differ."""
     try:
-        with open(file, "rb") as stream:
-            number = 0
-            while content := stream.readline(_LONGEST_TEXT + 1):
-                number += 1
-                try:
-                    name, _, text = _decoded(content, f"{file}, line {number}").partition(" ")
-                except HraError as error:
-                    skipped.append(Skipped(f"{id_}, line {number}", "unreadable transcript", str(error)))
-                    if len(content) > _LONGEST_TEXT:
-                        return
-                    continue
-                if name:
-                    lines[name] = text if lines.get(name, text) == text else None
-    except OSError as error:
-        skipped.append(Skipped(id_, "unreadable transcript", f"{file}: {error.strerror or error}"))
-
-
-def _decoded(content: bytes, what: str) -> str:
-    if len(content) > _LONGEST_TEXT:
-        raise HraError(f"{what}: longer than {_LONGEST_TEXT >> 20} MiB, which is no transcript of an utterance")
-    try:
-        return " ".join(content.decode("utf-8-sig").split())
-    except UnicodeDecodeError as error:
-        raise HraError(f"{what}: no text in UTF-8") from error
+        for _, line in text_lines(file, REMEDY):
+            name, _, text = " ".join(line.split()).partition(" ")
+            if name:
+                lines[name] = text if lines.get(name, text) == text else None
+    except HraError as error:
+        skipped.append(Skipped(id_, "unreadable transcripts", str(error)))
 
 
 def _is_audio(name: str) -> bool:
