@@ -84,3 +84,25 @@ def table(
 
     columns = Columns(audio=audio, text=text, speaker=speaker, id=id_, start=start, end=end)
     return table_corpus(files, columns, audio_dir, preset)
+
+
+@source(app, "folder")
+def folder(
+    corpus_dir: Path = typer.Argument(..., help="Has a folder for every speaker, or train, dev and test with those."),
+) -> Corpus:
+    """Recordings with their texts beside them: SPEAKER/x.wav with x.txt or x.lab, or LibriSpeech's *.trans.txt."""
+    from hra_cli.data.corpora.speaker_folders import folder_corpus
+
+    return folder_corpus(corpus_dir)
+
+
+@source(app, "shar")
+def shar(
+    folders: list[Path] = typer.Argument(
+        ..., metavar="DIR…", help="One with cuts.000000.jsonl.gz and so on; or several as splits: train=DIR test=DIR."
+    ),
+) -> Corpus:
+    """lhotse's Shar archives. The audio stays in their tar files; cuts without audio keep the features they have."""
+    from hra_cli.data.corpora.shar import shar_corpus
+
+    return shar_corpus(folders)

@@ -14,6 +14,7 @@ from lhotse.utils import fastcopy, to_list
 from hra_cli.data.cut_fields import CutField, fields_of, parse_field
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.splits import ALSO_CALLED, SPLITS, RandomSplit
+from hra_cli.data.stored_features import WANTED, unlike_ours
 from hra_cli.errors import HraError, did_you_mean
 
 # Times in manifests are often rounded to milliseconds.
@@ -98,8 +99,10 @@ def _one_supervision_each(cuts: Iterable[Cut], skipped: list[Skipped]) -> Iterat
             skipped.append(Skipped(cut.id, "mixed cut", "save its audio and make a cut of the result"))
         elif not cut.supervisions:
             skipped.append(Skipped(cut.id, "no supervision"))
-        elif not cut.has_recording:
+        elif not cut.has_recording and not cut.has_features:
             skipped.append(Skipped(cut.id, "no recording"))
+        elif not cut.has_recording and (difference := unlike_ours(cut.features)):
+            skipped.append(Skipped(cut.id, f"no recording, and features that are not {WANTED}", difference))
         else:
             alone = len(cut.supervisions) == 1
             for supervision in cut.supervisions:
@@ -119,7 +122,8 @@ def _one_supervision_each(cuts: Iterable[Cut], skipped: list[Skipped]) -> Iterat
 
 def _unusable(cut: Cut, supervision: SupervisionSegment) -> str:
     """Why the supervision says nothing that is usable about its cut; '' if it does."""
-    if cut.end > cut.recording.duration + TOLERANCE:
+    end_of_all = cut.recording.duration if cut.has_recording else cut.features.end
+    if cut.end > end_of_all + TOLERANCE or (not cut.has_recording and cut.start < cut.features.start - TOLERANCE):
         return "cut outside its recording"
     inside = supervision.start >= -TOLERANCE and supervision.end <= cut.duration + TOLERANCE
     if not inside or supervision.duration <= 0 or _inside(cut, supervision).duration <= 0:

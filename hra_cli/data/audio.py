@@ -35,6 +35,7 @@ from hra_cli.data.containers import CUT_OFF, fault, is_shortened, sphere_header
 from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.data.mp3 import Mp3, examine_mp3
 from hra_cli.data.resampling import check_resampling
+from hra_cli.data.tar_member import TarMember
 from hra_cli.errors import HraError
 
 Samples = np.ndarray[Any, Any]
@@ -198,7 +199,7 @@ def _checked(recording: Recording, allow_commands: bool) -> Recording:
         elif name in ("Speed", "Tempo"):
             check_resampling(round(file_rate * arguments["factor"]), file_rate)
             file_seconds *= arguments["factor"]
-    allowed = ("file", "memory", "command", "url") if allow_commands else ("file", "memory")
+    allowed = ("file", "memory", "shar", *(("command", "url") if allow_commands else ()))
     for source in recording.sources:
         if source.type in ("command", "url") and not allow_commands:
             raise HraError(
@@ -212,7 +213,7 @@ def _checked(recording: Recording, allow_commands: bool) -> Recording:
 
 
 def _name_of(source: AudioSource) -> str:
-    return _collapsed(source.source) if isinstance(source.source, str) else "audio in memory"
+    return _collapsed(source.source) or "its audio" if isinstance(source.source, str) else "audio in memory"
 
 
 @dataclass
@@ -270,6 +271,8 @@ class _CheckedSource(AudioSource):  # type: ignore[misc]  # lhotse has no types
         """A path, or the content of a file."""
         if self.type == "file":
             return os.path.abspath(str(self.source))
+        if self.type == "shar":
+            return TarMember.parse(str(self.source)).read()
         if self.type == "command":
             return _output_of(str(self.source))  # what `mono_audio` was allowed to do by its caller
         content = self._prepare_for_reading(offset=0.0, duration=None)

@@ -27,7 +27,8 @@ from hra_cli.errors import HraError
 from hra_cli.io.documents import parse_json, read_yaml
 from hra_cli.io.files import writing
 
-# Where audio may come from; "memory" and "shar" cannot be read from a JSON file, and so end as unreadable recordings.
+# Where audio may come from; "memory" cannot be read from a JSON file, and so ends as an unreadable recording. "shar" is
+# a `TarMember`, as hra writes it; as lhotse writes it, it says nothing.
 SOURCE_TYPES = ("file", "memory", "shar")
 # A shell command whose output is the audio (a Kaldi wav.scp may have such), and what lhotse downloads.
 COMMAND_TYPES = ("command", "url")
@@ -61,6 +62,8 @@ def read_cuts(path: Path, allow_commands: bool = False) -> CutSet:
     allow_commands: whether audio may come from shell commands and URLs. Nothing is run here. Raises HraError that names
     the line where the file is missing, damaged or something else, or where reading its cuts could run something.
     """
+    if os.path.isdir(path):
+        raise HraError(f"{path} is a folder; give its cuts.jsonl.gz, or a Shar archive to `hra prepare shar`")
     if not os.path.isfile(path):  # also where the name is too long
         raise HraError(f"no such cut manifest: {path}")
     remedy = "write it again with lhotse's CutSet.to_file"
@@ -81,6 +84,23 @@ def read_cuts(path: Path, allow_commands: bool = False) -> CutSet:
     if not cuts:
         raise HraError(f"{path} is not a lhotse cut manifest: it holds nothing; give its cuts.jsonl.gz")
     return CutSet.from_cuts(cuts)
+
+
+def parse_lines(file: Path, remedy: str) -> Iterator[dict[str, Any]]:
+    """The objects in a .jsonl or .jsonl.gz file, one after the other. Raises HraError that names a line of another
+    kind, and as `read_cuts` does."""
+    for number, line in enumerate(_lines(file, remedy), 1):
+        if line.strip():
+            content = _json(line, f"{file}, line {number}", remedy)
+            if not isinstance(content, dict):
+                raise HraError(f"{file}, line {number} is no object; {remedy}")
+            yield content
+
+
+def parse_cut(content: dict[str, Any], what: str, remedy: str) -> Cut:
+    """A cut from what `Cut.to_dict` gives, checked as those of a manifest are. Raises HraError that begins with
+    `what`."""
+    return _cut_of(content, json.dumps(content).encode(), what, remedy, allow_commands=False)
 
 
 def read_prepared_cuts(file: Path, remedy: str, allow_commands: bool) -> tuple[list[Cut], str]:
@@ -133,14 +153,22 @@ def _reading(file: Path, remedy: str) -> Iterator[None]:
 
 
 def _cut(line: bytes, what: str, remedy: str, allow_commands: bool) -> Cut:
+    return _cut_of(_json(line, what, remedy), line, what, remedy, allow_commands)
+
+
+def _json(line: bytes, what: str, remedy: str) -> Any:
     # Not above: it makes `hra --help` slow.
     from pydantic_core import from_json
 
     try:
-        content = from_json(line, allow_inf_nan=False)
+        return from_json(line, allow_inf_nan=False)
     except ValueError as error:
         problem = str(error).split(" at line ")[0]  # of this one line
         raise HraError(f"{what} is damaged: {problem}; {remedy}") from error
+
+
+def _cut_of(content: Any, line: bytes, what: str, remedy: str, allow_commands: bool) -> Cut:
+    """line: the content as JSON, for whoever checks it."""
     kind = content.get("type") if isinstance(content, dict) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         raise HraError(f"{what} is not a cut but {_described(content)}; give a lhotse cut manifest (cuts.jsonl.gz)")

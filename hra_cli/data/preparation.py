@@ -31,6 +31,7 @@ from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.resampling import check_resampling
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
 from hra_cli.data.splits import SPLITS, RandomSplit
+from hra_cli.data.stored_features import load_stored
 from hra_cli.data.task_index import (
     INDEX_NAME,
     Split,
@@ -316,10 +317,14 @@ def _read_cuts(
     cuts: list[Cut], writer: Optional[LilcomChunkyWriter], allow_commands: bool
 ) -> tuple[list[Cut], list[Skipped]]:
     extractor = fbank()
-    usable, skipped = [], []
+    usable: list[Cut] = []
+    skipped: list[Skipped] = []
     for cut in cuts:
         if cut.duration < SHORTEST_SECONDS:
             skipped.append(Skipped(cut.id, "too short", f"{cut.duration:.3f} s"))
+            continue
+        if not cut.has_recording:
+            _keep_features(cut, writer, usable, skipped)
             continue
         try:
             cut = _at_16_khz(cut)
@@ -334,6 +339,29 @@ def _read_cuts(
             cut = fastcopy(cut, features=fastcopy(features, recording_id=cut.recording_id))
         usable.append(cut)
     return usable, skipped
+
+
+def _keep_features(cut: Cut, writer: Optional[LilcomChunkyWriter], usable: list[Cut], skipped: list[Skipped]) -> None:
+    """Stores the features of a cut that has no recording."""
+    if writer is None:
+        skipped.append(Skipped(cut.id, "no recording, only features, which need no --on-the-fly"))
+        return
+    try:
+        frames = load_stored(cut)
+    except HraError as error:
+        skipped.append(Skipped(cut.id, "unreadable features", str(error)))
+        return
+    features = fastcopy(
+        cut.features,
+        num_frames=len(frames),
+        start=cut.start,
+        duration=cut.duration,
+        recording_id=cut.recording_id,
+        storage_type=writer.name,
+        storage_path=str(writer.storage_path),
+        storage_key=writer.write(cut.id, frames.numpy()),
+    )
+    usable.append(fastcopy(cut, features=features))
 
 
 def _at_16_khz(cut: Cut) -> Cut:

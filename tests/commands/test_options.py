@@ -103,6 +103,8 @@ def test_an_interruption_is_one_line(shown, monkeypatch, tmp_path):
         (["prepare", "fsdd"], [PrepareOptions, RandomSplit]),
         (["prepare", "kaldi"], [PrepareOptions, RandomSplit]),
         (["prepare", "table"], [PrepareOptions, RandomSplit]),
+        (["prepare", "folder"], [PrepareOptions, RandomSplit]),
+        (["prepare", "shar"], [PrepareOptions, RandomSplit]),
         (["info"], [BackboneOptions]),
         (["export-head"], [ExportOptions]),
     ],
@@ -193,6 +195,8 @@ WRONG = {
     "prepare fsdd": OF_A_SOURCE,
     "prepare kaldi": OF_A_SOURCE,
     "prepare table": OF_A_SOURCE,
+    "prepare folder": OF_A_SOURCE,
+    "prepare shar": OF_A_SOURCE,
     "info": {"--pos-head-dim": POSITIVE},
     "info --growth": {"--width": POSITIVE, "--layers": POSITIVE},
 }
@@ -209,6 +213,8 @@ def given_to(command, folder):
         "prepare fsdd": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
         "prepare kaldi": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
         "prepare table": [str(folder / "table.csv"), "--output-dir", str(folder / "exp")],
+        "prepare folder": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
+        "prepare shar": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
         "info": [str(folder / "b")],
         "info --growth": [],
     }[command]

@@ -54,6 +54,8 @@ COMMANDS = {
     "prepare kaldi --root": ["prepare", "kaldi", "KALDI", "--root", "@", "--output-dir", "data"],
     "prepare table files": ["prepare", "table", "@.csv", "--output-dir", "data"],
     "prepare table --audio-dir": ["prepare", "table", "TABLE", "--audio", "a", "--text", "t", "--audio-dir", "@", "--output-dir", "data"],  # noqa: E501
+    "prepare folder corpus_dir": ["prepare", "folder", "@", "--output-dir", "data"],
+    "prepare shar folders": ["prepare", "shar", "@", "--output-dir", "data"],
 }  # fmt: skip
 # What is written may have an odd name; and a link in the place of a file is replaced.
 FOLDERS_WRITTEN = {
@@ -65,7 +67,9 @@ FOLDERS_WRITTEN = {
 }
 FILES_WRITTEN = {"check-export --json", "decode --json", "export-head --output", "report --output"}
 SAME_AS_ABOVE = {
-    f"prepare {source} {option}" for source in ("fsdd", "kaldi", "table") for option in ("--output-dir", "--backbone")
+    f"prepare {source} {option}"
+    for source in ("fsdd", "kaldi", "table", "folder", "shar")
+    for option in ("--output-dir", "--backbone")
 }
 
 

@@ -142,7 +142,7 @@ def test_usual_rates_are_resampled(tmp_path, rate):
 def test_audio_that_is_not_there_yet_is_refused(tmp_path):
     cut = make_cut(write_wav(tmp_path / "a.wav"))
     cut.recording.sources[0].type = "shar"
-    with refused("of type 'shar', which cannot be read"):
+    with refused("it lies in a Shar archive", "hra prepare shar"):
         mono_audio(cut)
     with refused("MixedCut of several recordings"):
         mono_audio(make_cut(tmp_path / "a.wav").append(make_cut(tmp_path / "a.wav")))

@@ -242,7 +242,7 @@ def test_files_that_are_no_manifests_are_named(tmp_path, line):
         with refused(problem, name):
             read_cuts(tmp_path / name)
     (tmp_path / "folder.jsonl").mkdir()
-    with refused("no such cut manifest"):
+    with refused("is a folder", "hra prepare shar"):
         read_cuts(tmp_path / "folder.jsonl")
 
 

@@ -3,12 +3,15 @@
 import os
 
 import pytest
+from lhotse import CutSet
 from typer.testing import CliRunner
 
 from hra_cli.commands.prepare import app
 from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.corpora.fsdd import fsdd_corpus
 from hra_cli.data.corpora.kaldi import kaldi_corpus
+from hra_cli.data.corpora.shar import shar_corpus
+from hra_cli.data.corpora.speaker_folders import folder_corpus
 from hra_cli.data.corpora.table_columns import Columns
 from hra_cli.data.corpora.utterance_table import table_corpus
 from hra_cli.data.corpus import Corpus, prepare_corpus
@@ -63,7 +66,30 @@ def as_table(recordings) -> Corpus:
     return table_corpus([file], Columns(audio="file", text="words"), audio_dir=recordings)
 
 
-SOURCES = {"fsdd": as_fsdd, "kaldi": as_kaldi, "table": as_table}
+def as_folder(recordings) -> Corpus:
+    """With a folder for each speaker in one for each split."""
+    corpus = recordings.parent / "folder"
+    for split, utterances in of_splits(recordings).items():
+        for cut in utterances:
+            folder = corpus / split / cut.supervisions[0].speaker
+            folder.mkdir(parents=True, exist_ok=True)
+            os.symlink(recordings / f"{cut.id}.wav", folder / f"{cut.id}.wav")
+            (folder / f"{cut.id}.txt").write_text(cut.supervisions[0].text)
+    return folder_corpus(corpus)
+
+
+def as_shar(recordings) -> Corpus:
+    """With an archive for each split."""
+    given = []
+    for split, utterances in of_splits(recordings).items():
+        folder = recordings.parent / "shar" / split
+        folder.mkdir(parents=True)
+        CutSet.from_cuts(utterances).to_shar(folder, fields={"recording": "wav"}, shard_size=5)
+        given.append(f"{split}={folder}")
+    return shar_corpus(given)
+
+
+SOURCES = {"fsdd": as_fsdd, "kaldi": as_kaldi, "table": as_table, "folder": as_folder, "shar": as_shar}
 SPLIT_BY = {"table": "part"}
 
 
@@ -84,7 +110,9 @@ def test_the_source_makes_no_difference(recordings):
         assert not index.skipped
         features[name] = [file.read_bytes() for file in sorted((data / "feats").iterdir())]
         cuts[name] = {
-            (task, split): [(cut.id, cut.duration, cut.supervisions[0].text) for cut in index.cuts(task, split)]
+            (task, split): [
+                (cut.id.rpartition("/")[2], cut.duration, cut.supervisions[0].text) for cut in index.cuts(task, split)
+            ]
             for task in index.names
             for split in index.splits(task)
         }
@@ -95,7 +123,7 @@ def test_the_source_makes_no_difference(recordings):
         assert features[name] == features["fsdd"]
 
 
-@pytest.mark.parametrize("name", ["kaldi", "table"])
+@pytest.mark.parametrize("name", ["kaldi", "table", "folder", "shar"])
 def test_a_head_is_trained_on_it(shared, recordings, name):
     data, backbone = recordings.parent / "data", shared / "models" / "zipformer-tts-en"
     assignment = Assignment(split_by=SPLIT_BY.get(name))
