@@ -48,15 +48,30 @@ def room_page(room: str, files: list[Path]) -> str:
     return "\n\n".join(content) + "\n"
 
 
+def _index_first(page: str) -> tuple[bool, str]:
+    return not page.endswith("index.md"), page
+
+
 def on_config(config):
     docs = Path(config.docs_dir)
     results = [page for page in pages_outside_docs().values() if page.startswith("results/")]
     notes = [str(note.relative_to(docs)) for note in sorted(docs.glob("notes/*.md"), reverse=True)]
-    sources = [str(source.relative_to(docs)) for source in sorted(docs.glob("sources/*.md"))]
+    sources = sorted((str(source.relative_to(docs)) for source in docs.glob("sources/*.md")), key=_index_first)
     config.nav = [
         {"Start": "index.md"},
-        {"Data": sources},
-        {"Use": ["experiment.md", "streaming.md", "deploy.md", "head-file.md", "security.md", "changelog.md"]},
+        {"Data": [*sources, "text.md"]},
+        {
+            "Use": [
+                "recognisers.md",
+                "experiment.md",
+                "long.md",
+                "streaming.md",
+                "deploy.md",
+                "head-file.md",
+                "security.md",
+                "changelog.md",
+            ]
+        },
         {"Results": results},
         *([{"Notes": notes}] if notes else []),
         {"Develop": ["contributing.md", "architecture.md"]},
