@@ -14,10 +14,11 @@ from typing import Callable
 
 import torch
 from lhotse import combine
-from pairs import machine, quartiles, timed_pairs, with_spread
+from pairs import add_device, machine, quartiles, timed_pairs, with_spread
 from rich.console import Console
 from rich.table import Table
 
+from hra_cli.backbone.options import BackboneOptions
 from hra_cli.data.task_index import load_tasks
 from hra_cli.io.files import write_text
 from hra_cli.nn.memory import keep_freed_memory
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="measured pairs, after one to warm up")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-duration", type=float, default=100.0, help="seconds of speech in a batch")
+    add_device(parser)
     parser.add_argument("--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
     data, heads = RECIPE / "data" / "accents", RECIPE / "exp" / "hra"
@@ -43,12 +45,13 @@ def main() -> None:
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)
+    options = BackboneOptions(device=str(arguments.device))
     index = load_tasks(data)
     cuts = combine(*[index.cuts(task, "test") for task in index.names])
     seconds = sum(cut.duration for cut in cuts)
 
     def decoding(frozen: bool, method: str) -> Callable[[], None]:
-        recogniser = load_recogniser(RECIPE / "backbone", exp_dir=None if frozen else heads)
+        recogniser = load_recogniser(RECIPE / "backbone", options, exp_dir=None if frozen else heads)
 
         def decode() -> None:
             for _ in recogniser.decode(cuts, method, SearchOptions(), arguments.max_duration):

@@ -14,7 +14,7 @@ from typing import Callable
 
 import torch
 from models import MODELS, model
-from pairs import Pairs, machine, timed_pairs, with_spread
+from pairs import Pairs, add_device, machine, timed_pairs, with_spread
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -24,6 +24,7 @@ from hra_cli.backbone.batch_pass import BatchPass
 from hra_cli.backbone.frontend import embedded_lens
 from hra_cli.backbone.model import Backbone
 from hra_cli.io.files import write_text
+from hra_cli.nn.device import to_device
 from hra_cli.nn.frames import padding_mask
 from hra_cli.nn.memory import keep_freed_memory
 
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--model", choices=MODELS, action="append", help="default: both")
     parser.add_argument("--batch", choices=BATCHES, action="append", help="default: all")
+    add_device(parser)
     parser.add_argument("--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
 
@@ -48,11 +50,13 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     rows = []
     for name in arguments.model or MODELS:
-        ours = model(name)
+        ours = model(name, arguments.device)
         theirs = Package(ours)
         for batch in arguments.batch or BATCHES:
             features, lens = random_batch(BATCHES[batch])
-            check_equal(ours, theirs, features, lens)
+            features = to_device(features, arguments.device)
+            with torch.backends.cudnn.flags(allow_tf32=False):
+                check_equal(ours, theirs, features, lens)
             for work, a, b in (
                 ("forward", forward(ours, features, lens), theirs.forward_pass(features, lens)),
                 ("forward and backward", both(ours, features, lens), theirs.both_passes(features, lens)),

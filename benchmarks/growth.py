@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from models import MODELS, model
-from pairs import machine, timed_pairs, with_spread
+from pairs import add_device, machine, timed_pairs, with_spread
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, default="3 M")
     parser.add_argument("--pairs", type=int, default=5, help="measured pairs, after one to warm up")
     parser.add_argument("--threads", type=int, default=2)
+    add_device(parser)
     parser.add_argument("--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
 
@@ -46,7 +47,8 @@ def main() -> None:
         table.add_column(column, justify="right")
     found = []
     for name, value in track([(name, value) for name, values in ROWS.items() for value in values]):
-        pairs = timed_pairs(made(arguments.model), made(arguments.model, **{name: value}), arguments.pairs, warm_up=1)
+        common_step, changed_step = (made(arguments.model, arguments.device, **sizes) for sizes in ({}, {name: value}))
+        pairs = timed_pairs(common_step, changed_step, arguments.pairs, warm_up=1)
         found.append({"what": name, "value": value, **pairs.as_json()})
         times = with_spread(pairs.a, 1000, 0), with_spread(pairs.b, 1000, 0), with_spread(pairs.ratios)
         table.add_row(name, f"{value:,}", *times)
@@ -56,12 +58,12 @@ def main() -> None:
         write_text(arguments.output, json.dumps(content, indent=2) + "\n")
 
 
-def made(name: str, **changed: int) -> Any:
+def made(name: str, device: torch.device, **changed: int) -> Any:
     """A step of the common sizes but for `changed`."""
     sizes = {**COMMON, **changed}
     tasks = [f"task-{n}" for n in range(sizes["tasks"])]
-    data = random_batch(sizes["utterances"], 100 * sizes["seconds"])
-    return step(f"hra-linear:{sizes['hidden']}", model(name), data, tasks)
+    data = random_batch(sizes["utterances"], 100 * sizes["seconds"], device)
+    return step(f"hra-linear:{sizes['hidden']}", model(name, device), data, tasks)
 
 
 if __name__ == "__main__":

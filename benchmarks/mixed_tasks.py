@@ -13,7 +13,7 @@ from typing import Callable
 
 import torch
 from models import MODELS, model, trained
-from pairs import machine, timed_pairs, with_spread
+from pairs import add_device, machine, timed_pairs, with_spread
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -22,6 +22,7 @@ from torch import Tensor
 from hra_cli.adapter.adapter import Adapter, new_adapter
 from hra_cli.backbone.model import Backbone
 from hra_cli.io.files import write_text
+from hra_cli.nn.device import to_device
 from hra_cli.nn.memory import keep_freed_memory
 
 HEADS = (8, 64, 1024)
@@ -34,13 +35,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="measured pairs, after two to warm up")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--utterances", type=int, default=192)
+    add_device(parser)
     parser.add_argument("--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    backbone = model(arguments.model)
+    backbone = model(arguments.model, arguments.device)
     seconds = sorted((1.0 + 5.0 * torch.rand(arguments.utterances)).tolist(), reverse=True)
     table = Table(title=f"{arguments.utterances} utterances of 1 – 6 s: how many times as long as one head for all")
     for column in ("heads", "one head ms", "every utterance its own", "a batch per task"):
@@ -48,7 +50,7 @@ def main() -> None:
     found = []
     for heads in track(HEADS, description="heads"):
         tasks = [f"task-{n}" for n in range(heads)]
-        adapter = trained(new_adapter(tasks, backbone.width))
+        adapter = trained(new_adapter(tasks, backbone.width)).to(backbone.device)
         own = [tasks[n % heads] for n in torch.randperm(arguments.utterances).tolist()]
         one = encoding(backbone, adapter, batches(seconds, [tasks[0]] * arguments.utterances))
         mixed = timed_pairs(one, encoding(backbone, adapter, batches(seconds, own)), arguments.pairs)
@@ -83,7 +85,7 @@ def encoding(backbone: Backbone, adapter: Adapter, made: list[Batch]) -> Callabl
     @torch.no_grad()
     def encode() -> None:
         for features, lens, tasks in made:
-            backbone.encode(features, lens, adapter.for_tasks(tasks))
+            backbone.encode(to_device(features, backbone.device), lens, adapter.for_tasks(tasks))
 
     return encode
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from pairs import CPU
 
 from hra_cli.adapter.adapter import Adapter
 from hra_cli.backbone.model import Backbone, load_backbone
@@ -23,10 +24,10 @@ LARGE = {
 MODELS = ("3 M", "65 M")
 
 
-def model(name: str) -> Backbone:
+def model(name: str, device: torch.device = CPU) -> Backbone:
     """The shipped recogniser, or one of the sizes of icefall's Zipformer of 65 M parameters with random weights."""
     if name == "3 M":
-        return load_backbone(SMALL, BackboneOptions(device="cpu"))
+        return load_backbone(SMALL, BackboneOptions(device=str(device)))
     torch.manual_seed(0)
     stacks = [
         StackSizes(query_head_dim=32, value_head_dim=12, pos_head_dim=4, pos_dim=48, **dict(zip(LARGE, values)))
@@ -43,7 +44,7 @@ def model(name: str) -> Backbone:
             joiner_dim=512,
             vocab_size=500,
         )
-    )
+    ).to(device)
 
 
 def trained(adapter: Adapter) -> Adapter:

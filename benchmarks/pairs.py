@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import statistics
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 import torch
+
+from hra_cli.nn.device import find_device
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,24 @@ class Pairs:
 
 
 def timed_pairs(a: Callable[[], object], b: Callable[[], object], pairs: int, warm_up: int = 2) -> Pairs:
-    """Runs a and b alternately, first `warm_up` times each without counting them."""
+    """Runs a and b alternately, first `warm_up` times each without counting them. What they ask of a GPU counts until
+    it is done."""
     seconds = Pairs([], [])
     for pair in range(-warm_up, pairs):
         for work, measured in ((a, seconds.a), (b, seconds.b)):
             begun = time.perf_counter()
             work()
+            wait_for_gpu()
             taken = time.perf_counter() - begun
             if pair >= 0:
                 measured.append(taken)
     return seconds
+
+
+def wait_for_gpu() -> None:
+    """Waits until a GPU, where one has been used, has done all that it was asked."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -61,9 +74,15 @@ def with_spread(values: Sequence[float], scale: float = 1.0, digits: int = 2) ->
     return f"{middle} [{lower} – {upper}]"
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds --device, a torch.device."""
+    parser.add_argument("--device", type=find_device, default=CPU, help="cpu, cuda or cuda:N; default: cpu")
+
+
 def machine() -> dict[str, Any]:
     """What the numbers depend on."""
     return {
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_initialized() else None,
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),

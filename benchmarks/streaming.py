@@ -12,7 +12,7 @@ from typing import Callable
 
 import torch
 from models import trained
-from pairs import machine, timed_pairs, with_spread
+from pairs import add_device, machine, timed_pairs, with_spread
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -36,13 +36,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--chunk-size", type=int, default=32, help="frames of 20 ms")
     parser.add_argument("--left-context-frames", type=int, default=128)
+    add_device(parser)
     parser.add_argument("--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     options = BackboneOptions(
-        chunk_size=arguments.chunk_size, left_context_frames=arguments.left_context_frames, device="cpu"
+        chunk_size=arguments.chunk_size,
+        left_context_frames=arguments.left_context_frames,
+        device=str(arguments.device),
     )
     backbone = load_backbone(RECOGNISER, options)
     table = Table(title=f"A chunk of {arguments.chunk_size * 0.02:.2f} s of speech of every stream")

@@ -15,7 +15,7 @@ from typing import Callable
 
 import torch
 from models import MODELS, model
-from pairs import machine, timed_pairs, with_spread
+from pairs import add_device, machine, timed_pairs, with_spread
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -27,6 +27,7 @@ from hra_cli.backbone.model import Backbone
 from hra_cli.baselines.build import new_method
 from hra_cli.baselines.methods import parse_method
 from hra_cli.io.files import write_text
+from hra_cli.nn.device import to_device
 from hra_cli.nn.memory import keep_freed_memory
 from hra_cli.training.gradient_sharing import SHARING
 from hra_cli.training.optimizers import new_optimizers
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--utterances", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each utterance")
+    add_device(parser)
     parser.add_argument("--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
 
@@ -64,14 +66,14 @@ def main() -> None:
         table.add_column(column, justify="right")
     found = []
     for name in arguments.model or MODELS:
-        data = random_batch(arguments.utterances, int(100 * arguments.seconds))
-        hra = step("hra-linear:64", model(name), data)
+        data = random_batch(arguments.utterances, int(100 * arguments.seconds), arguments.device)
+        hra = step("hra-linear:64", model(name, arguments.device), data)
         peers = [("hra", "HRA, its front end cached", cached_step), ("hra", "HRA in bfloat16", bfloat16_step)]
         peers += [("hra", parse_method(peer).label, partial(step, peer)) for peer in PEERS]
         if package_is_installed():
             peers += [("package", label, partial(package_step, moves)) for label, moves in ON_PACKAGE.items()]
         for encoder, label, peer in track(peers, description=name):
-            pairs = timed_pairs(hra, peer(model(name), data), arguments.pairs, warm_up=1)
+            pairs = timed_pairs(hra, peer(model(name, arguments.device), data), arguments.pairs, warm_up=1)
             found.append({"recogniser": name, "encoder": encoder, "method": label, **pairs.as_json()})
             times = (with_spread(pairs.a, 1000, 0), with_spread(pairs.b, 1000, 0), with_spread(pairs.ratios))
             table.add_row(name, encoder, label, *times)
@@ -80,16 +82,18 @@ def main() -> None:
         write_text(arguments.output, json.dumps({"machine": machine(), "steps": found}, indent=2) + "\n")
 
 
-def random_batch(utterances: int, frames: int) -> Data:
+def random_batch(utterances: int, frames: int, device: torch.device) -> Data:
+    """Features on the device, lengths on the host, tokens."""
     torch.manual_seed(0)
     tokens = [[3 + n % 50] * max(1, frames // 40) for n in range(utterances)]
-    return torch.randn(utterances, frames, 80), torch.full((utterances,), frames), tokens
+    return to_device(torch.randn(utterances, frames, 80), device), torch.full((utterances,), frames), tokens
 
 
 def step(method: str, backbone: Backbone, data: Data, tasks: list[str] = TASKS) -> Callable[[], None]:
     """One update by `method` of `hra compare`."""
     features, lens, _ = data
     model, adapter = new_method(parse_method(method), backbone, tasks, seed=42)
+    adapter.to(backbone.device)
     chosen = [tasks[n % len(tasks)] for n in range(len(features))]
     return updating(
         model,
@@ -109,6 +113,7 @@ def cached_step(backbone: Backbone, data: Data) -> Callable[[], None]:
     """HRA where the front end's output is known, as `--cache-frontend` has it from the second epoch on."""
     features, lens, _ = data
     backbone, adapter = new_method(parse_method("hra-linear:64"), backbone, TASKS, seed=42)
+    adapter.to(backbone.device)
     with torch.no_grad():
         embedded, rows = backbone.embed(features, lens)
     tasks = [TASKS[n % len(TASKS)] for n in range(len(features))]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from hra_cli.backbone.frontend import embedded_lens
 from hra_cli.backbone.model import Backbone
+from hra_cli.nn.device import to_device
 from hra_cli.nn.frames import padding_mask
 
 
@@ -63,6 +64,7 @@ class Package:
         self.embed: nn.Module = package.Conv2dSubsampling(80, stacks[0].width)
         self.encoder: nn.Module = package.Zipformer(pos_dim=stacks[0].pos_dim, **per_stack)
         for name, module in (("encoder_embed", self.embed), ("encoder", self.encoder)):
+            module.to(backbone.device)
             own = getattr(backbone, name).state_dict()
             missing = [
                 key for key, _ in module.named_parameters() if key not in own and not key.endswith("bypass_scale")
@@ -81,12 +83,15 @@ class Package:
 
     def run_encoder(self, embedded: Tensor, lens: Tensor) -> Tensor:
         lens = embedded_lens(lens)
-        out, _ = self.encoder(embedded.transpose(0, 1), lens, padding_mask(lens, embedded.shape[1]))
+        # Lengths stay on the host, where asking for them costs nothing; only the mask is needed elsewhere.
+        padded = to_device(padding_mask(lens, embedded.shape[1]), self.backbone.device)
+        out, _ = self.encoder(embedded.transpose(0, 1), lens, padded)
         return out.transpose(0, 1)
 
     def encode(self, features: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
         """As `Backbone.encode` has it; the front end has a graph where its weights move."""
-        return self.run_encoder(self.run_embed(features, lens), lens), (embedded_lens(lens) + 1) // 2
+        out_lens = to_device((embedded_lens(lens) + 1) // 2, self.backbone.device)
+        return self.run_encoder(self.run_embed(features, lens), lens), out_lens
 
     def fine_tune(self) -> list[nn.Parameter]:
         """Lets everything move, decoder and joiner included."""
@@ -104,7 +109,9 @@ class Package:
         for layer in layers:
             width = layer.norm.bias.numel()
             for place in (layer.self_attn1, layer.conv_module1, layer.bypass_mid, layer):
-                bottleneck = nn.Sequential(nn.Linear(width, size), nn.SiLU(), nn.Linear(size, width))
+                bottleneck = nn.Sequential(nn.Linear(width, size), nn.SiLU(), nn.Linear(size, width)).to(
+                    self.backbone.device
+                )
                 nn.init.zeros_(bottleneck[2].weight)
                 place.register_forward_hook(lambda module, inputs, x, own=bottleneck: x + own(x))
                 added.append(bottleneck)

@@ -7,6 +7,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from hra_cli.nn.device import without_cudnn
+
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 needs_meta = pytest.mark.skipif(
     torch.__version__.startswith("1."), reason="torch 1 cannot compute all of the model's shapes on its own"
@@ -77,3 +79,9 @@ def as_on_a_gpu(monkeypatch, *modules):
     """Lets the modules of these names take the ways on the CPU that they take where the device cannot be asked."""
     for module in modules:
         monkeypatch.setattr(f"{module}.host_can_read", lambda device: False)
+
+
+def cudnn_as_on_a_gpu(monkeypatch, *modules):
+    """Lets the modules of these names do without cuDNN on the CPU, which they otherwise do on a GPU alone."""
+    for module in modules:
+        monkeypatch.setattr(f"{module}.without_cudnn", lambda device: without_cudnn(torch.device("cuda", 0)))

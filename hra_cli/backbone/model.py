@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -26,7 +27,7 @@ from hra_cli.backbone.sizes import BackboneSizes, read_sizes
 from hra_cli.backbone.stream_state import StreamState, new_streams
 from hra_cli.errors import HraError
 from hra_cli.io.tensors import check_parameters, fingerprint
-from hra_cli.nn.device import find_device, to_device
+from hra_cli.nn.device import find_device, to_device, without_cudnn
 from hra_cli.nn.linear import Linear
 
 
@@ -136,7 +137,7 @@ class Backbone(nn.Module):
         rows = one_block(lengths, frames, self.device)
         padded = None if icefall_padding else rows.blocks[0].padded
         # A frame here is made of nine feature frames, and begins two feature frames after the one before.
-        with self._autocast():
+        with self._computing():
             x = self.encoder_embed(features[:, : 2 * frames + 8], padded)
         return rows.join([x]), rows
 
@@ -145,7 +146,7 @@ class Backbone(nn.Module):
 
         Utterance by utterance it is as fast as in batches, and does not round by what else is in the batch.
         """
-        with self._autocast():
+        with self._computing():
             return self.encoder_embed(features.unsqueeze(0))[0]
 
     def as_rows(self, embedded: list[Tensor]) -> tuple[Tensor, Rows]:
@@ -164,7 +165,7 @@ class Backbone(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """What `encode` does with what `embed` returns."""
         options = self.options if chunking is None else self.options_with(chunking)
-        with self._autocast():
+        with self._computing():
             x = self.encoder(x, BatchPass(rows, options, after_layer, icefall_padding))
         rows = rows.at_rate(self.sizes.output_downsampling)
         return rows.to_batch(x).transpose(0, 1), rows.lens
@@ -203,18 +204,23 @@ class Backbone(nn.Module):
         Returns encoder_out (N, chunk_size / 2, width) at 25 Hz (for an output downsampling of 2), and the new state.
         What streams give is what `encode` gives for whole utterances, wherever both see the same frames.
         """
-        with self._autocast():
+        with self._computing():
             x, embed_states = self.encoder_embed.chunk(features, state.embed_states)
             run = ChunkPass(self.options, iter(state.layers), state.processed_lens, after_layer)
             x = self.encoder(x.transpose(0, 1), run)
         processed_lens = state.processed_lens + run.frames
         return x.transpose(0, 1), StreamState(run.following, embed_states, processed_lens)
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        """Sets what the front end and the layers multiply in. Adapters, between layers, compute in float32."""
-        if self.options.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, getattr(torch, self.options.precision))
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Sets what the front end and the layers multiply in, and who convolves. Adapters, between layers, compute in
+        float32."""
+        in_float32 = self.options.precision == "float32"
+        autocast = (
+            nullcontext() if in_float32 else torch.autocast(self.device.type, getattr(torch, self.options.precision))
+        )
+        with without_cudnn(self.device), autocast:
+            yield
 
 
 def _padded(utterances: list[Tensor], frames: int) -> Tensor:

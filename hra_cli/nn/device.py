@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -71,6 +72,24 @@ def gradient_scaler(precision: str) -> torch.cuda.amp.GradScaler:
         else torch.cuda.amp.GradScaler(enabled=enabled)
     )
     return scaler
+
+
+@contextmanager
+def without_cudnn(device: torch.device) -> Iterator[None]:
+    """Within it, convolutions on a GPU are computed by torch's own kernels; on the CPU nothing changes.
+
+    cuDNN makes a plan for every shape that it has not seen, and nearly every utterance has a length of its own: a plan
+    takes a hundred times as long as the front end of an utterance. It would also round float32 to TF32.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
 
 
 def make_repeatable(device: torch.device) -> None:

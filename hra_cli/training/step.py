@@ -12,7 +12,7 @@ import torch
 from hra_cli.data.batches import Batch
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig
-from hra_cli.nn.device import gradient_scaler
+from hra_cli.nn.device import gradient_scaler, without_cudnn
 from hra_cli.training.augment import Augment
 from hra_cli.transducer.adapted import AdaptedModel
 from hra_cli.transducer.loss import Loss, check_installed, check_loss, check_rnnt_type, pruned_loss
@@ -77,7 +77,8 @@ class TrainingStep:
         encoder_out, lens = self.model.encode(batch, self.config.chunk_plan.drawn(self.config.seed, number))
         loss = batch_loss(self.model, batch, encoder_out, lens, self.config).sum()
         frames = sum(map(self.model.backbone.num_frames, batch.feature_lens.tolist()))
-        self.scaler.scale(loss.total / frames).backward()
+        with without_cudnn(self.model.backbone.device):  # convolutions have gradients, too
+            self.scaler.scale(loss.total / frames).backward()
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, GRADIENT_NORM)

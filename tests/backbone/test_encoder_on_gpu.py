@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from builders import random_adapter, random_features, refused, relative_error, save_pt, tiny_backbone
-from devices import PRETENDED, exactly, needs_cuda, needs_meta, no_waiting, pretended_gpu
+from devices import PRETENDED, cudnn_as_on_a_gpu, exactly, needs_cuda, needs_meta, no_waiting, pretended_gpu
 
 from hra_cli.backbone import rows as rows_module
 from hra_cli.backbone.frontend_cache import FrontendCache
@@ -87,6 +87,28 @@ def test_the_larger_blocks_of_a_gpu_change_no_result(monkeypatch, backbone):
     assert len(larger.blocks) < len(rows.blocks)
     for n, length in enumerate(out_lens.tolist()):
         assert relative_error(out[n, :length], expected[n, :length]) < 1e-5
+
+
+def convolutions_by_cudnn(backbone):
+    """A list to which each convolution of the front end and of the layers adds whether cuDNN might compute it."""
+    seen = []
+    for module in backbone.modules():
+        if isinstance(module, (torch.nn.Conv1d, torch.nn.Conv2d)):
+            module.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.enabled))
+    return seen
+
+
+def test_a_gpu_need_not_plan_for_every_new_length(monkeypatch, backbone):
+    cudnn_as_on_a_gpu(monkeypatch, "hra_cli.backbone.model")
+    seen = convolutions_by_cudnn(backbone)
+    features, lens = random_features([60, 90])
+    backbone.encode(features, lens)
+    assert len(seen) > 12
+    if backbone.options.left_context_frames is not None:
+        size = backbone.chunk_features[1]
+        backbone.encode_chunk(random_features([size])[0], backbone.start(1))
+    assert not any(seen)
+    assert torch.backends.cudnn.enabled
 
 
 def test_float16_is_refused_on_the_cpu(tmp_path):

@@ -1,5 +1,6 @@
 """Which device computes, and what goes there."""
 
+import contextlib
 import os
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from builders import refused
 from devices import LeftBehind, needs_cuda, needs_meta, pretended_gpu
 
-from hra_cli.nn.device import available_devices, find_device, make_repeatable, on_device, to_device
+from hra_cli.nn.device import available_devices, find_device, make_repeatable, on_device, to_device, without_cudnn
 from hra_cli.nn.frames import repeat_last_frame
 from hra_cli.nn.memory import peak_memory
 
@@ -135,3 +136,12 @@ def test_training_adds_up_in_one_order_on_cuda_and_the_cpu_is_left_as_it_is(monk
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_on_a_gpu_cudnn_convolves_nothing_and_the_users_setting_comes_back():
+    with without_cudnn(CPU):
+        assert torch.backends.cudnn.enabled
+    with contextlib.suppress(KeyError), without_cudnn(torch.device("cuda", 0)):
+        assert not torch.backends.cudnn.enabled
+        raise KeyError
+    assert torch.backends.cudnn.enabled

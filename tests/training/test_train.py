@@ -11,6 +11,7 @@ import pytest
 import torch
 from builders import refused
 from data_folders import change_tasks, write_split
+from devices import cudnn_as_on_a_gpu
 from safetensors.torch import load_file
 from speech import BACKBONE, ROOT, TASKS, config, heads_of, hra
 
@@ -55,7 +56,7 @@ def test_nothing_of_the_backbone_moves(data, tmp_path):
     after = backbone.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
-    features, lens = torch.randn(2, 90, 80), torch.tensor([90, 70])
+    features, lens = torch.randn(2, 90, 80, device=backbone.device), torch.tensor([90, 70])
     fresh = load_backbone(BACKBONE)
     assert torch.equal(backbone.encode(features, lens)[0], fresh.encode(features, lens)[0])
 
@@ -65,7 +66,7 @@ def test_heads_learn_from_each_other_by_the_speech_that_each_task_has(data, tmp_
     index = load_tasks(Path(config(data).data))
     seconds = [index.splits(task)["train"].seconds for task in loop.adapter.tasks]
     for optimizer in loop.optimizers:
-        torch.testing.assert_close(optimizer.own_weights, by_amount_of_speech(seconds), rtol=1e-3, atol=0)
+        torch.testing.assert_close(optimizer.own_weights.cpu(), by_amount_of_speech(seconds), rtol=1e-3, atol=0)
 
 
 def test_same_seed_same_bytes_and_another_seed_others(data, experiment, tmp_path):
@@ -293,6 +294,16 @@ def test_a_run_that_wants_k2_where_it_is_missing_leaves_nothing(data, tmp_path, 
     with pytest.raises(HraError, match="k2 cannot be imported"):
         train(config(data, loss="k2"), tmp_path / "exp")
     assert not (tmp_path / "exp").exists()
+
+
+def test_on_a_gpu_a_gradient_is_computed_without_cudnn(data, tmp_path, monkeypatch):
+    loop = heads_loop(config(data), tmp_path / "exp")
+    cudnn_as_on_a_gpu(monkeypatch, "hra_cli.training.step")
+    seen = []
+    loop.step.trained[0].register_hook(lambda gradient: seen.append(torch.backends.cudnn.enabled))
+    loop.step(next(iter(load_batches(loop.data.dev))), 0, 0.01)
+    assert seen == [False]
+    assert torch.backends.cudnn.enabled
 
 
 class Overflowing:
