@@ -44,18 +44,18 @@ BACKBONE = typer.Option(
     "skipped.",
 )
 TEXT = typer.Option(
-    PrepareOptions.text.mode,
+    TextOptions.text,
     "--text",
     help="auto: the case, punctuation and Unicode form that the tokenizer knows; keep: transcripts as they are. "
     "Default: auto with --backbone.",
 )
-TEXT_CASE = choice(PrepareOptions.text.case, CASES, "The case of transcripts")
+TEXT_CASE = choice(TextOptions.text_case, CASES, "The case of transcripts")
 STRIP_PUNCTUATION = typer.Option(
-    PrepareOptions.text.strip_punctuation,
+    TextOptions.strip_punctuation,
     "--strip-punctuation",
     help="Take punctuation out of transcripts, but apostrophes within words.",
 )
-UNICODE_FORM = choice(PrepareOptions.text.unicode_form, UNICODE_FORMS, "The Unicode form of transcripts")
+UNICODE_FORM = choice(TextOptions.unicode_form, UNICODE_FORMS, "The Unicode form of transcripts")
 
 
 @app.command("fsdd")

@@ -53,7 +53,7 @@ def prepare_corpus(
 ) -> Prepared:
     """Makes the data folder `output_dir`, or finds that it was made from the same corpus with the same options.
 
-    tokenizer: utterances whose text it cannot write, once `options.text` is done to it, are left out. progress: told of
+    tokenizer: utterances whose text it cannot write, once `text_options` is done to it, are left out. progress: told of
     every utterance.
     Raises HraError as `prepare` does.
     """
@@ -62,7 +62,7 @@ def prepare_corpus(
     arguments = {
         **corpus.arguments,
         **({"perturb-speed": True} if options.perturb_speed else {}),
-        **options.text.arguments(has_tokenizer=tokenizer is not None),
+        **options.text_options.arguments(has_tokenizer=tokenizer is not None),
     }
     before = find_prepared(output_dir, arguments, on_the_fly=options.on_the_fly, tokenizer=tokenizer)
     if before is not None:
@@ -79,7 +79,7 @@ def prepare_corpus(
         num_jobs=options.num_jobs,
         on_the_fly=options.on_the_fly,
         tokenizer=tokenizer,
-        text=options.text,
+        text=options.text_options,
         progress=progress,
     )
     return Prepared(index, was_there=False)

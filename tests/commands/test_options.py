@@ -12,6 +12,7 @@ from hra_cli.backbone.options import PRECISIONS, BackboneOptions
 from hra_cli.comparison.plan import CompareConfig
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import RandomSplit
+from hra_cli.data.text_form import TextOptions
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.experiment.export_options import ExportOptions
 from hra_cli.recognition.decode_config import DecodeConfig
@@ -98,8 +99,8 @@ def test_an_interruption_is_one_line(shown, monkeypatch, tmp_path):
         (["train"], [TrainConfig, BackboneOptions]),
         (["decode"], [DecodeConfig, SearchOptions, BackboneOptions]),
         (["compare"], [CompareConfig, BackboneOptions]),
-        (["prepare", "cuts"], [PrepareOptions, RandomSplit]),
-        (["prepare", "fsdd"], [PrepareOptions]),
+        (["prepare", "cuts"], [PrepareOptions, TextOptions, RandomSplit]),
+        (["prepare", "fsdd"], [PrepareOptions, TextOptions]),
         (["info"], [BackboneOptions]),
         (["export-head"], [ExportOptions]),
     ],
