@@ -106,18 +106,18 @@ def _asked(
         "it cannot write is skipped.",
     ),
     text: Optional[str] = typer.Option(
-        PrepareOptions.text.mode,
+        TextOptions.text,
         "--text",
         help="auto: the case, punctuation and Unicode form that the tokenizer knows; keep: transcripts as they are. "
         "Default: auto with --backbone.",
     ),
-    text_case: str = choice(PrepareOptions.text.case, CASES, "The case of transcripts"),
+    text_case: str = choice(TextOptions.text_case, CASES, "The case of transcripts"),
     strip_punctuation: bool = typer.Option(
-        PrepareOptions.text.strip_punctuation,
+        TextOptions.strip_punctuation,
         "--strip-punctuation",
         help="Take punctuation out of transcripts, but apostrophes within words.",
     ),
-    unicode_form: str = choice(PrepareOptions.text.unicode_form, UNICODE_FORMS, "The Unicode form of transcripts"),
+    unicode_form: str = choice(TextOptions.unicode_form, UNICODE_FORMS, "The Unicode form of transcripts"),
 ) -> _Asked:
     given = split_by not in (None, AT_RANDOM)
     dev_of_train = given and _dev_of_train(context, "with --split-by")

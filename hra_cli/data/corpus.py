@@ -64,9 +64,8 @@ def prepare_corpus(
 ) -> Prepared:
     """Makes the data folder `output_dir`, or finds that it was made from the same corpus in the same way.
 
-    assignment: to tasks and splits. tokenizer: utterances whose text it cannot write, once
-    `options.text` is done to it, are left out. progress: told of
-    every utterance. Raises HraError as `prepare` and `cuts_by_task` do.
+    assignment: to tasks and splits. tokenizer: utterances whose text it cannot write, once the options' text options
+    are done to it, are left out. progress: told of every utterance. Raises HraError as `prepare` and `cuts_by_task` do.
     """
     if corpus.allow_commands and options.on_the_fly:
         raise HraError("commands run once, when data are prepared; store features, without --on-the-fly")
@@ -75,7 +74,7 @@ def prepare_corpus(
         **corpus.arguments,
         **_recorded(corpus, task_by, split_by, random_split),
         **({"perturb-speed": True} if options.perturb_speed else {}),
-        **options.text.arguments(has_tokenizer=tokenizer is not None),
+        **options.text_options.arguments(has_tokenizer=tokenizer is not None),
     }
     before = find_prepared(output_dir, arguments, on_the_fly=options.on_the_fly, tokenizer=tokenizer)
     if before is not None:
@@ -97,7 +96,7 @@ def prepare_corpus(
         num_jobs=options.num_jobs,
         on_the_fly=options.on_the_fly,
         tokenizer=tokenizer,
-        text=options.text,
+        text=options.text_options,
         progress=progress,
     )
     return Prepared(index, was_there=False)

@@ -97,7 +97,7 @@ def prepare(
     num_jobs: int = PrepareOptions.num_jobs,
     on_the_fly: bool = PrepareOptions.on_the_fly,
     tokenizer: Optional[Tokenizer] = None,
-    text: TextOptions = PrepareOptions.text,
+    text: TextOptions = PrepareOptions.text_options,
     progress: Optional[Progress] = None,
 ) -> TaskIndex:
     """Checks every cut, stores features unless `on_the_fly`, and writes the data folder, `tasks.json` last.

@@ -12,7 +12,7 @@ from hra_cli.errors import MOST_PROCESSES, check_positive
 class PrepareOptions:
     """num_jobs: processes that read audio; the result does not depend on it. on_the_fly: store no features, but
     compute them from the audio whenever they are needed. perturb_speed: training cuts also 0.9 and 1.1 times as fast.
-    text: what is done to transcripts.
+    text_options: what is done to transcripts.
 
     Raises HraError for no processes, and for more than a machine could have.
     """
@@ -20,7 +20,7 @@ class PrepareOptions:
     num_jobs: int = 2
     on_the_fly: bool = False
     perturb_speed: bool = False
-    text: TextOptions = TextOptions()  # noqa: RUF009 - frozen
+    text_options: TextOptions = TextOptions()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         check_positive(MOST_PROCESSES, num_jobs=self.num_jobs)

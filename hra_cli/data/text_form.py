@@ -116,41 +116,41 @@ class TextChanges:
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How the form is decided. mode: "auto", by what the tokenizer knows; "keep"; or None: auto where there is a
+    """How the form is decided. text: "auto", by what the tokenizer knows; "keep"; or None: auto where there is a
     tokenizer. The others say it themselves, and then nothing is chosen.
 
-    Raises HraError where `mode` and the others contradict each other.
+    Raises HraError where `text` and the others contradict each other.
     """
 
-    mode: Optional[str] = None
-    case: str = "keep"
+    text: Optional[str] = None
+    text_case: str = "keep"
     strip_punctuation: bool = False
     unicode_form: str = "keep"
 
     def __post_init__(self) -> None:
-        if self.mode not in (None, *MODES):
-            raise HraError(f"no such --text: '{self.mode}'; choose {' or '.join(MODES)}")
-        if self.mode is not None and self._says_itself:
+        if self.text not in (None, *MODES):
+            raise HraError(f"no such --text: '{self.text}'; choose {' or '.join(MODES)}")
+        if self.text is not None and self._says_itself:
             raise HraError(
-                f"--text {self.mode} contradicts --text-case, --strip-punctuation and --unicode-form; leave it out"
+                f"--text {self.text} contradicts --text-case, --strip-punctuation and --unicode-form; leave it out"
             )
 
     @property
     def _says_itself(self) -> bool:
-        return self.case != "keep" or self.strip_punctuation or self.unicode_form != "keep"
+        return self.text_case != "keep" or self.strip_punctuation or self.unicode_form != "keep"
 
     def is_auto(self, has_tokenizer: bool) -> bool:
         """Whether the form is chosen by the tokenizer. Raises HraError where there is none to choose it by."""
-        if self.mode == "auto" and not has_tokenizer:
+        if self.text == "auto" and not has_tokenizer:
             raise HraError("--text auto chooses by what a recogniser can write; say which with --backbone")
-        return has_tokenizer and not self._says_itself and self.mode != "keep"
+        return has_tokenizer and not self._says_itself and self.text != "keep"
 
     def arguments(self, has_tokenizer: bool) -> dict[str, Any]:
         """What a data folder records of them; nothing where transcripts stay as they are."""
         if self.is_auto(has_tokenizer):
             return {"text": "auto"}
         return {
-            **({"text-case": self.case} if self.case != "keep" else {}),
+            **({"text-case": self.text_case} if self.text_case != "keep" else {}),
             **({"strip-punctuation": True} if self.strip_punctuation else {}),
             **({"unicode-form": self.unicode_form} if self.unicode_form != "keep" else {}),
         }
@@ -162,7 +162,7 @@ class TextOptions:
         keeps = "'" if writes is None or writes("'") else ""
         if not self.strip_punctuation:
             keeps = TextForm.keeps
-        return TextForm(self.case, self.strip_punctuation, keeps, self.unicode_form)
+        return TextForm(self.text_case, self.strip_punctuation, keeps, self.unicode_form)
 
 
 def fitting_form(texts: Iterable[str], writes: Callable[[str], bool]) -> TextForm:

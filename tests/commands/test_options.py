@@ -12,6 +12,7 @@ from hra_cli.backbone.options import PRECISIONS, BackboneOptions
 from hra_cli.comparison.plan import CompareConfig
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import RandomSplit
+from hra_cli.data.text_form import TextOptions
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.experiment.export_options import ExportOptions
 from hra_cli.recognition.audio_options import CHANNELS, FORMATS, SEGMENTS, AudioOptions
@@ -99,12 +100,12 @@ def test_an_interruption_is_one_line(shown, monkeypatch, tmp_path):
         (["train"], [TrainConfig, BackboneOptions]),
         (["decode"], [DecodeConfig, AudioOptions, SearchOptions, BackboneOptions]),
         (["compare"], [CompareConfig, BackboneOptions]),
-        (["prepare", "cuts"], [PrepareOptions, RandomSplit]),
-        (["prepare", "fsdd"], [PrepareOptions, RandomSplit]),
-        (["prepare", "kaldi"], [PrepareOptions, RandomSplit]),
-        (["prepare", "table"], [PrepareOptions, RandomSplit]),
-        (["prepare", "folder"], [PrepareOptions, RandomSplit]),
-        (["prepare", "shar"], [PrepareOptions, RandomSplit]),
+        (["prepare", "cuts"], [PrepareOptions, TextOptions, RandomSplit]),
+        (["prepare", "fsdd"], [PrepareOptions, TextOptions, RandomSplit]),
+        (["prepare", "kaldi"], [PrepareOptions, TextOptions, RandomSplit]),
+        (["prepare", "table"], [PrepareOptions, TextOptions, RandomSplit]),
+        (["prepare", "folder"], [PrepareOptions, TextOptions, RandomSplit]),
+        (["prepare", "shar"], [PrepareOptions, TextOptions, RandomSplit]),
         (["info"], [BackboneOptions]),
         (["export-head"], [ExportOptions]),
     ],

@@ -111,7 +111,7 @@ def test_auto_needs_a_tokenizer():
     with refused("--text auto chooses by what a recogniser can write; say which with --backbone"):
         TextOptions("auto").is_auto(has_tokenizer=False)
     assert TextOptions().form(["One."], None) == AS_IT_IS
-    assert TextOptions(case="lower").form(["One."], UPPER) == TextForm("lower")
+    assert TextOptions(text_case="lower").form(["One."], UPPER) == TextForm("lower")
 
 
 # --- prepare

@@ -17,6 +17,7 @@ from typing import Any
 import soundfile
 import torch
 from lhotse import CutSet
+from recordings import character_tokens, digits_bbpe, digits_bpe
 from robustness.mutators import (
     BYTES,
     CUTS,
@@ -102,9 +103,15 @@ def _read_recogniser(file: Path, samples: Samples) -> Any:
     return fingerprint(backbone.state_dict())
 
 
-def _place_tokenizer(folder: Path, samples: Samples) -> Path:
-    shutil.copytree(samples.recogniser, folder, dirs_exist_ok=True)
-    return folder / "bpe.model"
+def _place_tokenizer(make: Callable[[Path, int], Path]) -> Callable[[Path, Samples], Path]:
+    """The recogniser with a tokenizer of another kind."""
+
+    def place(folder: Path, samples: Samples) -> Path:
+        shutil.copytree(samples.recogniser, folder, dirs_exist_ok=True)
+        (folder / "bpe.model").unlink()
+        return make(folder, load_tokenizer(samples.recogniser).vocab_size)
+
+    return place
 
 
 def _read_tokenizer(file: Path, samples: Samples) -> Any:
@@ -432,8 +439,22 @@ KINDS = (
     ),
     Kind(
         "bpe.model",
-        _place_tokenizer,
+        _place_tokenizer(digits_bpe),
         BYTES,
+        _read_tokenizer,
+        always("another tokenizer, with another fingerprint: heads of the first one are refused"),
+    ),
+    Kind(
+        "bbpe.model",
+        _place_tokenizer(digits_bbpe),
+        BYTES,
+        _read_tokenizer,
+        always("another tokenizer, with another fingerprint: heads of the first one are refused"),
+    ),
+    Kind(
+        "tokens.txt",
+        _place_tokenizer(character_tokens),
+        (*BYTES, *LINES),
         _read_tokenizer,
         always("another tokenizer, with another fingerprint: heads of the first one are refused"),
     ),
