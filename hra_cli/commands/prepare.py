@@ -9,6 +9,7 @@ import typer
 
 from hra_cli.commands.options import choice
 from hra_cli.commands.source import ALLOW_COMMANDS, source
+from hra_cli.commands.terminal import say
 from hra_cli.data.corpora.table_columns import PRESETS, Columns
 
 if TYPE_CHECKING:
@@ -106,3 +107,35 @@ def shar(
     from hra_cli.data.corpora.shar import shar_corpus
 
     return shar_corpus(folders)
+
+
+def _list_recipes(wanted: bool) -> None:
+    if wanted:
+        from hra_cli.data.corpora.lhotse_recipe import recipe_names
+
+        for name in recipe_names():
+            say(name)
+        raise typer.Exit
+
+
+@source(app, "lhotse")
+def lhotse(
+    name: str = typer.Argument(..., help="A recipe of lhotse's, such as librispeech."),
+    corpus_dir: Path = typer.Argument(..., help="The corpus, as that recipe wants it."),
+    part: list[str] = typer.Option(
+        [], "--part", metavar="SPLIT=PART", help="A part of the corpus that is train, dev or test (repeatable)."
+    ),
+    option: list[str] = typer.Option(
+        [], "--option", metavar="KEY=VALUE", help="A further argument of lhotse's function (repeatable)."
+    ),
+    allow_commands: bool = typer.Option(
+        False, "--allow-commands", help="Let the recipe run shell commands. Only for corpora you trust."
+    ),
+    list_: bool = typer.Option(
+        False, "--list", callback=_list_recipes, is_eager=True, help="Show the names of all recipes, and end."
+    ),
+) -> Corpus:
+    """Any corpus that lhotse has a recipe for. Its parts are splits, or fields for --task-by part."""
+    from hra_cli.data.corpora.lhotse_recipe import lhotse_corpus
+
+    return lhotse_corpus(name, corpus_dir, option, part, allow_commands)

@@ -105,9 +105,9 @@ def _asked(
         help="A recogniser's folder or hf://OWNER/NAME; transcripts are put into the form of its tokenizer, and what "
         "it cannot write is skipped.",
     ),
-    text: Optional[str] = typer.Option(
-        TextOptions.text,
-        "--text",
+    text_form: Optional[str] = typer.Option(
+        TextOptions.text_form,
+        "--text-form",
         help="auto: the case, punctuation and Unicode form that the tokenizer knows; keep: transcripts as they are. "
         "Default: auto with --backbone.",
     ),
@@ -123,7 +123,7 @@ def _asked(
     dev_of_train = given and _dev_of_train(context, "with --split-by")
     random_split = RandomSplit(test_fraction, dev_fraction, seed, split_speakers, dev_of_train)
     assignment = Assignment(task_by, split_by, random_split)
-    text_options = TextOptions(text, text_case, strip_punctuation, unicode_form)
+    text_options = TextOptions(text_form, text_case, strip_punctuation, unicode_form)
     options = PrepareOptions(num_jobs, on_the_fly, perturb_speed, text_options)
     return _Asked(context, output_dir, assignment, options, backbone)
 

@@ -20,6 +20,7 @@ from hra_cli.errors import HraError
 FBANKS = ("kaldi-fbank", "kaldifeat-fbank", "fbank")
 WANTED = f"{NUM_MEL_BINS} log-mel energies of Kaldi's at {1 / FRAME_SHIFT:.0f} Hz, from audio at {SAMPLING_RATE} Hz"
 _IN_TARS = {".llc": "memory_lilcom", ".npy": "memory_npy"}
+_LARGEST = 110  # the logarithm of a number of 32 bits is smaller
 _MOST_FRAMES_OFF = 2  # by which a length in seconds is rounded
 
 
@@ -57,8 +58,8 @@ def load_stored(cut: Cut) -> torch.Tensor:
     wanted = round(cut.duration / FRAME_SHIFT)
     if found.ndim != 2 or found.shape[1] != NUM_MEL_BINS or abs(len(found) - wanted) > _MOST_FRAMES_OFF:
         raise HraError(f"{where}: an array of {found.shape}, and not ({wanted}, {NUM_MEL_BINS}), as the manifest says")
-    if not np.issubdtype(found.dtype, np.floating) or not np.isfinite(found).all():
-        raise HraError(f"{where}: the features are not all finite numbers")
+    if not np.issubdtype(found.dtype, np.floating) or not (np.abs(found) < _LARGEST).all():
+        raise HraError(f"{where}: the features are no logarithms of energies")
     return torch.from_numpy(found.astype(np.float32))
 
 

@@ -116,23 +116,24 @@ class TextChanges:
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How the form is decided. text: "auto", by what the tokenizer knows; "keep"; or None: auto where there is a
+    """How the form is decided. text_form: "auto", by what the tokenizer knows; "keep"; or None: auto where there is a
     tokenizer. The others say it themselves, and then nothing is chosen.
 
-    Raises HraError where `text` and the others contradict each other.
+    Raises HraError where `text_form` and the others contradict each other.
     """
 
-    text: Optional[str] = None
+    text_form: Optional[str] = None
     text_case: str = "keep"
     strip_punctuation: bool = False
     unicode_form: str = "keep"
 
     def __post_init__(self) -> None:
-        if self.text not in (None, *MODES):
-            raise HraError(f"no such --text: '{self.text}'; choose {' or '.join(MODES)}")
-        if self.text is not None and self._says_itself:
+        if self.text_form not in (None, *MODES):
+            raise HraError(f"no such --text-form: '{self.text_form}'; choose {' or '.join(MODES)}")
+        if self.text_form is not None and self._says_itself:
             raise HraError(
-                f"--text {self.text} contradicts --text-case, --strip-punctuation and --unicode-form; leave it out"
+                f"--text-form {self.text_form} contradicts --text-case, --strip-punctuation and --unicode-form; "
+                "leave it out"
             )
 
     @property
@@ -141,9 +142,9 @@ class TextOptions:
 
     def is_auto(self, has_tokenizer: bool) -> bool:
         """Whether the form is chosen by the tokenizer. Raises HraError where there is none to choose it by."""
-        if self.text == "auto" and not has_tokenizer:
-            raise HraError("--text auto chooses by what a recogniser can write; say which with --backbone")
-        return has_tokenizer and not self._says_itself and self.text != "keep"
+        if self.text_form == "auto" and not has_tokenizer:
+            raise HraError("--text-form auto chooses by what a recogniser can write; say which with --backbone")
+        return has_tokenizer and not self._says_itself and self.text_form != "keep"
 
     def arguments(self, has_tokenizer: bool) -> dict[str, Any]:
         """What a data folder records of them; nothing where transcripts stay as they are."""

@@ -106,6 +106,7 @@ def test_an_interruption_is_one_line(shown, monkeypatch, tmp_path):
         (["prepare", "table"], [PrepareOptions, TextOptions, RandomSplit]),
         (["prepare", "folder"], [PrepareOptions, TextOptions, RandomSplit]),
         (["prepare", "shar"], [PrepareOptions, TextOptions, RandomSplit]),
+        (["prepare", "lhotse"], [PrepareOptions, TextOptions, RandomSplit]),
         (["info"], [BackboneOptions]),
         (["export-head"], [ExportOptions]),
     ],
@@ -198,6 +199,7 @@ WRONG = {
     "prepare table": OF_A_SOURCE,
     "prepare folder": OF_A_SOURCE,
     "prepare shar": OF_A_SOURCE,
+    "prepare lhotse": OF_A_SOURCE,
     "info": {"--pos-head-dim": POSITIVE},
     "info --growth": {"--width": POSITIVE, "--layers": POSITIVE},
 }
@@ -216,6 +218,7 @@ def given_to(command, folder):
         "prepare table": [str(folder / "table.csv"), "--output-dir", str(folder / "exp")],
         "prepare folder": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
         "prepare shar": [str(folder / "corpus"), "--output-dir", str(folder / "exp")],
+        "prepare lhotse": ["yesno", str(folder / "corpus"), "--output-dir", str(folder / "exp")],
         "info": [str(folder / "b")],
         "info --growth": [],
     }[command]

@@ -56,6 +56,7 @@ COMMANDS = {
     "prepare table --audio-dir": ["prepare", "table", "TABLE", "--audio", "a", "--text", "t", "--audio-dir", "@", "--output-dir", "data"],  # noqa: E501
     "prepare folder corpus_dir": ["prepare", "folder", "@", "--output-dir", "data"],
     "prepare shar folders": ["prepare", "shar", "@", "--output-dir", "data"],
+    "prepare lhotse corpus_dir": ["prepare", "lhotse", "yesno", "@", "--output-dir", "data"],
 }  # fmt: skip
 # What is written may have an odd name; and a link in the place of a file is replaced.
 FOLDERS_WRITTEN = {
@@ -68,7 +69,7 @@ FOLDERS_WRITTEN = {
 FILES_WRITTEN = {"check-export --json", "decode --json", "export-head --output", "report --output"}
 SAME_AS_ABOVE = {
     f"prepare {source} {option}"
-    for source in ("fsdd", "kaldi", "table", "folder", "shar")
+    for source in ("fsdd", "kaldi", "table", "folder", "shar", "lhotse")
     for option in ("--output-dir", "--backbone")
 }
 

@@ -186,11 +186,13 @@ def test_features_that_are_not_what_they_seem_are_skipped(tmp_path, cuts):
     paths = [tmp_path / "feats" / cut.features.storage_key for cut in featured]
     np.save(paths[0], np.zeros((40, 40), np.float32))
     np.save(paths[1], np.full((50, 80), np.nan, np.float32))
+    np.save(paths[4], np.full((50, 80), 1e30, np.float32))
     paths[2].unlink()
     paths[3].write_bytes(b"")
-    index = prepared(manifest(CutSet.from_cuts(featured), tmp_path), tmp_path / "data")
-    assert index.skipped == {"unreadable features": 4}
-    assert set(frames(index)) == {"bob-1"}
+    good = fastcopy(featured[4], id="good", features=list(with_features(cuts, tmp_path / "other"))[4].features)
+    index = prepared(manifest(CutSet.from_cuts([*featured, good]), tmp_path), tmp_path / "data")
+    assert index.skipped == {"unreadable features": 5}
+    assert set(frames(index)) == {"good"}
 
 
 def test_features_alone_cannot_be_computed_again(tmp_path, cuts):

@@ -96,10 +96,10 @@ def test_the_choice_takes_time_in_proportion_to_the_transcripts():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("auto", "upper"), "--text auto contradicts --text-case, --strip-punctuation and --unicode-form"),
-        (("keep", "keep", True), "--text keep contradicts"),
-        (("auto", "keep", False, "NFC"), "--text auto contradicts"),
-        (("guess",), "no such --text: 'guess'; choose auto or keep"),
+        (("auto", "upper"), "--text-form auto contradicts --text-case, --strip-punctuation and --unicode-form"),
+        (("keep", "keep", True), "--text-form keep contradicts"),
+        (("auto", "keep", False, "NFC"), "--text-form auto contradicts"),
+        (("guess",), "no such --text-form: 'guess'; choose auto or keep"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options, message):
@@ -108,7 +108,7 @@ def test_options_that_contradict_each_other_are_refused(options, message):
 
 
 def test_auto_needs_a_tokenizer():
-    with refused("--text auto chooses by what a recogniser can write; say which with --backbone"):
+    with refused("--text-form auto chooses by what a recogniser can write; say which with --backbone"):
         TextOptions("auto").is_auto(has_tokenizer=False)
     assert TextOptions().form(["One."], None) == AS_IT_IS
     assert TextOptions(text_case="lower").form(["One."], UPPER) == TextForm("lower")
@@ -171,7 +171,7 @@ def test_a_backbone_is_enough_for_transcripts_in_another_form(cuts_file, tmp_pat
 
 def test_transcripts_that_fit_stay_and_nothing_is_said(tmp_path, corpus, bpe_model):
     corpus.to_file(tmp_path / "cuts.jsonl.gz")
-    plain = prepare(tmp_path / "cuts.jsonl.gz", tmp_path / "plain", "--backbone", bpe_model, "--text", "keep")
+    plain = prepare(tmp_path / "cuts.jsonl.gz", tmp_path / "plain", "--backbone", bpe_model, "--text-form", "keep")
     result = prepare(tmp_path / "cuts.jsonl.gz", tmp_path / "data", "--backbone", bpe_model)
     assert result.exit_code == plain.exit_code == 0
     assert "text:" not in result.stdout
@@ -205,8 +205,8 @@ def test_other_forms_are_refused_by_name(cuts_file, tmp_path):
     for options, message in (
         (("--text-case", "title"), "no such --text-case: 'title'"),
         (("--unicode-form", "NFD"), "no such --unicode-form: 'NFD'"),
-        (("--text", "auto"), "say which with --backbone"),
-        (("--text", "auto", "--text-case", "upper"), "--text auto contradicts"),
+        (("--text-form", "auto"), "say which with --backbone"),
+        (("--text-form", "auto", "--text-case", "upper"), "--text-form auto contradicts"),
     ):
         result = prepare(cuts_file, tmp_path / "data", *options)
         assert message in str(result.exception)

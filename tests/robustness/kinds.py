@@ -17,7 +17,8 @@ from typing import Any
 
 import soundfile
 import torch
-from lhotse import CutSet
+from lhotse import CutSet, LilcomChunkyWriter
+from lhotse.utils import fastcopy
 from recordings import character_tokens, digits_bbpe, digits_bpe
 from robustness.mutators import (
     BYTES,
@@ -41,6 +42,7 @@ from hra_cli.adapter.head_file import read_head
 from hra_cli.backbone.model import load_backbone
 from hra_cli.data.audio import mono_audio
 from hra_cli.data.batches import audio_file_cuts
+from hra_cli.data.features import fbank
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.export.export_record import RECORD_NAME, ExportRecord, read_record, write_record
 from hra_cli.io.documents import digest_of
@@ -379,6 +381,63 @@ def _prepared(source: str, *arguments: object) -> Any:
     return index["tasks"], skipped.read_text(encoding="utf-8") if skipped.is_file() else ""
 
 
+def _place_shar(name: str) -> Callable[[Path, Samples], Path]:
+    """An archive of the recordings, or of their features without them."""
+
+    def place(folder: Path, samples: Samples) -> Path:
+        (folder / "shar").mkdir()
+        cuts = CutSet.from_file(samples.cuts)
+        if name.startswith("recording"):
+            cuts.to_shar(folder / "shar", fields={"recording": "wav"}, shard_size=20)
+        else:
+            _featured(cuts, folder).to_shar(folder / "shar", fields={"features": "lilcom"}, shard_size=20)
+        return folder / "shar" / name
+
+    return place
+
+
+def _place_shar_cuts(folder: Path, samples: Samples) -> Path:
+    return _place_shar("recording.000000.tar")(folder, samples).with_name("cuts.000000.jsonl.gz")
+
+
+def _featured(cuts: CutSet, folder: Path) -> CutSet:
+    """The cuts with features as hra's, and without their recordings."""
+    with LilcomChunkyWriter(folder / "feats.lca") as storage:
+        stored = [cut.compute_and_store_features(fbank(), storage) for cut in cuts]
+    return CutSet.from_cuts(fastcopy(cut, recording=None) for cut in stored)
+
+
+def _place_featured(folder: Path, samples: Samples) -> Path:
+    _featured(CutSet.from_file(samples.cuts), folder).to_file(folder / "cuts.jsonl")
+    return folder / "cuts.jsonl"
+
+
+def _place_transcripts(folder: Path, samples: Samples) -> Path:
+    chapter = folder / "corpus" / "ann"
+    chapter.mkdir(parents=True)
+    lines = []
+    for audio in sorted(samples.audio.glob("ann-*.wav")):
+        shutil.copy(audio, chapter)
+        lines.append(f"{audio.stem} ONE TWO\n")
+    (chapter / "ann.trans.txt").write_text("".join(lines), encoding="utf-8")
+    return chapter / "ann.trans.txt"
+
+
+def _read_shar(file: Path, samples: Samples) -> Any:
+    return _made_of("shar", file.parent, file.parent.parent / "data")
+
+
+def _read_folder(file: Path, samples: Samples) -> Any:
+    return _made_of("folder", file.parent.parent, file.parent.parent.parent / "data")
+
+
+def _made_of(source: str, given: Path, data: Path) -> Any:
+    hra("prepare", source, given, "--task-by", "speaker", "--output-dir", data)
+    skipped = data / "skipped.tsv"
+    index = json.loads((data / "tasks.json").read_text(encoding="utf-8"))
+    return index["tasks"], skipped.read_text(encoding="utf-8") if skipped.is_file() else ""
+
+
 def _place_audio(ending: str, format: str, subtype: str) -> Callable[[Path, Samples], Path]:
     def place(folder: Path, samples: Samples) -> Path:
         file = folder / f"speech.{ending}"
@@ -627,6 +686,11 @@ KINDS = (
             ("mp3", "mp3", "MP3", "MPEG_LAYER_III"),
         )
     ),
+    Kind("shar-cuts", _place_shar_cuts, zipped(CUTS), _read_shar, OWN_MANIFEST),
+    Kind("shar-audio", _place_shar("recording.000000.tar"), BYTES, _read_shar, OWN_MANIFEST),
+    Kind("shar-features", _place_shar("features.000000.tar"), BYTES, _read_shar, OWN_MANIFEST),
+    Kind("cuts-featured", _place_featured, JSONL, _read_cuts, OWN_MANIFEST),
+    Kind("transcripts", _place_transcripts, (*BYTES, *LINES), _read_folder, OWN_MANIFEST),
     Kind("audio.sph", _place_sphere, BYTES, _read_audio, _rate_once_harmless),
     Kind("audio-name", _place_name("speech.wav"), (hostile_name,), _read_named_audio),
     Kind("manifest-name", _place_name("cuts.jsonl.gz"), (hostile_name,), _read_named_manifest),
