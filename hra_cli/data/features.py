@@ -9,6 +9,8 @@ NUM_MEL_BINS = 80
 FRAME_SHIFT = 0.01  # seconds
 # The encoder's subsampling needs 9 frames of 10 ms.
 SHORTEST_SECONDS = 0.1
+# Every energy of samples that are all zero: the logarithm of float32's epsilon, below which none is counted.
+SILENCE = -15.942385
 
 
 def fbank() -> Fbank:

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from hra_cli.backbone.frontend import LOOK_AHEAD
 from hra_cli.backbone.stream_state import join
-from hra_cli.data.batches import LOG_EPSILON
 from hra_cli.data.feature_stream import FeatureStream
-from hra_cli.data.features import FRAME_SHIFT, NUM_MEL_BINS
+from hra_cli.data.features import FRAME_SHIFT, NUM_MEL_BINS, SILENCE
 from hra_cli.errors import HraError
 from hra_cli.nn.device import on_device, to_device
 from hra_cli.recognition.endpoint import EndpointRules
@@ -23,8 +22,9 @@ from hra_cli.transducer.search import new_search
 from hra_cli.transducer.search_interface import Hypothesis
 from hra_cli.transducer.search_options import SearchOptions
 
-# Feature frames of silence after a stream's end, as icefall has them: what is looked ahead, and 0.3 s in which a model
-# that emits late says its last words.
+# Feature frames of silence after a stream's end, as many as icefall has: what is looked ahead, and 0.3 s in which a model
+# that emits late says its last words. They are those of samples that are zero, as sherpa-onnx's users append them:
+# icefall's padding is quieter than any sound, and heads answer it with words.
 TAIL_FRAMES = LOOK_AHEAD + 30
 
 
@@ -132,7 +132,7 @@ class OnlineStream:
         shift, take = self._recogniser.shift, self._recogniser.take
         self._chunks_left = -(-(len(self._features) + TAIL_FRAMES) // shift)
         missing = (self._chunks_left - 1) * shift + take - len(self._features)
-        self._add(torch.full((missing, NUM_MEL_BINS), LOG_EPSILON))
+        self._add(torch.full((missing, NUM_MEL_BINS), SILENCE))
 
     @property
     def is_ready(self) -> bool:

@@ -12,8 +12,7 @@ from speech import ROOT, hra
 
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.data.batches import LOG_EPSILON
-from hra_cli.data.features import fbank
+from hra_cli.data.features import SILENCE, fbank
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.recognition.endpoint import EndpointRules
 from hra_cli.recognition.microphone import listen, microphone
@@ -31,7 +30,7 @@ OPTIONS = ["--chunk-size", "32", "--left-context-frames", "128"]
 def model():
     """The recogniser, chunks of 32 frames, and heads of three tasks that change what it hears."""
     backbone = load_backbone(STREAMING, BackboneOptions(chunk_size=32, left_context_frames=128, device="cpu"))
-    adapter = random_adapter(TASKS, backbone.width, scale=0.1)
+    adapter = random_adapter(TASKS, backbone.width, seed=1, scale=0.1)
     return AdaptedModel(backbone, load_tokenizer(STREAMING / "bpe.model"), adapter)
 
 
@@ -67,7 +66,7 @@ def whole(model, samples, rate, task, method):
     shift, take = backbone.chunk_features
     chunks = -(-(len(features) + TAIL_FRAMES) // shift)
     frames = (chunks - 1) * shift + take
-    features = torch.cat([features, torch.full((frames - len(features), 80), LOG_EPSILON)])
+    features = torch.cat([features, torch.full((frames - len(features), 80), SILENCE)])
     with torch.no_grad():
         out, _ = backbone.encode(features[None], torch.tensor([frames]), model.adapter.for_tasks([task]))
     lens = torch.tensor([chunks * shift // backbone.sizes.subsampling])
@@ -268,3 +267,8 @@ def test_options_that_do_not_fit_are_refused(arguments, words, tmp_path):
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_silence_after_a_stream_is_that_of_samples_that_are_zero():
+    heard = torch.as_tensor(fbank().extract(torch.zeros(1600), 16000))
+    assert torch.allclose(heard, torch.tensor(SILENCE), atol=1e-5, rtol=0)

@@ -14,7 +14,8 @@ import torch
 from lhotse import CutSet
 
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.data.batches import LOG_EPSILON, Batch, decoding_batches, load_batches
+from hra_cli.data.batches import Batch, decoding_batches, load_batches
+from hra_cli.data.features import SILENCE
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
 from hra_cli.recognition.load import load_recogniser
@@ -77,7 +78,7 @@ def whole(recogniser: Recogniser, batch: Batch, method: str) -> list[Hypothesis]
     shift, take = backbone.chunk_features
     chunks = [-(-(length + TAIL_FRAMES) // shift) for length in batch.feature_lens.tolist()]
     fed = torch.tensor([(number - 1) * shift + take for number in chunks])
-    features = torch.full((len(fed), int(fed.max()), batch.features.shape[2]), LOG_EPSILON)
+    features = torch.full((len(fed), int(fed.max()), batch.features.shape[2]), SILENCE)
     for into, own, length in zip(features, batch.features, batch.feature_lens.tolist()):
         into[:length] = own[:length]
     after_layer = None if recogniser.adapter is None else recogniser.adapter.for_tasks(batch.tasks)
