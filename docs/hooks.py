@@ -51,12 +51,12 @@ def room_page(room: str, files: list[Path]) -> str:
 def on_config(config):
     docs = Path(config.docs_dir)
     results = [page for page in pages_outside_docs().values() if page.startswith("results/")]
+    sources = [str(page.relative_to(docs)) for page in sorted(docs.glob("sources/*.md"))]
     notes = [str(note.relative_to(docs)) for note in sorted(docs.glob("notes/*.md"), reverse=True)]
-    sources = [str(source.relative_to(docs)) for source in sorted(docs.glob("sources/*.md"))]
     config.nav = [
         {"Start": "index.md"},
-        {"Data": sources},
         {"Use": ["experiment.md", "streaming.md", "deploy.md", "head-file.md", "security.md", "changelog.md"]},
+        {"Data": sources},
         {"Results": results},
         *([{"Notes": notes}] if notes else []),
         {"Develop": ["contributing.md", "architecture.md"]},

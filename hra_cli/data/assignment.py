@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Optional
 
 from lhotse import CutSet, SupervisionSegment
@@ -23,11 +25,13 @@ ROUNDING = 0.001  # seconds
 TOLERANCE = 0.025  # seconds
 
 
-def cuts_by_task(cuts: Iterable[Cut], task_by: str, split_by: Optional[str] = None) -> tuple[CutSet, list[Skipped]]:
+def cuts_by_task(
+    cuts: Iterable[Cut], task_by: str, split_by: Optional[str] = None, corpus: Optional[Path] = None
+) -> tuple[CutSet, list[Skipped]]:
     """One cut per supervision, with its task in `cut.custom`, its split too for `split_by`, and what cannot be used.
 
     task_by, split_by: as in `parse_field`; a split is train, dev or test, or one of `ALSO_CALLED`. Without split_by the
-    splits are still to be drawn, see `draw_splits`.
+    splits are still to be drawn, see `draw_splits`. corpus: where the cuts are from, for messages.
 
     A cut is trimmed to its supervision and to that one's channels; one that is so already stays as it is.
     Raises `HraError` for a malformed spec, for a field that no cut has, and ids that occur more than once.
@@ -56,10 +60,19 @@ def cuts_by_task(cuts: Iterable[Cut], task_by: str, split_by: Optional[str] = No
                 continue
             custom["split"] = split
         usable.append(fastcopy(cut, custom=custom))
-    if not usable:
-        _refuse_unknown_fields(tried, (task_field, "--task-by"), (split_field, "--split-by"))
-    refuse_duplicates(usable)
+    with _naming(corpus):
+        if not usable:
+            _refuse_unknown_fields(tried, (task_field, "--task-by"), (split_field, "--split-by"))
+        refuse_duplicates(usable)
     return CutSet.from_cuts(usable), skipped
+
+
+@contextlib.contextmanager
+def _naming(corpus: Optional[Path]) -> Iterator[None]:
+    try:
+        yield
+    except HraError as error:
+        raise HraError(f"{corpus}: {error}" if corpus is not None else str(error)) from error
 
 
 def _refuse_unknown_fields(cuts: list[Cut], *fields: tuple[Optional[CutField], str]) -> None:

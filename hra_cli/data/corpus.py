@@ -79,7 +79,7 @@ def prepare_corpus(
     if before is not None:
         return Prepared(before, was_there=True)
     found, skipped = corpus.cuts()
-    cuts, without = cuts_by_task(found, task_by, split_by)
+    cuts, without = cuts_by_task(found, task_by, split_by, corpus.path)
     if random_split is not None and random_split.dev_of_train and any(cut.custom["split"] == "dev" for cut in cuts):
         raise HraError(f"{corpus.path} has a dev split; leave out --dev-fraction")
     with naming(str(corpus.path)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import gzip
 import hashlib
 import json
@@ -304,10 +305,75 @@ def _place_cuts(ending: str) -> Callable[[Path, Samples], Path]:
 
 
 def _read_cuts(file: Path, samples: Samples) -> Any:
-    data = file.parent / "data"
-    hra("prepare", "cuts", file, "--task-by", "speaker", "--output-dir", data)
-    index = json.loads((data / "tasks.json").read_text(encoding="utf-8"))
-    skipped = data / "skipped.tsv"
+    return _prepared("cuts", file, file.parent / "data")
+
+
+def _kaldi_folder(folder: Path, samples: Samples) -> Path:
+    kaldi = folder / "kaldi"
+    kaldi.mkdir()
+    cuts = list(CutSet.from_file(samples.cuts))
+    for name, line in {
+        "wav.scp": lambda cut: cut.recording.sources[0].source,
+        "segments": lambda cut: f"{cut.id} 0.1 0.5",
+        "text": lambda cut: cut.supervisions[0].text,
+        "utt2spk": lambda cut: cut.supervisions[0].speaker,
+        "utt2room": lambda cut: "hall",
+        "reco2file_and_channel": lambda cut: f"{cut.id} A",
+    }.items():
+        (kaldi / name).write_text("".join(f"{cut.id} {line(cut)}\n" for cut in cuts), encoding="utf-8")
+    return kaldi
+
+
+def _place_kaldi(name: str) -> Callable[[Path, Samples], Path]:
+    return lambda folder, samples: _kaldi_folder(folder, samples) / name
+
+
+def _read_kaldi(file: Path, samples: Samples) -> Any:
+    return _prepared("kaldi", file.parent, file.parent.parent / "data")
+
+
+def _place_table(ending: str) -> Callable[[Path, Samples], Path]:
+    def place(folder: Path, samples: Samples) -> Path:
+        names = ("file", "words", "speaker", "from", "room")
+        rows = [
+            (cut.recording.sources[0].source, cut.supervisions[0].text, cut.supervisions[0].speaker, "0.1", "a, b")
+            for cut in CutSet.from_file(samples.cuts)
+        ]
+        file = folder / f"table.{ending}"
+        with open(file, "w", encoding="utf-8", newline="") as stream:
+            if ending == "jsonl":
+                stream.writelines(json.dumps(dict(zip(names, row))) + "\n" for row in rows)
+            else:
+                csv.writer(stream, delimiter="," if ending == "csv" else "\t").writerows([names, *rows])
+        return file
+
+    return place
+
+
+def _place_parquet(folder: Path, samples: Samples) -> Path:
+    table = _place_table("jsonl")(folder, samples)
+    file = folder / "table.parquet"
+    try:
+        from pyarrow import Table, parquet
+    except ImportError:
+        file.write_bytes(b"PAR1")  # refused, as any is where pyarrow is missing
+        return file
+    rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
+    parquet.write_table(Table.from_pylist(rows), file)
+    return file
+
+
+def _read_table(file: Path, samples: Samples) -> Any:
+    columns = ("--audio", "file", "--text", "words", "--start", "from")
+    return _prepared("table", file, *columns, file.parent / "data")
+
+
+def _prepared(source: str, *arguments: object) -> Any:
+    """What `hra prepare` makes of it; the last argument is the folder to write."""
+    *given, data = arguments
+    hra("prepare", source, *given, "--task-by", "speaker", "--output-dir", data)
+    index = json.loads((Path(str(data)) / "tasks.json").read_text(encoding="utf-8"))
+    skipped = Path(str(data)) / "skipped.tsv"
     return index["tasks"], skipped.read_text(encoding="utf-8") if skipped.is_file() else ""
 
 
@@ -565,6 +631,15 @@ KINDS = (
         Kind(f"cuts.{ending}", _place_cuts(ending), mutators, _read_cuts, OWN_MANIFEST)
         for ending, mutators in (("jsonl", CUTS), ("jsonl.gz", zipped(CUTS)), ("json", JSON))
     ),
+    *(
+        Kind(f"kaldi-{name}", _place_kaldi(name), (*BYTES, *LINES), _read_kaldi, OWN_MANIFEST)
+        for name in ("wav.scp", "segments", "text", "utt2spk", "utt2room", "reco2file_and_channel")
+    ),
+    *(
+        Kind(f"table.{ending}", _place_table(ending), mutators, _read_table, OWN_MANIFEST)
+        for ending, mutators in (("csv", (*BYTES, *LINES)), ("tsv", (*BYTES, *LINES)), ("jsonl", JSONL))
+    ),
+    Kind("table.parquet", _place_parquet, BYTES, _read_table, OWN_MANIFEST),
     *(
         Kind(
             f"audio.{name}",

@@ -33,7 +33,7 @@ def test_a_damaged_file_is_refused_with_a_line_or_changes_nothing(whole_files, t
     assert not faults(outcomes), faults(outcomes)
     # Whole files are read, apart from those that hra never opens, and those for which this machine may lack a decoder.
     unused = {name.partition("/")[0] for (name, _), outcome in outcomes.items() if outcome.name == UNUSED}
-    assert unused <= {"legacy.pt", "audio.wav-gsm", "audio.opus", "audio.mp3"}
+    assert unused <= {"legacy.pt", "audio.wav-gsm", "audio.opus", "audio.mp3", "table.parquet"}
 
 
 def test_what_a_careless_reader_does_is_noticed(tmp_path):
