@@ -74,7 +74,7 @@ bench: demo
 
 # Needs uv. Writes no index address, so that the lock works with any mirror.
 lock:
-	$(COMPILE) pyproject.toml requirements/$(LANE).in --extra dev --extra accents --extra export --output-file requirements/$(LANE).txt
+	$(COMPILE) pyproject.toml requirements/$(LANE).in --extra dev --extra accents --extra export --extra vad --output-file requirements/$(LANE).txt
 	$(if $(BENCHMARK_WHEELS),$(COMPILE) requirements/$(LANE)-bench.in --no-deps -c requirements/$(LANE).txt \
 		--output-file $(BENCHMARK_WHEELS))
 	$(COMPILE) requirements/docs.in --output-file requirements/docs.txt

@@ -20,7 +20,8 @@ def read_tasks(table: Path) -> dict[Path, str]:
     """
     lines = read_text(table, _REMEDY).lstrip("\ufeff").splitlines()
     tabs = bool(lines) and "\t" in lines[0]
-    rows = csv.reader(lines, delimiter="\t" if tabs else ",", quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL)
+    quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+    rows = csv.reader(lines, delimiter="\t" if tabs else ",", quoting=quoting, strict=True)
     tasks: dict[Path, str] = {}
     try:
         columns = [name.strip() for name in next(rows, [])]
