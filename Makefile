@@ -15,7 +15,7 @@ DOCS := .venv-docs
 # What must be installed without looking at its dependencies: lane k2 has such a file, lane torch2 none.
 WHEEL := $(wildcard requirements/$(LANE)-wheel.txt)
 # The loss is measured against k2's, so where k2 is; the encoder against the zipformer package, which needs newer torch.
-BENCHMARKS := train_step growth mixed_tasks streaming decoding $(if $(filter k2,$(LANE)),loss,encoder)
+BENCHMARKS := train_step growth mixed_tasks streaming decoding prepare $(if $(filter k2,$(LANE)),loss,encoder)
 CASES ?= 10000
 KILLS ?= 100
 BENCHMARK_WHEELS := $(wildcard requirements/$(LANE)-bench.txt)

@@ -1,6 +1,7 @@
 """A recording of an hour with known text, decoded as one file: WER against its utterances one by one, time and memory.
 
-Phrases by eSpeak NG and, where the corpus is there, digits of FSDD, with pauses of a second or two between them; each decoding is a process of its own, whose peak memory and time are its own.
+Phrases by eSpeak NG, and digits of FSDD where the corpus is there, with pauses of a second or two between them. Each
+decoding is a process of its own, whose peak memory and time are its own.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import typer
 
 from hra_cli import __version__
 from hra_cli.commands import check_export, compare, decode, export_head, export_onnx, info, prepare, report, train
+from hra_cli.commands.subcommands import add_command, new_app
 from hra_cli.commands.terminal import flush, say, show_every_character
 from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
 from hra_cli.nn.memory import keep_freed_memory
@@ -23,22 +24,21 @@ NOT_ASKED_FOR = {"help": False, "install_completion": False, "show_completion": 
 # Depending on its version, typer takes this class from click or from its own copy of click.
 UsageError: Any = typer.BadParameter.__mro__[1]
 
-app = typer.Typer(
-    name="hra",
+app = new_app(
+    "hra",
     help="Adapt one frozen k2 speech recogniser to thousands of tasks with Hierarchical Recurrent Adapters.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"default_map": NOT_ASKED_FOR},
 )
 app.add_typer(prepare.app, name="prepare")
-app.command("train")(train.train)
-app.command("decode")(decode.decode)
-app.command("export-head")(export_head.export_head)
-app.command("export-onnx")(export_onnx.export_onnx)
-app.command("check-export")(check_export.check_export)
-app.command("compare")(compare.compare)
-app.command("info")(info.info)
-app.command("report")(report.report)
+add_command(app, "train", train.train)
+add_command(app, "decode", decode.decode)
+add_command(app, "export-head", export_head.export_head)
+add_command(app, "export-onnx", export_onnx.export_onnx)
+add_command(app, "check-export", check_export.check_export)
+add_command(app, "compare", compare.compare)
+add_command(app, "info", info.info)
+add_command(app, "report", report.report)
 
 
 def _print_version(wanted: bool) -> None:
@@ -87,6 +87,10 @@ def _run(arguments: Optional[list[str]]) -> tuple[int, str]:
             raise
         mistake = "out of memory; smaller sizes, or a smaller --max-duration, take less"
     except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # which of two packages has it depends on typer's version
+            for line in error.format_message().splitlines():
+                say(line)
+            return MISTAKE, ""
         mistake = _one_line(error)
     except KeyboardInterrupt:
         return INTERRUPTED, ""
@@ -110,10 +114,8 @@ def _silence_libraries() -> None:
 
 
 def _one_line(error: Any) -> str:
-    """What is wrong with the options, and where to look it up. Empty where none were given: help has been shown."""
+    """What is wrong with the options, and where to look it up."""
     message = " ".join(error.format_message().split()).rstrip(".")
-    if not message:
-        return ""
     command = error.ctx.command_path if error.ctx else "hra"
     stop = "" if message.endswith("?") else ";"
     return f"{message[0].lower()}{message[1:]}{stop} see '{command} --help'"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -94,10 +95,19 @@ def head_files(folder: Path, tasks: Optional[Sequence[str]] = None) -> dict[str,
     files = list_heads(folder)
     if not files:
         raise HraError(f"{folder} has no heads (TASK.safetensors); give the folder that holds them")
-    for task in tasks or ():
-        if task not in files:
-            raise HraError(f"no head for task '{task}' in {folder}{did_you_mean(task, files)}")
+    check_heads_of(tasks or (), files, f"in {folder}")
     return {task: files[task] for task in tasks or files}
+
+
+def check_heads_of(tasks: Sequence[str], known: Collection[str], where: str) -> None:
+    """Raises HraError for one of the tasks that is not among `known`, those that have a head `where`."""
+    missing = next((task for task in tasks if task not in known), None)
+    if missing is None:
+        return
+    others = [f"--task {shlex.quote(task)}" for task in tasks if task in known]
+    shown = " ".join(others[:10]) + (" …" if len(others) > 10 else "")
+    remedy = f"; those that have one: {shown}" if others else did_you_mean(missing, known)
+    raise HraError(f"no head for task '{missing}' {where}{remedy}")
 
 
 def list_heads(folder: Path) -> dict[str, Path]:

@@ -233,10 +233,10 @@ def _check_chunks(sizes: BackboneSizes, options: BackboneOptions) -> None:
     if chunk_size is None:
         return
     if not sizes.causal:
-        raise HraError("chunk_size is for causal (streaming-trained) models; this one sees the whole utterance")
+        raise HraError("--chunk-size is for causal (streaming-trained) models; this one sees the whole utterance")
     largest = max(stack.downsampling for stack in sizes.stacks)
     if chunk_size % largest:
-        raise HraError(f"chunk_size {chunk_size} must be a multiple of {largest}, the largest downsampling")
+        raise HraError(f"--chunk-size {chunk_size} must be a multiple of {largest}, the largest downsampling")
 
 
 def _check_precision(precision: str, device: torch.device) -> None:

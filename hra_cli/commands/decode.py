@@ -258,8 +258,9 @@ def _speed(decoded: Decoded) -> list[str]:
     one = decoded.latency
     return [
         speed,
-        f"latency: up to {one.algorithmic:.2f} s until a chunk is there, then {1000 * one.median:.1f} ms of computing "
-        f"(95 %: {1000 * one.percentile_95:.1f} ms), for up to {one.streams} streams at a time",
+        f"latency: up to {one.algorithmic:.2f} s until a chunk is there; then {1000 * one.median:.1f} ms of computing "
+        f"(95 %: {1000 * one.percentile_95:.1f} ms)"
+        + ("" if one.streams == 1 else f" for up to {one.streams} streams together, longer than one listener waits"),
     ]
 
 

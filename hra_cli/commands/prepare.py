@@ -9,17 +9,14 @@ import typer
 
 from hra_cli.commands.options import choice
 from hra_cli.commands.source import ALLOW_COMMANDS, source
+from hra_cli.commands.subcommands import new_app
 from hra_cli.commands.terminal import say
 from hra_cli.data.corpora.table_columns import PRESETS, Columns
 
 if TYPE_CHECKING:
     from hra_cli.data.corpus import Corpus
 
-app = typer.Typer(
-    name="prepare",
-    help="Turn a corpus into a data folder: checked cuts per task and split, and features.",
-    no_args_is_help=True,
-)
+app = new_app("prepare", help="Turn a corpus into a data folder: checked cuts per task and split, and features.")
 
 
 @source(app, "fsdd")

@@ -12,6 +12,7 @@ import typer
 
 from hra_cli.commands.given import is_given, refuse_useless
 from hra_cli.commands.options import choice
+from hra_cli.commands.subcommands import add_command
 from hra_cli.commands.terminal import say
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import AT_RANDOM, Assignment, RandomSplit
@@ -44,7 +45,7 @@ def source(app: typer.Typer, name: str) -> Callable[[Callable[..., Corpus]], Cal
         command.__doc__ = function.__doc__
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in parameters}
-        app.command(name)(command)
+        add_command(app, name, command)
         return function
 
     return add

@@ -355,6 +355,7 @@ def _sample_blocks(audio: Union[str, bytes], offset: float, duration: float) -> 
         yield from _foreign_blocks(_path(audio), content.foreign, offset, duration)
         return
     with _at(audio, offset, duration, content) as (sound, frames):
+        sound.one_way = True
         read = 0
         while read < frames:
             block = min(frames - read, round(_BLOCK_SECONDS * sound.samplerate))
@@ -398,7 +399,7 @@ def _foreign_blocks(path: str, what: str, offset: float, duration: float) -> Ite
 @contextlib.contextmanager
 def _at(
     audio: Union[str, bytes], offset: float, duration: Optional[float], content: _Content
-) -> Iterator[tuple[soundfile.SoundFile, int]]:
+) -> Iterator[tuple[_Sound, int]]:
     """A file that libsndfile reads, `offset` seconds after its begin, and how many frames to read from there."""
     shortened = is_shortened(content.sphere)
     with _sound_file(_expanded(_path(audio)) if shortened else audio) as sound:
@@ -454,6 +455,17 @@ def _shortened_header(sphere: dict[str, str]) -> _Header:
         raise HraError("its SPHERE header does not say how many samples there are, and of which rate") from error
 
 
+class _Sound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """one_way: from now on it is read forwards only. soundfile seeks after everything it reads, where it can, and in an
+    MP3 file mpg123 then decodes a little again, and complains on standard error that it lacks what came before."""
+
+    one_way = False
+
+    def seekable(self) -> bool:
+        """Whether it can be read from another place on."""
+        return not self.one_way and bool(super().seekable())
+
+
 @contextlib.contextmanager
 def _binary(audio: Union[str, bytes]) -> Iterator[BinaryIO]:
     """The file's bytes. Raises HraError for what is no file."""
@@ -470,11 +482,11 @@ def _binary(audio: Union[str, bytes]) -> Iterator[BinaryIO]:
         yield file
 
 
-def _sound_file(audio: Union[str, bytes]) -> soundfile.SoundFile:
+def _sound_file(audio: Union[str, bytes]) -> _Sound:
     # Bytes, since a path need not be text.
     source = io.BytesIO(audio) if isinstance(audio, bytes) else os.fsencode(audio)
     try:
-        sound = soundfile.SoundFile(source)
+        sound = _Sound(source)
     except soundfile.LibsndfileError as error:
         raise HraError(f"not an audio file that can be read: {error.error_string.rstrip('.')}") from error
     if sound.format not in FORMATS:

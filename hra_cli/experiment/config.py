@@ -133,7 +133,18 @@ def differences(one: TrainConfig, other: TrainConfig) -> list[str]:
 def changed_options(before: Mapping[str, Any], after: Mapping[str, Any], but: Sequence[str]) -> list[str]:
     """The options that changed, each as '--name before → after'. Those named in `but` are left out."""
     return [
-        f"--{name.replace('_', '-')} {before.get(name)} → {value}"
+        f"{_option(name)} {_as_given(before.get(name))} → {_as_given(value)}"
         for name, value in after.items()
         if name not in but and before.get(name) != value
     ]
+
+
+def _option(name: str) -> str:
+    """A field as it is called on the command line, where --task is repeated."""
+    return "--task" if name == "tasks" else f"--{name.replace('_', '-')}"
+
+
+def _as_given(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        value = ",".join(map(str, value))
+    return "not given" if value in (None, "") else str(value)

@@ -13,7 +13,7 @@ from hra_cli.io.hub import is_address
 
 # The forms of a graph: what is put into its files' names, and a line on each.
 FLOAT32, INT8, FLOAT16 = "", ".int8", ".fp16"
-VARIANTS = {FLOAT32: "float32", INT8: "int8", FLOAT16: "float16"}
+VARIANTS = {FLOAT32: "float32", INT8: "int8", FLOAT16: "fp16"}
 
 
 @dataclass(frozen=True)

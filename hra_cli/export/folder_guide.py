@@ -28,7 +28,7 @@ hra does it.
 
 {command}
 
-Another task has another encoder; the other files are the same for all. From Python, after `pip install sherpa-onnx`:
+{others}From Python, after `pip install sherpa-onnx`:
 
 {python}
 
@@ -39,7 +39,8 @@ For `{kind}Recognizer`, with `modelDir` the folder's path in the app's own stora
 {kotlin}
 
 Files among an app's assets are read into memory, where a graph does not find `{weights}` beside it. So copy the folder
-to `context.filesDir` first, and leave `assetManager` out. Or make whole files, and put these among the assets:
+to `context.filesDir` first, and leave `assetManager` out. Or make whole files, put these among the
+assets, and use their names above, without `$modelDir/`:
 
 {whole}
 """
@@ -48,12 +49,14 @@ to `context.filesDir` first, and leave `assetManager` out. Or make whole files, 
 def folder_guide(config: ExportConfig, tasks: Sequence[str]) -> str:
     """The text. Names are quoted for a shell, since a task may be called anything."""
     streaming = config.chunk_size is not None
-    what = f"{len(tasks)} tasks, whole utterances"
+    what = f"{len(tasks)} tasks" if tasks else "the frozen recogniser alone"
     if streaming:
-        what = (
-            f"{len(tasks)} tasks, streams in chunks of {config.chunk_size} frames of 20 ms that see "
+        what += (
+            f", streams in chunks of {config.chunk_size} frames of 20 ms that see "
             f"{config.left_context_frames} frames before them"
         )
+    else:
+        what += ", whole utterances"
     graphs = {
         "encoder": encoder_file(FLOAT32, tasks[0] if tasks else None),
         "decoder": decoder_file(FLOAT32),
@@ -63,6 +66,7 @@ def folder_guide(config: ExportConfig, tasks: Sequence[str]) -> str:
     return _TEXT.format(
         what=what,
         files=_files(config, tasks),
+        others="Another task has another encoder; the other files are the same for all. " if tasks else "",
         command=_indented(_command(graphs, streaming)),
         python=_indented(_python(graphs, streaming, kind)),
         kind=kind,

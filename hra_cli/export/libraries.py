@@ -16,5 +16,5 @@ def import_library(name: str) -> Any:
         package = name.split(".")[0].replace("_", "-")
         raise HraError(
             f"{package} cannot be imported ({str(error).splitlines()[0]}); install what exporting needs: "
-            "pip install 'hra-cli[export]'"
+            "pip install -e '.[export]'"
         ) from error

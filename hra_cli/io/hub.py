@@ -92,7 +92,7 @@ def _library() -> Any:
         import huggingface_hub
         import huggingface_hub.errors
     except ImportError as error:
-        raise HraError("hf:// needs the package huggingface_hub: pip install 'hra-cli[hub]'") from error
+        raise HraError("hf:// needs the package huggingface_hub: pip install -e '.[hub]'") from error
     return huggingface_hub
 
 

@@ -88,9 +88,10 @@ def _output_dir(config: DecodeConfig) -> Optional[Path]:
 
 def _write(config: DecodeConfig, output_dir: Path, decoded: Decoded) -> ResultFiles:
     setting = config.decoding_method + ("-no-heads" if config.no_heads else "")
-    if config.streaming:
-        chunks = config.backbone_options
-        setting += f"-streaming-chunk-size-{chunks.chunk_size}-left-context-frames-{chunks.left_context_frames}"
+    chunks = config.backbone_options
+    setting += "-streaming" if config.streaming else ""
+    setting += "" if chunks.chunk_size is None else f"-chunk-size-{chunks.chunk_size}"
+    setting += "" if chunks.left_context_frames is None else f"-left-context-frames-{chunks.left_context_frames}"
     return write_results(output_dir, config.split, setting, decoded.utterances)
 
 

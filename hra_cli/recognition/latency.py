@@ -11,7 +11,8 @@ import numpy as np
 @dataclass(frozen=True)
 class Latency:
     """algorithmic: seconds that pass at most from a sound until its chunk and what is looked ahead are there. median,
-    percentile_95: seconds that it then takes to recognise a chunk, of up to `streams` streams at a time."""
+    percentile_95: seconds that a step then takes, which recognises a chunk of each of up to `streams` streams together:
+    of several, more than a listener to one of them would wait."""
 
     algorithmic: float
     median: float

@@ -8,12 +8,12 @@ from typing import Optional
 from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, adapter_from_heads, read_controller, read_head
-from hra_cli.adapter.head_folder import open_head_folder
+from hra_cli.adapter.head_folder import check_heads_of, open_head_folder
 from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.data.find_tokenizer import load_tokenizer
-from hra_cli.errors import HraError, did_you_mean
+from hra_cli.errors import HraError
 from hra_cli.experiment.folder import experiment_controller, experiment_heads_folder
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.recogniser import Recogniser
@@ -73,8 +73,6 @@ def load_for(config: DecodeConfig, tasks: Optional[list[str]]) -> Recogniser:
 
 def _named(heads: list[Head], tasks: Optional[list[str]]) -> list[Head]:
     known = {head.task for head in heads}
-    for task in tasks or ():
-        if task not in known:
-            raise HraError(f"no head for task '{task}' among the head files{did_you_mean(task, known)}")
+    check_heads_of(tasks or (), known, "among the head files")
     wanted = known if tasks is None else set(tasks)
     return [head for head in heads if head.task in wanted]

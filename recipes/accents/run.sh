@@ -21,7 +21,7 @@ results=
 help_message="Usage: recipes/accents/run.sh [options]
 
 Adapts the small English recogniser in backbone/ to accents, one head for each, and compares it with itself frozen.
-Needs hra and python on the PATH, and the package espeakng-loader (pip install 'hra-cli[accents]').
+Needs hra and python on the PATH, and the package espeakng-loader (pip install -e '.[accents]').
 
   --stage N, --stop-stage N  the first and the last stage to run (default: $stage, $stop_stage)
        0 synthesise speech   1 prepare features   2 decode with the frozen model   3 train

@@ -24,7 +24,7 @@ help_message="Usage: recipes/streaming/run.sh [options]
 
 Adapts the small streaming recogniser in backbone/ to accents: one head for each, which serves every chunk size. Decodes
 whole utterances and streams, exports the recogniser and the heads to ONNX, and runs them with sherpa-onnx.
-Needs hra and python on the PATH, and its extras: pip install 'hra-cli[accents,export]'.
+Needs hra and python on the PATH, and its extras: pip install -e '.[accents,export]'.
 
   --stage N, --stop-stage N  the first and the last stage to run (default: $stage, $stop_stage)
        0 synthesise speech   1 prepare features   2 train heads with random chunks
@@ -110,6 +110,17 @@ fi
 if in_range 6; then
   log "Stage 6: decode the test set with sherpa-onnx"
   hra check-export "$exp/onnx" --data "$data/accents"
+  name="streaming-${used/:/-}"
+  if [[ -e $exp/hra/$name/wer.json ]]; then  # --chunks may be without those that are used
+    log "Streams with --chunk-size ${used%:*} --left-context-frames ${used#*:}, compared with the frozen model"
+    python ../accents/local/summarise.py --frozen "$exp/frozen/$name/wer.json" --adapted "$exp/hra/$name/wer.json" \
+      --heads-dir "$exp/hra/heads"
+  fi
+  first="${voices%%,*}"
+  echo "Recognise a recording as a stream with one of the heads, here from $PWD:"
+  echo "  hra decode --backbone $backbone --exp-dir $exp/hra --task $first --streaming $(chunk_options "$used")" \
+    "$data/speech/wav/$first/$first-test-0000.wav"
+  echo "The exported recognisers, and how to run them: $(realpath "$exp/onnx/README.md")"
 fi
 
 python ../utils/results.py "$exp" 'frozen/*' 'hra/*' --title "Streaming: heads that serve every chunk size" \

@@ -48,7 +48,7 @@ def main() -> None:
             "",
         ]
         write_text(arguments.output, "\n".join(head + tables))
-        print(f"tables: {arguments.output}")
+        print(f"tables: {arguments.output.resolve()}")
 
 
 def commands(exp: Path) -> str:

@@ -166,3 +166,10 @@ def test_heads_without_their_controller(tmp_path):
         served(tmp_path, controller=random_adapter(TASKS, WIDTH, seed=9).controller)
     lazy = served(tmp_path, controller=adapter.controller)
     use(lazy, "ann", "eve")
+
+
+def test_a_task_without_a_head_is_refused_with_those_that_have_one(folder):
+    with refused("no head for task 'flo' in .*; those that have one: --task ann --task bob$"):
+        served(folder, tasks=["ann", "flo", "bob"])
+    with refused("no head for task 'bop' in .*; did you mean 'bob'"):
+        served(folder, tasks=["bop"])

@@ -202,10 +202,10 @@ def test_a_positional_head_dimension_that_does_not_fit_is_refused(backbone, tmp_
 def test_streaming_settings_that_do_not_fit_are_refused(backbone, tmp_path):
     save_pt(backbone, tmp_path / "plain.pt")
     save_pt(tiny_backbone(causal=True), tmp_path / "causal.pt")
-    with refused("chunk_size is for causal"):
+    with refused("--chunk-size is for causal"):
         load_backbone(tmp_path / "plain.pt", BackboneOptions(chunk_size=16))
     for chunk_size in (6, 2):
-        with refused(f"chunk_size {chunk_size} must be a multiple of 4"):
+        with refused(f"--chunk-size {chunk_size} must be a multiple of 4"):
             load_backbone(tmp_path / "causal.pt", BackboneOptions(chunk_size=chunk_size))
     for chunk_size in (0, -1):
         with refused("--chunk-size must be positive"):

@@ -133,9 +133,9 @@ def test_a_copy_is_run_in_another_way_and_leaves_the_original_as_it_was():
         for parameter in copied.parameters():
             parameter.zero_()
     assert torch.equal(backbone.encode(features, lens)[0], full)
-    with refused("chunk_size 6 must be a multiple of 4"):
+    with refused("--chunk-size 6 must be a multiple of 4"):
         backbone.copy(chunk_size=6)
-    with refused("chunk_size is for causal"):
+    with refused("--chunk-size is for causal"):
         tiny_backbone().copy(chunk_size=8)
 
 

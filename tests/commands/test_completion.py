@@ -26,7 +26,7 @@ def offered(words, shell="bash"):
     ("words", "completions"),
     [
         ("hra de", ["decode"]),
-        ("hra prepare ", ["fsdd", "cuts"]),
+        ("hra prepare f", ["fsdd", "folder"]),
         ("hra decode --decoding-m", ["--decoding-method"]),
         ("hra decode --decoding-method ", list(SEARCHES)),
         ("hra compare --decoding-method f", ["fast_beam_search"]),

@@ -1,6 +1,7 @@
 """Options: what help says of them, what a mistake in them looks like, and where their defaults stand."""
 
 import dataclasses
+import re
 from typing import get_args, get_type_hints
 
 import pytest
@@ -49,6 +50,34 @@ def test_help_lists_what_can_be_chosen(shown, command, names):
     assert code == 0
     words = out.replace(",", " ").replace(".", " ").replace(":", " ").replace("(", " ").split()
     assert {name.replace(":", " ").split()[0] for name in names} <= set(words)
+
+
+@pytest.mark.parametrize("columns", ["80", "60"])
+def test_names_of_options_are_whole_on_a_narrow_terminal(shown, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    tried = 0
+    for path, command in every_command(get_command(app)):
+        _, out, _ = shown(*path, "--help")
+        assert max(map(len, out.splitlines())) <= int(columns)
+        words = set(re.split(r"[^\w@/-]+", out))
+        names = {name for option in command.params for name in (*option.opts, *option.secondary_opts) if "--" in name}
+        assert names <= words, path
+        tried += len(names)
+    assert tried > 100
+
+
+def every_command(command, path=()):
+    """(words after hra, command) of every command and group."""
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from every_command(below, (*path, name))
+
+
+def test_help_says_all_that_is_said_of_an_option_or_a_command(shown, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "hf://OWNER/NAME[@REVISION]" in shown("train", "--help")[1]
+    whole = "Decode prepared data, audio files or a microphone, every utterance with its own task's head."
+    assert whole in " ".join(shown("--help")[1].split())
 
 
 @pytest.mark.parametrize("arguments", [[], ["prepare"]])

@@ -58,6 +58,17 @@ def test_blocks_are_the_samples_of_the_cut(tmp_path, offset):
     assert (blocks == mono_audio(cut)[0]).all()
 
 
+def test_blocks_of_mp3_are_what_reading_all_at_once_gives(tmp_path, capfd):
+    """To the last bit, and the decoder has nothing to complain of: it goes forwards only."""
+    samples = np.random.default_rng(1).normal(0, 0.1, (30 * SAMPLING_RATE, 2)) * np.linspace(0, 1, 30)[:, None].repeat(
+        SAMPLING_RATE, axis=0
+    )
+    soundfile.write(tmp_path / "a.mp3", samples, SAMPLING_RATE)
+    cut = audio_file_cut(tmp_path / "a.mp3")
+    assert (np.concatenate([block for block, _ in mono_blocks(cut)]) == mono_audio(cut)[0]).all()
+    assert capfd.readouterr().err == ""
+
+
 def test_each_channel_can_be_read_by_itself(tmp_path):
     samples = np.random.default_rng(1).normal(0, 0.1, (3 * SAMPLING_RATE, 3)).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", samples, SAMPLING_RATE, subtype="FLOAT")

@@ -20,7 +20,7 @@ pytest.importorskip("sherpa_onnx", reason="needs the extra 'export'")
 def test_whole_utterances_give_the_same_words(whole, data, method):
     checked = check_export(CheckConfig(whole.folder, data, decoding_method=method))
     floats, *_ = checked.sides
-    assert [side.name for side in checked.sides] == ["sherpa-onnx", "sherpa-onnx int8", "sherpa-onnx float16"]
+    assert [side.name for side in checked.sides] == ["sherpa-onnx", "sherpa-onnx int8", "sherpa-onnx fp16"]
     assert len(floats.utterances) == 12
     assert sum(len(one.hyp) for one in floats.utterances.values()) > 20
     assert checked.differing(floats) == []

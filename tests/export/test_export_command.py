@@ -40,6 +40,15 @@ def test_a_name_that_a_shell_would_run_is_quoted(whole):
     assert "OnlineRecognizer" in text
 
 
+def test_the_folder_of_a_frozen_recogniser_says_nothing_of_tasks(tmp_path):
+    from hra_cli.export.folder_guide import folder_guide
+
+    text = folder_guide(ExportConfig(tmp_path, tmp_path / "out", no_heads=True, fp16=True), [])
+    assert "the frozen recogniser alone, whole utterances" in text
+    assert "Another task" not in text
+    assert "| `encoder.fp16.onnx` | the frozen recogniser's encoder, fp16 |" in text
+
+
 def test_tasks_are_chosen(whole, tmp_path, capfd):
     arguments = ["--backbone", whole.backbone, "--heads", whole.heads, "--task", "fr", "--output", tmp_path / "out"]
     run("export-onnx", *arguments)
@@ -98,6 +107,6 @@ def test_tasks_whose_files_would_have_one_name_are_refused(whole, tmp_path, task
 
 def test_a_missing_library_is_named(whole, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with refused("onnxruntime cannot be imported", "pip install 'hra-cli[export]'"):
+    with refused("onnxruntime cannot be imported", "pip install -e '.[export]'"):
         export_onnx(ExportConfig(whole.backbone, tmp_path / "out", no_heads=True))
     assert list(tmp_path.iterdir()) == []

@@ -87,7 +87,7 @@ def test_default_folders_and_any_other_leave_git_status_clean(clone, tmp_path):
     for recipe in ("accents", "fsdd"):
         exp = clone.directory / "recipes" / recipe / "exp"
         decoded(exp / "frozen", ann=(1, 2))
-        assert "tables: exp/RESULTS.md" in write_tables(clone, recipe, "exp")
+        assert f"tables: {clone.directory}/recipes/{recipe}/exp/RESULTS.md" in write_tables(clone, recipe, "exp")
         assert (exp / "RESULTS.md").is_file()
         assert list((exp / "log").glob("run.*.log"))
 

@@ -179,7 +179,7 @@ def test_blocks_of_a_microphone_become_utterances(frozen, speech):
 
 def test_no_microphone_without_its_package(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sounddevice", None)
-    with refused("needs the package sounddevice", "pip install 'hra-cli[microphone]'"):
+    with refused("needs the package sounddevice", "pip install -e '.[microphone]'"):
         microphone()
 
 

@@ -424,18 +424,11 @@ def _place_transcripts(folder: Path, samples: Samples) -> Path:
 
 
 def _read_shar(file: Path, samples: Samples) -> Any:
-    return _made_of("shar", file.parent, file.parent.parent / "data")
+    return _prepared("shar", file.parent, file.parent.parent / "data")
 
 
 def _read_folder(file: Path, samples: Samples) -> Any:
-    return _made_of("folder", file.parent.parent, file.parent.parent.parent / "data")
-
-
-def _made_of(source: str, given: Path, data: Path) -> Any:
-    hra("prepare", source, given, "--task-by", "speaker", "--output-dir", data)
-    skipped = data / "skipped.tsv"
-    index = json.loads((data / "tasks.json").read_text(encoding="utf-8"))
-    return index["tasks"], skipped.read_text(encoding="utf-8") if skipped.is_file() else ""
+    return _prepared("folder", file.parent.parent, file.parent.parent.parent / "data")
 
 
 def _place_audio(ending: str, format: str, subtype: str) -> Callable[[Path, Samples], Path]:

@@ -108,6 +108,8 @@ def test_resuming_with_other_chunks_is_refused(chosen, streaming):
         train(chosen(**{**CHUNKS, "chunk_size": (16, 64, WHOLE)}), streaming, resume=True)
     with refused("was begun with other options", "--validate-chunk-size"):
         train(chosen(**CHUNKS, validate_chunk_size=32), streaming, resume=True)
+    with refused("was begun with other options", "--chunk-size 16,32,-1 → 16", "--task not given → de,fr"):
+        train(chosen(**{**CHUNKS, "chunk_size": 16}, tasks=("de", "fr")), streaming, resume=True)
 
 
 def test_the_chunks_are_recorded_and_shown(streaming):
@@ -155,16 +157,19 @@ def test_one_head_decodes_in_every_chunk_size(chosen, streaming, tmp_path):
             main([*command, *chunks, "--output-dir", str(output)])
         texts[chunks[1:2]] = next(output.glob("recogs-*")).read_text()
     assert texts[()] == texts[("-1",)] != texts[("16",)]
+    # Beside those of whole utterances, which masked ones do not overwrite.
+    names = {file.name for folder in tmp_path.iterdir() for file in folder.glob("recogs-*")}
+    assert names == {"recogs-dev-greedy_search.txt", "recogs-dev-greedy_search-chunk-size-16.txt"}
 
 
 @pytest.mark.parametrize(
     ("recogniser", "chunks", "said"),
     [
-        ("causal", "--chunk-size 16,18,-1", "chunk_size 18 must be a multiple of 4"),
-        ("causal", "--chunk-size 16 --validate-chunk-size 18", "chunk_size 18 must be a multiple of 4"),
+        ("causal", "--chunk-size 16,18,-1", "--chunk-size 18 must be a multiple of 4"),
+        ("causal", "--chunk-size 16 --validate-chunk-size 18", "--chunk-size 18 must be a multiple of 4"),
         ("causal", "--left-context-frames 64,128", "it needs --chunk-size"),
-        ("plain", "--chunk-size -1,16", "chunk_size is for causal (streaming-trained) models"),
-        ("plain", "--chunk-size -1,16 --validate-chunk-size -1", "chunk_size is for causal"),
+        ("plain", "--chunk-size -1,16", "--chunk-size is for causal (streaming-trained) models"),
+        ("plain", "--chunk-size -1,16 --validate-chunk-size -1", "--chunk-size is for causal"),
     ],
 )
 def test_chunks_that_a_recogniser_cannot_have_are_refused(chosen, tmp_path, capfd, recogniser, chunks, said):
@@ -188,5 +193,5 @@ def test_the_chunks_of_one_batch_are_as_those_of_a_recogniser_that_always_has_th
     assert torch.equal(whole.encode(features, lens, chunking=Chunking(16, 32))[0], expected)
     assert torch.equal(always.encode(features, lens, chunking=Chunking())[0], whole_expected)
     assert not torch.equal(expected, whole_expected)
-    with refused("chunk_size 18 must be a multiple of 4"):
+    with refused("--chunk-size 18 must be a multiple of 4"):
         whole.encode(features, lens, chunking=Chunking(18))

@@ -145,7 +145,7 @@ def _parquet(path: Path) -> Table:
         from pyarrow import parquet
     except (ImportError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise HraError(f"{path} needs pyarrow ({reason}): pip install 'hra-cli[parquet]', or save it as CSV") from error
+        raise HraError(f"{path} needs pyarrow ({reason}): pip install -e '.[parquet]', or save it as CSV") from error
 
     def opened() -> Any:
         try:

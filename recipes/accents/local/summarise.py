@@ -18,7 +18,7 @@ from hra_cli.scoring.wer import wer_text
 def read_scores(path: Path) -> dict:
     """What `hra decode --json` wrote. Raises HraError where there is no such file."""
     if not path.is_file():
-        raise HraError(f"{path} is missing; run the stages of run.sh that decode (2 and 4) first")
+        raise HraError(f"{path} is missing; run the stages of run.sh that decode first")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -38,7 +38,7 @@ def comparison_table(frozen: dict, adapted: dict, heads: dict[str, Path]) -> Tab
     for task, before in frozen["tasks"].items():
         after = adapted["tasks"].get(task)
         if after is None or after["words"] != before["words"]:
-            raise HraError(f"'{task}' was not decoded on the same test set before and after; repeat stages 2 and 4")
+            raise HraError(f"'{task}' was not decoded on the same test set before and after; decode both again")
         table.add_row(task, *score_cells(before, after), heads[task].name, kilobytes(sizes[task]))
     table.add_section()
     table.add_row("total", *score_cells(frozen["total"], adapted["total"]), "", kilobytes(sum(sizes.values())))
@@ -60,7 +60,7 @@ def find_heads(directory: Path, tasks: list[str]) -> dict[str, Path]:
     heads = {task: directory / f"{task}.safetensors" for task in tasks}
     for path in heads.values():
         if not path.is_file():
-            raise HraError(f"{path} is missing; run the stage of run.sh that exports heads (5) first")
+            raise HraError(f"{path} is missing; run the stages of run.sh before this one first")
     return heads
 
 
@@ -78,7 +78,7 @@ def main() -> None:
         print(f"summarise.py: error: {error}", file=sys.stderr)
         sys.exit(2)
     Console().print(table)
-    print("You now have:")
+    print(f"You now have, in {Path.cwd()}:")
     for path in [*heads.values(), arguments.frozen, arguments.adapted]:
         print(f"  {path}")
 
