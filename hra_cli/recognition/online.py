@@ -23,8 +23,8 @@ from hra_cli.transducer.search_interface import Hypothesis
 from hra_cli.transducer.search_options import SearchOptions
 
 # Feature frames of silence after a stream's end, as many as icefall has: what is looked ahead, and 0.3 s in which a
-# model that emits late says its last words. They are those of samples that are zero, as sherpa-onnx's users append them:
-# icefall's padding is quieter than any sound, and heads answer it with words.
+# model that emits late says its last words. They are those of samples that are zero, as sherpa-onnx's users append
+# them: icefall's padding is quieter than any sound, and heads answer it with words.
 TAIL_FRAMES = LOOK_AHEAD + 30
 
 
