@@ -196,6 +196,8 @@ def test_parts_of_files(folder):
     assert (mono_audio(cuts[1])[0] == whole[12000:]).all()
     cannot, outside = "times that cannot be", "times outside the recording"
     assert list(skipped.values()) == [cannot, cannot, cannot, outside, cannot, cannot, outside]
+    huge = write(folder, '{"file": "meeting.wav", "words": "ONE", "from": 1' + "0" * 400 + "}", "huge.jsonl")
+    assert cuts_of(huge, columns=Columns(audio="file", text="words", start="from")) == ([], {"meeting": cannot})
 
 
 def test_rows_that_cannot_be_used_cost_no_other(folder):

@@ -123,7 +123,7 @@ def _cuts_of(sources: Sequence[_Source], skipped: list[Skipped]) -> Iterator[Cut
                 continue
             try:
                 utterance = _utterance(source, id_, row)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:  # JSON has whole numbers of any size
                 skipped.append(Skipped(id_, "times that cannot be", str(error)))
                 continue
             cut = cut_of(utterance, recording)
