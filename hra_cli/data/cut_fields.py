@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from lhotse.cut import Cut
 
@@ -41,6 +41,15 @@ class CutField:
             return _as_name(getattr(supervision, self.own))
         found = _as_name((supervision.custom or {}).get(self.name))
         return _as_name((cut.custom or {}).get(self.name)) if found is None else found
+
+
+def put_field(content: dict[str, Any], name: str, value: str) -> None:
+    """Says something of a cut, as `Cut.to_dict` gives it, whatever else the cut or its supervisions say of it."""
+    supervisions = content.get("supervisions")
+    for one in (content, *(supervisions if isinstance(supervisions, list) else ())):
+        if isinstance(one, dict) and isinstance(one.get("custom"), dict):
+            one["custom"] = {key: other for key, other in one["custom"].items() if key != name}
+    content["custom"] = {**(content.get("custom") or {}), name: value}
 
 
 def parse_field(spec: str, option: str) -> CutField:
