@@ -305,8 +305,9 @@ def test_ids_that_no_result_could_hold_are_skipped(tmp_path):
 
 def test_names_of_splits(tmp_path):
     folder = write_folder(tmp_path, utt2split="ann-1 test\nann-2 test\nbob-1 test\n")
-    with refused("several are several splits", f"train={folder}"):
-        kaldi_corpus([folder, f"test={folder}"])
+    for one in (folder, f"eval={folder}"):
+        with refused(f"several are several splits: write train=PATH, dev=PATH or test=PATH, not {one}"):
+            kaldi_corpus([one, f"test={folder}"])
     with refused("no such folder: fold=", folder):
         kaldi_corpus([f"fold={folder}"])
     with refused("names no path", "train="):

@@ -61,7 +61,10 @@ def test_all_of_common_voice(shared):
         "down_votes": "0",
         "age": "fourties",
         "accents": "United States English",
+        "client_id": "speaker-1",
+        "locale": "en",
     }
+    assert {cut.custom["task"] for cut in cuts_by_task(cuts, "client_id")[0]} == set(counts)
     assert texts_of(cuts)["common_voice_en_37067584"].endswith('"The Morning Drive with Randy Cook".')
     assert mono_audio(cuts[0]).shape[1] == cuts[0].recording.num_samples
 
