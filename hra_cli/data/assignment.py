@@ -54,11 +54,11 @@ def cuts_by_task(
                 skipped.append(Skipped(cut.id, f"no {split_by}"))
                 tried.append(cut)
                 continue
-            split = ALSO_CALLED.get(split.lower(), split)
-            if split not in SPLITS:
+            named = ALSO_CALLED.get(split.lower(), split.lower())
+            if named not in SPLITS:
                 skipped.append(Skipped(cut.id, f"{split_by} is not train, dev or test", split))
                 continue
-            custom["split"] = split
+            custom["split"] = named
         usable.append(fastcopy(cut, custom=custom))
     with _naming(corpus):
         if not usable:
@@ -82,7 +82,9 @@ def _refuse_unknown_fields(cuts: list[Cut], *fields: tuple[Optional[CutField], s
             continue
         if field.lines is not None:
             raise HraError(f"{option} {field.spec}: no utterance is in it; one is called '{cuts[0].id}'")
-        raise HraError(f"{option} {field.spec}: no utterance has it{did_you_mean(field.spec, fields_of(cuts))}")
+        instead = "; --task-by constant:NAME makes one task of all" if option == "--task-by" else ""
+        known = did_you_mean(field.spec, fields_of(cuts))
+        raise HraError(f"{option} {field.spec}: no utterance has it{known}{instead}")
 
 
 def draw_splits(cuts: Iterable[Cut], random_split: RandomSplit) -> None:

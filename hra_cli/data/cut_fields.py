@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from lhotse.cut import Cut
 
 from hra_cli.errors import HraError
-from hra_cli.io.documents import read_text
+from hra_cli.io.text_lines import text_lines
 
 # Fields that lhotse has a place of its own for.
 OWN_FIELDS = ("speaker", "gender", "language")
@@ -41,6 +41,15 @@ class CutField:
             return _as_name(getattr(supervision, self.own))
         found = _as_name((supervision.custom or {}).get(self.name))
         return _as_name((cut.custom or {}).get(self.name)) if found is None else found
+
+
+def put_field(content: dict[str, Any], name: str, value: str) -> None:
+    """Says something of a cut, as `Cut.to_dict` gives it, whatever else the cut or its supervisions say of it."""
+    supervisions = content.get("supervisions")
+    for one in (content, *(supervisions if isinstance(supervisions, list) else ())):
+        if isinstance(one, dict) and isinstance(one.get("custom"), dict):
+            one["custom"] = {key: other for key, other in one["custom"].items() if key != name}
+    content["custom"] = {**(content.get("custom") or {}), name: value}
 
 
 def parse_field(spec: str, option: str) -> CutField:
@@ -80,14 +89,15 @@ def _lines(file: Path, option: str) -> dict[str, str]:
     if not os.path.isfile(file):  # also where the name is too long
         raise HraError(f"{option}: no such file: {file}; give one with a line `utterance value` each")
     found: dict[str, str] = {}
-    text = read_text(file, "give a text file with a line `utterance value` each")
-    for number, line in enumerate(text.split("\n"), 1):
-        words = line.split(maxsplit=1)
+    for number, line in text_lines(file, "give a text file with a line `utterance value` each"):
+        line = line.strip()
+        # An utterance may be called as its file, in whose name there may be spaces: those need a tab.
+        words = line.split("\t" if "\t" in line else None, 1)
         if not words:
             continue
         if len(words) == 1:
             raise HraError(f"{file}, line {number}: there is nothing after '{words[0]}'; write `utterance value`")
-        id_, value = words[0], words[1].strip()
+        id_, value = words[0].strip(), words[1].strip()
         if found.setdefault(id_, value) != value:
             raise HraError(f"{file}, line {number}: '{id_}' is '{value}' here and '{found[id_]}' above; keep one")
     return found

@@ -13,8 +13,9 @@ from hra_cli.errors import HraError
 
 # All of these are written for the apostrophe of "don't".
 _APOSTROPHES = frozenset("'\u2018\u2019\u201b\u02bc\u00b4`\uff07")
-# Unicode's punctuation that is spoken as a word, as digits and currency signs are. It is never taken out.
-_SPOKEN = frozenset("&%@#\u00a7\u2030\uff05\uff06\uff03\uff20")
+# Unicode's punctuation that is spoken as a word, as digits and currency signs are. It is never taken out. Nor are
+# square brackets and braces, since what they mark, such as [laughter], would be left as a word that nobody said.
+_SPOKEN = frozenset("&%@#\u00a7\u2030\uff05\uff06\uff03\uff20[]{}\uff3b\uff3d\uff5b\uff5d")
 # What nobody sees: soft hyphen, spaces without width, marks of direction.
 _INVISIBLE = frozenset("\u00ad\u200b\u200e\u200f\u2060\ufeff")
 _APOSTROPHE_IN_WORD = re.compile(r"(?<=[^\W_])'(?=[^\W_])")

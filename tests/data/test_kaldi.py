@@ -146,6 +146,20 @@ def test_sides_of_a_telephone_call(tmp_path):
     both = soundfile.read(tmp_path / "call.wav", dtype="float32")[0]
     for id_, side in (("call-A", 0), ("call-B", 1)):
         assert (mono_audio(cuts[id_])[0] == both[:, side]).all()
+    # As in Switchboard's recipe, where a command gives one side of a call.
+    write_wav(tmp_path / "side-B.wav", 1.0)
+    one_side = write_folder(
+        tmp_path,
+        wav_scp="call-B side-B.wav\n",
+        text="b ONE\n",
+        segments="b call-B 0.25 0.75\n",
+        reco2file_and_channel="call-B call B\n",
+    )
+    cuts, skipped = cuts_of(one_side)
+    assert not skipped
+    side = soundfile.read(tmp_path / "side-B.wav", dtype="float32")[0]
+    assert (mono_audio(cuts["b"])[0] == side[len(side) // 4 : len(side) * 3 // 4]).all()
+    write_folder(tmp_path, wav_scp="call-A call.wav\n", text="call-A ONE\n", segments=None)
     with refused("channel of 'call-A' is 'C'", folder / "reco2file_and_channel"):
         cuts_of(write_folder(folder, reco2file_and_channel="call-A call C\n"))
 
@@ -291,8 +305,9 @@ def test_ids_that_no_result_could_hold_are_skipped(tmp_path):
 
 def test_names_of_splits(tmp_path):
     folder = write_folder(tmp_path, utt2split="ann-1 test\nann-2 test\nbob-1 test\n")
-    with refused("several are several splits", f"train={folder}"):
-        kaldi_corpus([folder, f"test={folder}"])
+    for one in (folder, f"eval={folder}"):
+        with refused(f"several are several splits: write train=PATH, dev=PATH or test=PATH, not {one}"):
+            kaldi_corpus([one, f"test={folder}"])
     with refused("no such folder: fold=", folder):
         kaldi_corpus([f"fold={folder}"])
     with refused("names no path", "train="):

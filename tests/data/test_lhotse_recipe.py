@@ -76,6 +76,22 @@ def test_other_parts_are_named(tmp_path, librispeech):
         lhotse_corpus("librispeech", librispeech, (), ("test=test-clear",))
 
 
+def test_a_part_that_is_named_is_no_other(tmp_path, yesno, monkeypatch):
+    prepare = recipes.prepare_yesno
+
+    def with_fields_of_its_own(corpus_dir, output_dir=None):
+        made = prepare(corpus_dir, output_dir)
+        for part in made.values():
+            for supervision in part["supervisions"]:
+                supervision.custom = {"split": "test", "part": "one"}
+        return made
+
+    monkeypatch.setattr(recipes, "prepare_yesno", with_fields_of_its_own)
+    corpus = lhotse_corpus("yesno", yesno, parts=("dev=test",))
+    index = prepare_corpus(corpus, tmp_path / "data", Assignment(task_by="part"), ONE_JOB).index
+    assert counts(index) == {"test": {"dev": 30}, "train": {"train": 30}}
+
+
 def test_without_names_splits_are_drawn(tmp_path, librispeech):
     corpus = lhotse_corpus("librispeech", librispeech, ('dataset_parts=["test-clean", "dev-clean-2"]',))
     index = prepare_corpus(corpus, tmp_path / "data", options=ONE_JOB).index

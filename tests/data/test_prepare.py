@@ -98,7 +98,7 @@ def test_a_malformed_task_by_is_refused(corpus, task_by):
 def test_tasks_and_splits_by_a_file(corpus, tmp_path):
     tasks, splits = tmp_path / "utt2task", tmp_path / "utt2split"
     tasks.write_text("".join(f"ann-{number} first task\n\n" for number in range(6)) + "bob-0\tsecond\r\n")
-    splits.write_text("ann-0 test\nann-1 validation\nann-2 train\nann-3 elsewhere\nbob-0 train\n")
+    splits.write_text("ann-0 TEST\nann-1 Validation\nann-2 Train\nann-3 elsewhere\nbob-0 train\n")
     kept, skipped = cuts_by_task(corpus, f"file:{tasks}", split_by=f"file:{splits}")
     assert {cut.id: (cut.custom["task"], cut.custom["split"]) for cut in kept} == {
         "ann-0": ("first task", "test"),
@@ -111,6 +111,15 @@ def test_tasks_and_splits_by_a_file(corpus, tmp_path):
         f"no file:{splits}": 2,
         f"file:{splits} is not train, dev or test": 1,
     }
+
+
+def test_utterances_with_spaces_in_their_names_have_a_tab_after_them(corpus, tmp_path):
+    tasks = tmp_path / "tasks.txt"
+    tasks.write_bytes(b"\xef\xbb\xbftake 1\tquiet room\r\n take 2 \t street\n")
+    cuts = [fastcopy(cut, id=f"take {number}") for number, cut in enumerate(corpus.subset(first=2), 1)]
+    kept, skipped = cuts_by_task(cuts, f"file:{tasks}")
+    assert {cut.id: cut.custom["task"] for cut in kept} == {"take 1": "quiet room", "take 2": "street"}
+    assert not skipped
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,14 @@ def test_archives_as_splits(tmp_path, cuts):
     assert {split: one.utterances for split, one in index.splits("all").items()} == {"train": 3, "test": 2}
 
 
+def test_a_split_that_is_named_is_no_other(tmp_path, cuts):
+    for cut in cuts:  # what somebody else has once drawn
+        cut.supervisions[0].custom = {"split": "test", "room": "kitchen"}
+    corpus = shar_corpus([f"train={shar(cuts, tmp_path / 'shar', recording='wav')}"])
+    index = prepare_corpus(corpus, tmp_path / "data", Assignment(task_by="room"), ONE_JOB).index
+    assert {split: one.utterances for split, one in index.splits("kitchen").items()} == {"train": 5}
+
+
 def test_a_field_in_lines_is_a_field_of_the_cuts(tmp_path, cuts):
     archive = shar(cuts, tmp_path / "shar", recording="wav")
     for number in range(3):

@@ -8,7 +8,7 @@ from recordings import write_wav
 from hra_cli.data.corpora.speaker_folders import folder_corpus
 from hra_cli.data.corpus import prepare_corpus
 from hra_cli.data.prepare_options import PrepareOptions
-from hra_cli.data.splits import Assignment
+from hra_cli.data.splits import SPLITS, Assignment
 
 ONE_JOB = PrepareOptions(num_jobs=1)
 
@@ -54,6 +54,13 @@ def test_folders_called_train_and_test_are_splits(tmp_path):
         task: {split: one.utterances for split, one in splits.items()} for task, splits in prepared.index.tasks.items()
     }
     assert counts == {"ann": {"train": 2, "dev": 1, "test": 1}, "bob": {"test": 1}}
+
+
+def test_splits_may_be_in_capitals(tmp_path):
+    for number, split in enumerate(("Train", "DEV", "Test")):
+        write(tmp_path / "corpus", f"{split}/ann/{number}", "ONE", seed=number)
+    prepared = prepare_corpus(folder_corpus(tmp_path / "corpus"), tmp_path / "data", options=ONE_JOB)
+    assert {split: one.utterances for split, one in prepared.index.tasks["ann"].items()} == dict.fromkeys(SPLITS, 1)
 
 
 def test_the_layout_of_librispeech(tmp_path):
@@ -153,7 +160,7 @@ def test_recordings_without_a_folder_need_a_task(tmp_path):
     for number in range(2):
         write(tmp_path / "corpus", str(number), "ONE", seed=number)
     corpus = folder_corpus(tmp_path / "corpus")
-    with refused("--task-by speaker: no utterance has it"):
+    with refused("--task-by speaker: no utterance has it", "--task-by constant:NAME makes one task of all"):
         prepare_corpus(corpus, tmp_path / "data", options=ONE_JOB)
     prepared = prepare_corpus(corpus, tmp_path / "data", Assignment(task_by="constant:me"), ONE_JOB)
     assert prepared.index.names == ["me"]

@@ -61,7 +61,10 @@ def test_all_of_common_voice(shared):
         "down_votes": "0",
         "age": "fourties",
         "accents": "United States English",
+        "client_id": "speaker-1",
+        "locale": "en",
     }
+    assert {cut.custom["task"] for cut in cuts_by_task(cuts, "client_id")[0]} == set(counts)
     assert texts_of(cuts)["common_voice_en_37067584"].endswith('"The Morning Drive with Randy Cook".')
     assert mono_audio(cuts[0]).shape[1] == cuts[0].recording.num_samples
 
@@ -196,6 +199,8 @@ def test_parts_of_files(folder):
     assert (mono_audio(cuts[1])[0] == whole[12000:]).all()
     cannot, outside = "times that cannot be", "times outside the recording"
     assert list(skipped.values()) == [cannot, cannot, cannot, outside, cannot, cannot, outside]
+    huge = write(folder, '{"file": "meeting.wav", "words": "ONE", "from": 1' + "0" * 400 + "}", "huge.jsonl")
+    assert cuts_of(huge, columns=Columns(audio="file", text="words", start="from")) == ([], {"meeting": cannot})
 
 
 def test_rows_that_cannot_be_used_cost_no_other(folder):

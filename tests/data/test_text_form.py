@@ -29,6 +29,7 @@ from hra_cli.report.facts import describe
         (TextForm(strip_punctuation=True, keeps=""), "don't rock 'n' roll", "dont rock n roll"),
         (TextForm(strip_punctuation=True, keeps="'-,"), "well-known, isn't it?", "well-known, isn't it"),
         (TextForm(strip_punctuation=True), "R&B is 5 % $ @home #1", "R&B is 5 % $ @home #1"),
+        (TextForm("upper", True), "[laughter] well, {uh} <unk> (no)", "[LAUGHTER] WELL {UH} <UNK> NO"),
         (TextForm(strip_punctuation=True), "co\u00adoperate\u200b now\ufeff", "cooperate now"),
         (TextForm(strip_punctuation=True), "¿Qué? ¡Sí!", "Qué Sí"),
         (TextForm(strip_punctuation=True), "你好，世界。", "你好 世界"),

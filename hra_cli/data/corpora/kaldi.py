@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
 
@@ -150,6 +150,7 @@ def _cuts_of(folders: Sequence[_Folder], run_in: Optional[Path], skipped: list[S
     opened: dict[str, tuple[str, Union[Recording, str]]] = {}  # by id: where, and the recording or why there is none
     for folder in folders:
         _refuse_no_audio(folder)
+        sides = _sides(folder.path / "reco2file_and_channel")
         for utterance, recording_id in _utterances(folder, skipped):
             place = folder.audio.get(recording_id)
             if place is None:
@@ -164,6 +165,9 @@ def _cuts_of(folders: Sequence[_Folder], run_in: Optional[Path], skipped: list[S
             if isinstance(recording, str):
                 skipped.append(Skipped(utterance.id, "unreadable recording", recording))
                 continue
+            if utterance.channel is None and recording.num_channels > 1:
+                # One channel may be side B too: of a call whose sides are recordings, as in Switchboard's recipe.
+                utterance = replace(utterance, channel=sides.get(recording_id))
             cut = cut_of(utterance, recording)
             if isinstance(cut, Skipped):
                 skipped.append(cut)
@@ -196,7 +200,6 @@ def _utterances(folder: _Folder, skipped: list[Skipped]) -> Iterator[tuple[Utter
     path = folder.path
     texts = _mapping(path / "text")
     speakers = _mapping(path / "utt2spk")
-    channels = _channels(path / "reco2file_and_channel")
     fields = _fields(path)
     without_audio = dict.fromkeys(texts)
     for id_, segment in _segments(folder):
@@ -213,14 +216,13 @@ def _utterances(folder: _Folder, skipped: list[Skipped]) -> Iterator[tuple[Utter
             value = values.get(id_ if of == "utt" else speaker or "")
             if value:
                 known[name] = value
-        channel = channels.get(segment.recording) if segment.channel is None else segment.channel
         yield (
             Utterance(
                 id_,
                 texts[id_],
                 segment.start,
                 segment.end,
-                channel,
+                segment.channel,
                 speaker or None,
                 known.pop("gender", None),
                 known.pop("language", None),
@@ -264,8 +266,8 @@ def _fields(path: Path) -> list[tuple[str, str, dict[str, str]]]:
     return [(of, _OWN_FIELDS.get(name, name), _mapping(path / file)) for of, name, file in found]
 
 
-def _channels(file: Path) -> dict[str, int]:
-    """By recording, where the file says one."""
+def _sides(file: Path) -> dict[str, int]:
+    """The channels by recording, where the file says one."""
     found = {}
     for id_, rest in _mapping(file).items():
         side = _SPACES.split(rest)[-1]

@@ -29,6 +29,7 @@ from lhotse.cut import Cut
 
 from hra_cli.data.audio import one_line
 from hra_cli.data.corpus import Corpus
+from hra_cli.data.cut_fields import put_field
 from hra_cli.data.manifests import parse_cut
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.splits import ALSO_CALLED, SPLITS
@@ -97,10 +98,9 @@ def _add(
         cut.id = supervisions[0].id  # lhotse counts its cuts, so that one more would rename all
     try:
         content = cut.to_dict()
-        content["custom"] = {
-            **(content.get("custom") or {}),
-            **{name: value for name, value in fields.items() if value},
-        }
+        for name, value in fields.items():
+            if value:
+                put_field(content, name, value)
         checked = parse_cut(content, f"cut '{cut.id}'", "mend the corpus")
         update(json.dumps(content, sort_keys=True).encode())
     except (HraError, TypeError, ValueError) as error:  # json knows no arrays

@@ -18,7 +18,7 @@ def named_splits(given: Sequence[Path]) -> list[tuple[Optional[str], Path]]:
     found = [_parsed(str(one)) for one in given]
     without = [path for split, path in found if split is None]
     if without and len(found) > 1:
-        raise HraError(f"several are several splits; say which one each is, such as train={without[0]}")
+        raise HraError(f"several are several splits: write train=PATH, dev=PATH or test=PATH, not {without[0]}")
     return found
 
 

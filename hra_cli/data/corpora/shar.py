@@ -19,6 +19,7 @@ from lhotse.cut import Cut
 
 from hra_cli.data.corpora.named_splits import named_splits
 from hra_cli.data.corpus import Corpus
+from hra_cli.data.cut_fields import put_field
 from hra_cli.data.manifests import parse_cut, parse_lines
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.tar_member import TarMember, members_of
@@ -114,10 +115,9 @@ def _cuts(shards: list[_Shard]) -> tuple[CutSet, list[Skipped]]:
                     content[name] = held[name][id_].manifest(name, id_)
                 elif _is_placeholder(content.get(name)):
                     content.pop(name)
-            cut = parse_cut(content, what, REMEDY)
             if shard.split is not None:
-                cut.custom = {**(cut.custom or {}), "split": shard.split}
-            cuts.append(cut)
+                put_field(content, "split", shard.split)
+            cuts.append(parse_cut(content, what, REMEDY))
     return CutSet.from_cuts(cuts), skipped
 
 

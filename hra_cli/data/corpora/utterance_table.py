@@ -18,6 +18,7 @@ from hra_cli.data.corpora.table_columns import AUDIO_FOLDERS, PRESETS, Columns
 from hra_cli.data.corpora.table_rows import Table, open_table
 from hra_cli.data.corpora.utterance import Utterance, cut_of
 from hra_cli.data.corpus import Corpus
+from hra_cli.data.cut_fields import OWN_FIELDS
 from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError, did_you_mean
 from hra_cli.io.files import sha256_of_file
@@ -123,7 +124,7 @@ def _cuts_of(sources: Sequence[_Source], skipped: list[Skipped]) -> Iterator[Cut
                 continue
             try:
                 utterance = _utterance(source, id_, row)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:  # JSON has whole numbers of any size
                 skipped.append(Skipped(id_, "times that cannot be", str(error)))
                 continue
             cut = cut_of(utterance, recording)
@@ -155,7 +156,8 @@ def _opened(audio: Path, id_: str) -> Union[Recording, str]:
 
 def _utterance(source: _Source, id_: str, row: dict[str, Any]) -> Utterance:
     columns = source.columns
-    own = set(columns.named().values())
+    # What a speaker's column is called is a name for it too, as in `--task-by client_id`.
+    own = {name for kind, name in columns.named().items() if name == kind or kind not in OWN_FIELDS}
     return Utterance(
         id=id_,
         text=row.get(columns.text or ""),
