@@ -110,6 +110,12 @@ def test_every_format_and_way_of_quoting_is_the_same_table(folder, name, content
     assert [cut.supervisions[0].custom for cut in cuts] == [{"room": "a, b"}, None]
 
 
+def test_a_name_of_a_column_may_have_a_comma(folder):
+    cuts, _ = cuts_of(write(folder, "file;words;age, in years\n0.wav;ONE, TWO;50\n"))
+    assert texts_of(cuts) == {"0": "ONE, TWO"}
+    assert cuts[0].supervisions[0].custom == {"age, in years": "50"}
+
+
 def test_parquet(folder):
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet

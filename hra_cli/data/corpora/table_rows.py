@@ -44,7 +44,7 @@ class Table:
 def open_table(path: Path) -> Table:
     """A table with one line for every row, by its name: .csv, .tsv, .jsonl or .parquet.
 
-    CSV has commas, or semicolons where its first line has no comma, and quotes as spreadsheets do. Raises HraError
+    CSV has commas, or semicolons where its first line has more of them, and quotes as spreadsheets do. Raises HraError
     where the file is missing, of another kind, damaged as a whole, or has a column twice; `rows` does too.
     """
     kind = path.suffix.lower()
@@ -82,7 +82,7 @@ def _with_header(path: Path, cells: Callable[[], Iterator[tuple[int, list[str]]]
 def _comma_separated(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not empty, with their lines."""
     first = next((line for _, line in text_lines(path, _REMEDY)), "")
-    delimiter = ";" if ";" in first and "," not in first else ","
+    delimiter = ";" if first.count(";") > first.count(",") else ","
     return _quoted(path, delimiter)
 
 
