@@ -24,7 +24,7 @@ from hra_cli.io.progress import no_progress
 from hra_cli.recognition.audio_options import CAPTIONS
 from hra_cli.recognition.batch import Decoded, only_task
 from hra_cli.recognition.decode_config import DecodeConfig
-from hra_cli.recognition.formats import lines_of
+from hra_cli.recognition.formats import ctm_name, lines_of
 from hra_cli.recognition.load import load_for
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.recognition.tasks_table import tasks_of
@@ -85,11 +85,12 @@ def _check_names(config: DecodeConfig, files: list[Path]) -> None:
         raise HraError(f"--format {form} of several files needs --output-dir, with a file for each")
     if config.output_dir is None and form != "ctm":
         return
-    by_stem: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for file in files:
-        other = by_stem.setdefault(file.stem, file)
+        name = ctm_name(file) if form == "ctm" else file.stem
+        other = by_name.setdefault(name, file)
         if other != file:
-            raise HraError(f"{other} and {file} would both be called '{file.stem}' in --format {form}; rename one")
+            raise HraError(f"{other} and {file} would both be called '{name}' in --format {form}; rename one")
 
 
 def _open(files: list[Path], channels: str) -> tuple[list[_Sound], dict[Path, Skipped]]:
@@ -127,7 +128,10 @@ def _decode(
         started = time.monotonic()
         bar = progress.add_task("decoding", total=sum(cut.duration for cut in cuts))
         by_id = {one.cut.id: one for one in sounds}
-        waiting = deque(one for file in config.audio or files for one in sounds if one.file == file)
+        by_file: dict[Path, list[_Sound]] = {}
+        for sound in sounds:
+            by_file.setdefault(sound.file, []).append(sound)
+        waiting = deque(one for file in config.audio or files for one in by_file.get(file, ()))
         for done in recogniser.decode_in_order(
             cuts, config.decoding_method, config.search_options, config.max_duration, config.num_workers, split
         ):

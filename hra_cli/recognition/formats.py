@@ -32,9 +32,14 @@ def json_line(content: object) -> str:
 
 def _ctm(transcript: Transcript) -> list[str]:
     """NIST's format: recording, channel, start and duration in seconds, word."""
-    recording = "_".join(Path(transcript.file).stem.split())
+    recording = ctm_name(Path(transcript.file))
     channel = transcript.channel or 1
     return [f"{recording} {channel} {one.start:.2f} {one.end - one.start:.2f} {one.text}" for one in transcript.words]
+
+
+def ctm_name(file: Path) -> str:
+    """What a CTM file calls a recording: its name, which has no spaces there."""
+    return "_".join(file.stem.split())
 
 
 def _srt(transcript: Transcript) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 from typing import Literal
@@ -17,30 +18,38 @@ def read_tasks(table: Path) -> dict[Path, str]:
     """The task of every file, in the table's order; paths in it are relative to its folder.
 
     The first line names the columns, with commas or tabs between them. Raises HraError for what is no such table, for a
-    file that is not there, and for one with two tasks.
+    file that is not there, for one with two tasks, however its path is written, and for cells without a column.
     """
-    lines = read_text(table, _REMEDY).lstrip("\ufeff").splitlines()
-    tabs = bool(lines) and "\t" in lines[0]
+    text = read_text(table, _REMEDY).lstrip("\ufeff")
+    tabs = "\t" in text.split("\n", 1)[0]
     quoting: Literal[0, 3] = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
-    rows = csv.reader(lines, delimiter="\t" if tabs else ",", quoting=quoting, strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",", quoting=quoting, strict=True)
     tasks: dict[Path, str] = {}
+    by_place: dict[str, str] = {}
     try:
         columns = [name.strip() for name in next(rows, [])]
         if not {"file", "task"} <= set(columns):
             raise HraError(f"{table} has no columns 'file' and 'task' in its first line; {_REMEDY}")
+        twice = next((name for name in ("file", "task") if columns.count(name) > 1), None)
+        if twice is not None:
+            raise HraError(f"{table} has two columns '{twice}' in its first line; leave one")
         for row in rows:
             if not any(cell.strip() for cell in row):
                 continue
             given = dict(zip(columns, (cell.strip() for cell in row)))
             where = f"{table}, line {rows.line_num}"
+            if len(row) > len(columns):
+                raise HraError(f"{where} has {len(row)} cells, and there are {len(columns)} columns; {_REMEDY}")
             file, task = given.get("file", ""), given.get("task", "")
             if not file or not task:
                 raise HraError(f"{where}: the {'task' if file else 'file'} is missing; {_REMEDY}")
             path = table.parent / file
             if not os.path.exists(path):
                 raise HraError(f"{where}: there is no file {path}; paths are relative to the table's folder")
-            if tasks.setdefault(path, task) != task:
-                raise HraError(f"{where}: {file} has the task '{task}' here and '{tasks[path]}' above; leave one")
+            known = by_place.setdefault(os.path.realpath(path), task)
+            if known != task:
+                raise HraError(f"{where}: {file} has the task '{task}' here and '{known}' above; leave one")
+            tasks[path] = task
     except csv.Error as error:
         raise HraError(f"{table}, line {rows.line_num}: {error}; {_REMEDY}") from error
     if not tasks:

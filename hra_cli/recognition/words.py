@@ -29,13 +29,14 @@ def timed_words(
     """The words of a recording of `duration` seconds.
 
     A word starts when its first token was emitted. It ends 0.2 s after its last one was, or where the next word starts,
-    or with the recording, whichever is first: a transducer does not say how long a token lasts.
+    or with the recording, whichever is first: a transducer does not say how long a token lasts. What a stream says in
+    the silence after the recording's end, it says at its end.
     """
     spoken = units.of(found)
-    starts = [round(unit.begin * seconds_per_frame, 3) for unit in spoken]
+    starts = [round(min(unit.begin * seconds_per_frame, duration), 3) for unit in spoken]
     words = []
     for unit, start, following in zip(spoken, starts, [*starts[1:], duration]):
-        end = round(min(unit.last * seconds_per_frame + _AFTER_LAST_TOKEN, following, max(duration, start)), 3)
+        end = round(min(unit.last * seconds_per_frame + _AFTER_LAST_TOKEN, following), 3)
         text = "".join(tokenizer.decode(found.tokens[unit.first : unit.end]).split())  # <unk> has spaces around it
         if text:  # a mark of a space alone is no word
             words.append(Word(text, start, end, unit.spaced))

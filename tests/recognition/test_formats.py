@@ -6,7 +6,7 @@ import re
 import pytest
 from speech import BACKBONE
 
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.recognition.audio_options import FORMATS
 from hra_cli.recognition.captions import captions
 from hra_cli.recognition.formats import lines_of
@@ -18,7 +18,8 @@ from hra_cli.transducer.search_interface import Hypothesis
 
 
 def transcript(words, file="calls/a b.wav", channel=None):
-    return Transcript(file, channel, Utterance("a", "", [], [one.text for one in words], ["▁X"], [0.04]), words)
+    said = [one.text for one in words]
+    return Transcript(file, channel, Utterance("a", "", [], said, " ".join(said), ["▁X"], [0.04]), words)
 
 
 def spoken(*words, begin=0.0, each=0.3, pause=0.1):
@@ -29,7 +30,7 @@ def spoken(*words, begin=0.0, each=0.3, pause=0.1):
 
 
 def test_words_start_with_their_first_token_and_end_a_little_after_their_last():
-    tokenizer = Tokenizer(BACKBONE / "bpe.model")
+    tokenizer = load_tokenizer(BACKBONE)
     grasshopper, light = tokenizer.encode("GRASSHOPPER"), tokenizer.encode("LIGHT")
     tokens = [*grasshopper, *light, *light]
     frames = [*(10 + 3 * n for n in range(len(grasshopper))), 45, 98][: len(tokens)]
@@ -40,6 +41,14 @@ def test_words_start_with_their_first_token_and_end_a_little_after_their_last():
         ("LIGHT", 1.8, pytest.approx(2.0)),
         ("LIGHT", 3.92, 4.0),  # ends with the recording
     ]
+
+
+def test_a_word_that_a_stream_says_after_the_end_is_inside_the_recording():
+    tokenizer = load_tokenizer(BACKBONE)
+    light = tokenizer.encode("LIGHT")
+    frames = list(range(24, 24 + len(light)))
+    (found,) = timed_words(Hypothesis(light, frames), Units(tokenizer), tokenizer, 0.04, duration=0.9)
+    assert (found.start, found.end) == (0.9, 0.9)
 
 
 def test_ctm_has_a_line_for_every_word():

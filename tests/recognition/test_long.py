@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +16,14 @@ from speech import BACKBONE, hra
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.data.batches import audio_file_cut, audio_file_cuts
-from hra_cli.data.tokenizer import Tokenizer
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.recognition.audio_options import AudioOptions
 from hra_cli.recognition.batch import decode_cuts, for_task
 from hra_cli.recognition.decode_audio import decode_audio
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.recognition.streamed import StreamingRecogniser
+from hra_cli.recognition.tasks_table import read_tasks
 from hra_cli.recognition.windows import whole, windows
 
 RATE = 16000
@@ -52,7 +54,7 @@ def long_file(data, tmp_path_factory):
 @pytest.fixture(scope="module")
 def recogniser():
     """Random weights, which find something everywhere: what windows and seams do shows in every word."""
-    tokenizer = Tokenizer(BACKBONE / "bpe.model")
+    tokenizer = load_tokenizer(BACKBONE)
     backbone = tiny_backbone(vocab_size=tokenizer.vocab_size)
     return Recogniser(backbone, tokenizer, random_adapter(["ann", "bob"], backbone.width))
 
@@ -104,7 +106,7 @@ def test_words_of_windows_are_those_of_the_whole(long_file, tmp_path):
     it says what it says within the whole. Its chunks begin where windows do."""
     samples, rate = soundfile.read(long_file, dtype="float32")
     soundfile.write(tmp_path / "a.wav", np.resize(samples[:, 0], round(94.32 * rate)), rate)
-    tokenizer = Tokenizer(BACKBONE / "bpe.model")
+    tokenizer = load_tokenizer(BACKBONE)
     causal = tiny_backbone(causal=True, chunk_size=16, left_context_frames=16, vocab_size=tokenizer.vocab_size)
     cuts, found = audio_file_cuts([tmp_path / "a.wav"]), {}
     assert [begin % 32 for begin, _ in windows(next(iter(cuts)))] == [0, 0, 0]
@@ -126,7 +128,7 @@ def test_long_cuts_of_prepared_data_are_taken_apart_too(recogniser, long_file):
 
 
 def test_a_stream_of_a_long_file_is_that_of_its_whole_features(long_file):
-    tokenizer = Tokenizer(BACKBONE / "bpe.model")
+    tokenizer = load_tokenizer(BACKBONE)
     options = BackboneOptions(chunk_size=32, left_context_frames=64)
     backbone = tiny_backbone(causal=True, chunk_size=32, left_context_frames=64, vocab_size=tokenizer.vocab_size)
     assert backbone.options.chunk_size == options.chunk_size
@@ -166,6 +168,9 @@ def test_files_have_tasks_of_their_own_by_a_table(experiment, spoken, data, tmp_
         ("file,task\nnowhere.wav,fr\n", "line 2: there is no file"),
         ("file,task\na.wav,\n", "line 2: the task is missing"),
         ("file,task\na.wav,fr\n./a.wav,de\n", "line 3: ./a.wav has the task 'de' here and 'fr' above"),
+        ("file,task\na.wav,fr\n../{folder}/a.wav,de\n", "line 3: .*a.wav has the task 'de' here and 'fr' above"),
+        ("file,task\na.wav,fr,de\n", "line 2 has 3 cells, and there are 2 columns"),
+        ("file,task,task\na.wav,fr,de\n", "has two columns 'task'"),
         ('file,task\na.wav,"fr\n', "line 2: unexpected end of data"),
         ("file,task\na.wav,french\n", "no head for .*'french'"),
     ],
@@ -173,10 +178,27 @@ def test_files_have_tasks_of_their_own_by_a_table(experiment, spoken, data, tmp_
 def test_a_table_that_cannot_be_used_is_one_line(experiment, tmp_path, content, message):
     soundfile.write(tmp_path / "a.wav", np.zeros(RATE), RATE)
     table = tmp_path / "tasks.csv"
-    table.write_text(content)
+    table.write_text(content.replace("{folder}", tmp_path.name))
     options = AudioOptions(tasks_from=table)
     with refused(message):
         decode_audio(DecodeConfig(BACKBONE, exp_dir=experiment, audio_options=options))
+
+
+def test_a_table_has_files_with_lines_in_their_names(tmp_path):
+    names = ["two\nlines.wav", "a\u2028b.wav", "a b.wav"]
+    for name in names:
+        (tmp_path / name).touch()
+    table = tmp_path / "tasks.csv"
+    table.write_bytes(("file,task\r\n" + "".join(f'"{name}",fr\r\n' for name in names)).encode())
+    assert read_tasks(table) == {tmp_path / name: "fr" for name in names}
+
+
+def test_two_files_of_one_name_in_ctm_are_refused_before_the_work():
+    options = AudioOptions(format="ctm")
+    with refused("a b.wav and .*a_b.wav would both be called 'a_b' in --format ctm"):
+        decode_audio(
+            DecodeConfig(BACKBONE, audio=(Path("a b.wav"), Path("a_b.wav")), no_heads=True, audio_options=options)
+        )
 
 
 def test_stereo_becomes_one_text_or_two(long_file, tmp_path, spoken):

@@ -5,7 +5,8 @@ import random
 import pytest
 from speech import BACKBONE
 
-from hra_cli.data.tokenizer import WORD_START, Tokenizer
+from hra_cli.data.find_tokenizer import load_tokenizer
+from hra_cli.data.tokenizer import WORD_START
 from hra_cli.recognition.seams import joined
 from hra_cli.recognition.units import Units
 from hra_cli.transducer.search_interface import Hypothesis
@@ -16,7 +17,7 @@ MIDDLE = (BEGIN + END) / 2
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer(BACKBONE / "bpe.model")
+    return load_tokenizer(BACKBONE)
 
 
 @pytest.fixture(scope="module")
