@@ -23,7 +23,7 @@ _LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 
 def is_address(where: Union[str, Path]) -> bool:
     """Whether it is meant to be on the hub: hf://…, as text or as a path."""
-    return str(where).startswith("hf:/")
+    return str(where) == "hf:" or str(where).startswith("hf:/")  # a path from hf:// has lost both slashes
 
 
 @dataclass(frozen=True)

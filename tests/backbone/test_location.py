@@ -166,6 +166,8 @@ def test_a_name_in_a_repository_does_not_lead_out_of_the_cache(hub, files, tmp_p
 def test_what_is_no_address_is_refused(text):
     with refused("is no address on the hub; write hf://OWNER/NAME or hf://OWNER/NAME@REVISION", text):
         HubAddress.parse(text)
+    with refused("is no address on the hub"):  # a path has lost slashes, as on the command line
+        load_backbone(Path(text))
 
 
 def test_an_address_is_read_as_it_is_written():
