@@ -104,9 +104,10 @@ def check_heads_of(tasks: Sequence[str], known: Collection[str], where: str) -> 
     missing = next((task for task in tasks if task not in known), None)
     if missing is None:
         return
+    remedy = did_you_mean(missing, known)
     others = [f"--task {shlex.quote(task)}" for task in tasks if task in known]
-    shown = " ".join(others[:10]) + (" …" if len(others) > 10 else "")
-    remedy = f"; those that have one: {shown}" if others else did_you_mean(missing, known)
+    if others and not remedy.startswith("; did you mean"):  # no head has a name like it
+        remedy = f"; those that have one: {' '.join(others[:10])}" + (" …" if len(others) > 10 else "")
     raise HraError(f"no head for task '{missing}' {where}{remedy}")
 
 

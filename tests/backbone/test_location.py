@@ -179,7 +179,7 @@ def test_an_address_is_read_as_it_is_written():
 
 def test_without_the_library_the_user_is_told_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with refused("hf:// needs the package huggingface_hub: pip install 'hra-cli\\[hub\\]'"):
+    with refused("hf:// needs the package huggingface_hub: pip install -e '.\\[hub\\]'"):
         load_backbone("hf://k2/zipformer")
 
 

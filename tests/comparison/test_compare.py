@@ -462,9 +462,9 @@ def test_what_is_named_twice_is_there_once(copied, little):
         (("--num-epochs", "3"), "--num-epochs 2 → 3"),
         (("--max-duration", "9"), "--max-duration 8.0 → 9.0"),
         (("--no-spec-augment",), "--spec-augment True → False"),
-        (("--task", "fr"), "--tasks [] → ['fr']"),
+        (("--task", "fr"), "--task not given → fr"),
         (("--decoding-method", "modified_beam_search"), "--decoding-method greedy_search → modified_beam_search"),
-        (("--budget-seconds", "5"), "--budget-seconds None → 5.0"),
+        (("--budget-seconds", "5"), "--budget-seconds not given → 5.0"),
     ],
 )
 def test_other_options_need_another_folder(refused, copied, little, changed, message):
@@ -559,7 +559,7 @@ def test_what_an_epoch_takes_is_measured_on_a_whole_one_where_time_allows(
         (("--rnnt-type", "modifed"), "did you mean 'modified'?"),
         (("--decoding-method", "greedy"), "greedy_search"),
         (("--task", "frr"), "did you mean 'fr'?"),
-        (("--chunk-size", "16"), "chunk_size is for causal"),
+        (("--chunk-size", "16"), "--chunk-size is for causal"),
         (("--backbone", "nowhere"), "nowhere"),
         (("--data", "nowhere"), "nowhere"),
     ],

@@ -93,7 +93,7 @@ def test_options_are_kept_and_read_again(tmp_path):
     before = (tmp_path / "compare.yaml").read_bytes()
     _keep_config(config, tmp_path)
     assert (tmp_path / "compare.yaml").read_bytes() == before
-    with refused("--budget-seconds 5.0 → None", "compare in a new folder"):
+    with refused("--budget-seconds 5.0 → not given", "compare in a new folder"):
         _keep_config(dataclasses.replace(config, budget_seconds=None), tmp_path)
 
 

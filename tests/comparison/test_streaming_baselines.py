@@ -54,5 +54,5 @@ def test_each_method_is_trained_with_the_chunks_that_are_drawn(loop_of, batch, t
 def test_a_chunk_that_cannot_be_is_refused_before_anything_is_trained(data, causal_recogniser, refused, tmp_path):
     command = ["compare", "--backbone", causal_recogniser, "--data", data, "--exp-dir", tmp_path / "exp"]
     error = refused(*command, "--chunk-size", "16,18", "--validate-chunk-size", "16")
-    assert "chunk_size 18 must be a multiple of 4" in error
+    assert "--chunk-size 18 must be a multiple of 4" in error
     assert not (tmp_path / "exp").exists()

@@ -142,7 +142,7 @@ def test_parquet(folder):
 
 def test_parquet_without_pyarrow_says_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with refused(r"pip install 'hra-cli\[parquet\]'"):
+    with refused(r"pip install -e '.\[parquet\]'"):
         cuts_of(write(folder, b"PAR1", "table.parquet"))
 
 

@@ -81,8 +81,8 @@ def test_from_data_to_sherpa_onnx(tmp_path, make, kind, ref, units):
     assert describe(backbone).facts["tokenizer"].startswith(f"{kind}, {tokenizer.file}, fingerprint ")
     audio = tmp_path / "audio" / "3.wav"
     command = ("decode", audio, "--backbone", backbone, "--head", tmp_path / "ann.safetensors", "--device", "cpu")
-    run(*command, "--json", tmp_path / "audio.json")
-    one = json.loads((tmp_path / "audio.json").read_text(encoding="utf-8"))[str(audio)]
+    run(*command, "--format", "json", "--output-dir", tmp_path / "texts")
+    one = json.loads((tmp_path / "texts" / "3.json").read_text(encoding="utf-8"))
     ids = [tokenizer.pieces(range(tokenizer.vocab_size)).index(token) for token in one["tokens"]]
     assert one["text"] == " ".join(tokenizer.decode(ids).split())
 

@@ -225,9 +225,10 @@ def test_hra_writes_a_file_for_each_audio_file(causal_recogniser, long_file, spo
         f"{file}\t{tmp_path / 'texts' / file.stem}.vtt" for file in (long_file, spoken[0])
     ]
     assert (tmp_path / "texts" / "meeting.vtt").read_text().startswith("WEBVTT\n\n00:00:0")
+    command[1:3] = [spoken[0], spoken[1]]
     ctm = hra(*command, "--format", "ctm").stdout.splitlines()
     texts = dict(line.split("\t") for line in hra(*command).stdout.splitlines())
-    for file in (long_file, spoken[0]):
+    for file in spoken[:2]:
         rows = [line.split() for line in ctm if line.startswith(f"{file.stem} 1 ")]
         assert [row[4] for row in rows] == texts[str(file)].split()
         starts = [float(row[2]) for row in rows]
