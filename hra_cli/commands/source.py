@@ -132,7 +132,7 @@ def _asked(
 def _dev_of_train(context: typer.Context, where: str) -> bool:
     """Where splits are given: whether dev is to be drawn from train. Raises HraError for options without an effect."""
     drawn = is_given(context, "dev_fraction")
-    refuse_useless(context, where, "test_fraction", "split_speakers", *(() if drawn else ("seed",)))
+    refuse_useless(context, where, "test_fraction", *(() if drawn else ("seed", "split_speakers")))
     return drawn
 
 

@@ -109,9 +109,10 @@ def _resolved(corpus: Corpus, assignment: Assignment) -> tuple[str, Optional[str
         raise HraError(f"say with --task-by which task an utterance belongs to: {FORMS}")
     split_by = assignment.split_by or corpus.split_by or AT_RANDOM
     drawn = assignment.random_split
-    if split_by == AT_RANDOM:
-        if drawn.split_speakers and task_by == "speaker":
-            raise HraError("--split-speakers leaves a task of one speaker no dev and no test; choose another --task-by")
+    at_random = split_by == AT_RANDOM
+    if drawn.split_speakers and task_by == "speaker" and (at_random or drawn.dev_of_train):
+        raise HraError("--split-speakers leaves a task of one speaker no other split; choose another --task-by")
+    if at_random:
         return task_by, None, replace(drawn, dev_of_train=False)
     return task_by, split_by, replace(drawn, test_fraction=0.0) if drawn.dev_of_train else None
 

@@ -145,5 +145,15 @@ def test_the_tasks_and_splits_of_fsdd_may_be_others(tmp_path):
     index = load_tasks(tmp_path / "by-speaker")
     speakers = [{cut.supervisions[0].speaker for cut in index.cuts("all", split)} for split in index.splits("all")]
     assert sorted(map(sorted, speakers)) == [["ann"], ["bob"], ["cid"]]
+    # Given splits, but for dev, whose speakers are none of train's.
+    (tmp_path / "splits").write_text("0_ann_0 test\n0_ann_5 train\n0_ann_10 train\n0_bob_11 train\n0_cid_12 train\n")
+    command = (*command[:-3], "--split-by", f"file:{tmp_path / 'splits'}", "--dev-fraction", 0.3, "--split-speakers")
+    assert run(*command, "--output-dir", tmp_path / "dev-by-speaker").exit_code == 0
+    index = load_tasks(tmp_path / "dev-by-speaker")
+    train, dev = ({cut.supervisions[0].speaker for cut in index.cuts("all", split)} for split in ("train", "dev"))
+    assert len(train) == 2
+    assert len(dev) == 1
+    assert not train & dev
+    assert [cut.id for cut in index.cuts("all", "test")] == ["0_ann_0"]
     refused = run("fsdd", tmp_path / "recordings", "--split-by", "random", "--split-speakers", "--output-dir", tmp_path)
     assert "--split-speakers leaves a task of one speaker" in str(refused.exception)
