@@ -38,26 +38,20 @@ def make_cut(path, text="ONE TWO", speaker="ann", **custom):
 
 def digits_bpe(folder, vocab_size):
     """bpe.model in `folder`: a sentencepiece model that knows the characters of the ten digits' names, in capitals."""
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(list(DIGITS) * 5),
-        model_prefix=str(folder / "bpe"),
-        model_type="bpe",
-        vocab_size=vocab_size,
-        character_coverage=1.0,
-        bos_id=-1,
-        eos_id=-1,
-        unk_id=2,
-        user_defined_symbols=["<blk>", "<sos/eos>"],
-        minloglevel=2,
-    )
-    return folder / "bpe.model"
+    return _trained(folder / "bpe", list(DIGITS) * 5, vocab_size)
 
 
 def train_bbpe(folder, texts, vocab_size):
     """bbpe.model in `folder`, as icefall's train_bbpe_model.py makes it: a sentencepiece model of the texts' bytes."""
+    sentences = ["".join(CHARACTER_OF_BYTE[byte] for byte in text.encode()) for text in texts]
+    return _trained(folder / "bbpe", sentences, vocab_size)
+
+
+def _trained(prefix, sentences, vocab_size):
+    """PREFIX.model, with the ids that icefall's recipes give to blank, <sos/eos> and <unk>."""
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["".join(CHARACTER_OF_BYTE[byte] for byte in text.encode()) for text in texts]),
-        model_prefix=str(folder / "bbpe"),
+        sentence_iterator=iter(sentences),
+        model_prefix=str(prefix),
         model_type="bpe",
         vocab_size=vocab_size,
         character_coverage=1.0,
@@ -67,7 +61,7 @@ def train_bbpe(folder, texts, vocab_size):
         user_defined_symbols=["<blk>", "<sos/eos>"],
         minloglevel=2,
     )
-    return folder / "bbpe.model"
+    return prefix.with_suffix(".model")
 
 
 def digits_bbpe(folder, vocab_size):

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from lhotse.cut import Cut
 
 from hra_cli.errors import HraError
-from hra_cli.io.text_lines import text_lines
+from hra_cli.io.text_lines import refuse_another, text_lines
 
 # Fields that lhotse has a place of its own for.
 OWN_FIELDS = ("speaker", "gender", "language")
@@ -98,6 +98,5 @@ def _lines(file: Path, option: str) -> dict[str, str]:
         if len(words) == 1:
             raise HraError(f"{file}, line {number}: there is nothing after '{words[0]}'; write `utterance value`")
         id_, value = words[0].strip(), words[1].strip()
-        if found.setdefault(id_, value) != value:
-            raise HraError(f"{file}, line {number}: '{id_}' is '{value}' here and '{found[id_]}' above; keep one")
+        refuse_another(file, number, id_, value, found.setdefault(id_, value))
     return found

@@ -33,7 +33,7 @@ def frames_of(cut: Cut) -> int:
     return round(seconds / FRAME_SHIFT)
 
 
-def cut_of(stretch: Stretch, id_: str) -> Cut:
+def stretch_cut(stretch: Stretch, id_: str) -> Cut:
     """A cut for the stretch, called `id_`, with its whole cut's task and without its text."""
     whole = stretch.whole
     return fastcopy(

@@ -1,4 +1,6 @@
-"""Text files of others, line by line: what is no text is named with its line, and no line takes all memory."""
+"""Text files of others, line by line: what is no text is named with its line, and no line takes all memory.
+
+And what a line says of an id that another line has said something else of."""
 
 from __future__ import annotations
 
@@ -32,3 +34,9 @@ def text_lines(file: Path, remedy: str) -> Iterator[tuple[int, str]]:
                     raise HraError(f"{file}, line {number}: it is no text in UTF-8; {remedy}") from error
     except OSError as error:
         raise HraError(f"cannot read {file}: {error.strerror or error}; {remedy}") from error
+
+
+def refuse_another(file: Path, number: int, id_: str, here: str, above: str) -> None:
+    """Raises HraError that names the line where a file says of an id another thing than it said above."""
+    if here != above:
+        raise HraError(f"{file}, line {number}: '{id_}' is '{here[:100]}' here and '{above[:100]}' above; keep one")

@@ -10,7 +10,7 @@ from lhotse.cut import Cut
 
 from hra_cli.data.features import FRAME_SHIFT
 from hra_cli.data.skipped import Skipped
-from hra_cli.data.stretches import Stretch, cut_of, frames_of
+from hra_cli.data.stretches import Stretch, frames_of, stretch_cut
 from hra_cli.errors import HraError
 from hra_cli.recognition.seams import joined
 from hra_cli.recognition.units import Units
@@ -68,7 +68,7 @@ class Assembly:
                     self._open[id_].append(one)
                 for id_, (begin, end) in zip(ids, pieces):
                     if one in self._open[id_]:  # the cut has not failed meanwhile
-                        yield cut_of(Stretch(cut, begin, end), id_)
+                        yield stretch_cut(Stretch(cut, begin, end), id_)
 
     def add(self, id_: str, found: Hypothesis) -> None:
         """What was found in a piece."""

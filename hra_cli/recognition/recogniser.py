@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional
 
 import torch
@@ -89,12 +90,11 @@ class Recogniser(AdaptedModel):
 
         split: in place of the recogniser's own. As `decode` otherwise.
         """
-        units = Units(self.tokenizer)
         for finished in self._run(list(cuts), method, options, max_duration, num_workers, split or self.split):
             yield Recognised(
                 [self._utterance(cut, found) for cut, found in finished.found],
                 [
-                    timed_words(found, units, self.tokenizer, self.seconds_per_frame, cut.duration)
+                    timed_words(found, self._units, self.tokenizer, self.seconds_per_frame, cut.duration)
                     for cut, found in finished.found
                 ],
                 finished.unreadable,
@@ -105,6 +105,10 @@ class Recogniser(AdaptedModel):
     def latency(self) -> Optional[Latency]:
         """Of what was recognised chunk by chunk; None for whole utterances."""
         return None
+
+    @cached_property
+    def _units(self) -> Units:
+        return Units(self.tokenizer)
 
     @torch.no_grad()
     def _run(
@@ -117,7 +121,7 @@ class Recogniser(AdaptedModel):
         split: Split,
     ) -> Iterator[Finished]:
         self._check(batches_in_order(cuts, max_duration))
-        assembly = Assembly(split, Units(self.tokenizer))
+        assembly = Assembly(split, self._units)
         plan = batches_in_order(assembly.pieces(cuts), max_duration)
         for batch in load_readable_batches(plan, num_workers):
             if batch.ids:

@@ -12,7 +12,7 @@ from hra_cli.data.audio import has_blocks, mono_audio, mono_blocks
 from hra_cli.data.batches import audio_file_cut
 from hra_cli.data.channels import channel_cuts
 from hra_cli.data.features import SAMPLING_RATE, fbank
-from hra_cli.data.stretches import Stretch, StretchFeatures, cut_of, frames_of, stretch_of
+from hra_cli.data.stretches import Stretch, StretchFeatures, frames_of, stretch_cut, stretch_of
 
 SECONDS = 23.456
 
@@ -48,6 +48,18 @@ def test_little_is_in_memory_at_a_time(cut, monkeypatch):
     assert max(blocks) == 0.5
     assert sum(blocks) == pytest.approx(cut.duration, abs=0.15)
     assert rate == SAMPLING_RATE, "what lhotse makes of it; blocks have the file's own rate"
+
+
+def test_features_are_forgotten_when_the_windows_have_gone_on(tmp_path):
+    """What is kept of a recording is one window and one block, wherever in it the window lies."""
+    read = StretchFeatures()
+    cut = audio_file_cut(write_wav(tmp_path / "a.wav", seconds=150.0, rate=SAMPLING_RATE))
+    kept = []
+    for begin in range(0, frames_of(cut) - 1000, 700):
+        read(Stretch(cut, begin, begin + 1000))
+        kept.append(sum(len(piece) for piece in read._cut._frames))
+    assert len(kept) > 15
+    assert max(kept) <= 1000 + 1100, "a window and a block of 10 s"
 
 
 @pytest.mark.parametrize("offset", [0.0, 3.217])
@@ -112,7 +124,7 @@ def test_what_is_cut_off_or_no_sound_is_refused_where_it_is_met(tmp_path):
 def test_a_stretch_knows_its_cut_and_lasts_as_long_as_its_frames(tmp_path):
     cut = audio_file_cut(write_wav(tmp_path / "a.wav", seconds=2.0))
     stretch = Stretch(cut, 40, 120)
-    piece = cut_of(stretch, "piece")
+    piece = stretch_cut(stretch, "piece")
     assert (piece.id, piece.start, piece.duration, stretch_of(piece)) == ("piece", 0.4, 0.8, stretch)
     assert stretch_of(cut) is None
-    assert cut_of(Stretch(cut, 100, 500), "last").duration == pytest.approx(1.0)
+    assert stretch_cut(Stretch(cut, 100, 500), "last").duration == pytest.approx(1.0)

@@ -24,7 +24,7 @@ from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError
 from hra_cli.io.documents import digest_of
 from hra_cli.io.files import sha256_of_file
-from hra_cli.io.text_lines import text_lines
+from hra_cli.io.text_lines import refuse_another, text_lines
 
 _REMEDY = "correct the folder, see Kaldi's utils/validate_data_dir.sh"
 # What C calls white space. Others, such as the ideographic space, are a transcript's own.
@@ -104,7 +104,7 @@ def _open(path: Path, split: Optional[str], root: Optional[Path], allow_commands
         what = f"{scp}, line {number}"
         if not place:
             raise HraError(f"{what}: there is no audio for '{id_}'; {_REMEDY}")
-        _refuse_another(scp, number, id_, place, audio.setdefault(id_, place))
+        refuse_another(scp, number, id_, place, audio.setdefault(id_, place))
         _refuse_what_is_no_file(place, what, allow_commands)
     files = [place for place in audio.values() if not _is_command(place)]
     return _Folder(path, split, root if root is not None else _root_of(path, files), audio)
@@ -243,7 +243,7 @@ def _segments(folder: _Folder) -> Iterator[tuple[str, Union[_Segment, str]]]:
     lines: dict[str, str] = {}
     for number, id_, rest in _pairs(file):
         if id_ in lines:
-            _refuse_another(file, number, id_, rest, lines[id_])
+            refuse_another(file, number, id_, rest, lines[id_])
             continue
         lines[id_] = rest
         yield id_, _segment(_SPACES.split(rest)) or f"{file}, line {number}: {rest[:100]}"
@@ -281,13 +281,8 @@ def _mapping(file: Path) -> dict[str, str]:
     """What a file says of each id; nothing where there is no such file."""
     found: dict[str, str] = {}
     for number, id_, rest in _pairs(file) if os.path.lexists(file) else ():
-        _refuse_another(file, number, id_, rest, found.setdefault(id_, rest))
+        refuse_another(file, number, id_, rest, found.setdefault(id_, rest))
     return found
-
-
-def _refuse_another(file: Path, number: int, id_: str, here: str, above: str) -> None:
-    if here != above:
-        raise HraError(f"{file}, line {number}: '{id_}' is '{here[:100]}' here and '{above[:100]}' above; keep one")
 
 
 def _pairs(file: Path) -> Iterator[tuple[int, str, str]]:
