@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--backbone", type=Path, default=BACKBONE)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--options", nargs="*", default=[], help="more of `hra decode`, such as segment=vad")
+    parser.add_argument("--of-both", nargs="*", default=[], help="the same, also of its utterances one by one")
     parser.add_argument("--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -59,6 +60,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     seconds = join(utterances, meeting, arguments.seed, arguments.channels)
     reference = " ".join(text for _, text in utterances).split()
     options = ["--backbone", arguments.backbone, "--no-heads", "--device", "cpu"]
+    options += [f"--{one}" for one in arguments.of_both]
     long, took = decode([meeting], [*options, *(f"--{one}" for one in arguments.options)], arguments.threads)
     alone, _ = decode([file for file, _ in utterances], options, arguments.threads)
     one_by_one = sum(
