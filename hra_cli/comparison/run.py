@@ -33,14 +33,14 @@ from hra_cli.comparison.onboard_plan import Row
 from hra_cli.comparison.onboard_records import TriedRate
 from hra_cli.comparison.onboard_run import OnboardRun
 from hra_cli.comparison.over_seeds import over_seeds
-from hra_cli.comparison.plan import NUM_JOBS, Cell, CompareConfig, model_config, model_configs
+from hra_cli.comparison.plan import NUM_JOBS, Cell, CompareConfig, model_configs
 from hra_cli.comparison.table import markdown
 from hra_cli.comparison.workers import train_cells
 from hra_cli.data.splits import SPLITS
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import MOST_PROCESSES, HraError, check_positive
 from hra_cli.experiment.config import CONFIG_NAME as EXPERIMENT_CONFIG_NAME
-from hra_cli.experiment.config import changed_options
+from hra_cli.experiment.config import TrainConfig, changed_options
 from hra_cli.io.documents import read_yaml
 from hra_cli.io.files import remove_leftovers, write_text
 from hra_cli.io.lock import one_writer
@@ -158,8 +158,8 @@ class _Comparison:
             raise HraError(f"the test splits in {self.config.data} have no words, so there is no WER to compare")
         options = self.config.onboarding if ONBOARD in self.config.modes else None
         if options is not None:
-            sample = model_config(self.config, Cell(self.config.parsed_methods()[0], ONBOARD, 1.0, 0), self.tasks)
-            data = load_training_data(sample, self.frozen.backbone, self.frozen.tokenizer)
+            everything = TrainConfig(self.config.backbone, self.config.data, tuple(self.tasks))
+            data = load_training_data(everything, self.frozen.backbone, self.frozen.tokenizer)
             cells = self.exp_dir / "cells"
             self.onboard = OnboardRun(self.config, options, self.index, self.tasks, data.utterances, cells)
 

@@ -243,6 +243,7 @@ def test_onboarding_has_curves_with_intervals(tmp_path, alone):
     file = make_comparison(tmp_path / "compare") / "comparison.json"
     content = {**json.loads(file.read_text()), "onboarding": onboarding()}
     file.write_text(json.dumps({**content, "cells": [], "over_seeds": []} if alone else content))
+    assert ["lora, $H$=<64>", "onboard, zero, 5", "", "100", "20.5"] in describe(file.parent).rows
     html = report(file.parent, tmp_path)
     page = check(html)
     assert "onboarding" in page.sections
