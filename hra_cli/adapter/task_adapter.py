@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Callable, Optional, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from hra_cli.errors import HraError, did_you_mean
@@ -60,6 +61,25 @@ class TaskAdapter(nn.Module):
         """The parameters that are matrices, (R, C), or a matrix per task, (tasks, R, C), and trained as such, by Muon.
         By default none."""
         return []
+
+    def common(self) -> dict[str, Tensor]:
+        """What one more task would start from: the parameters per task by their names, without their axis of tasks.
+
+        By default the average over the tasks.
+        """
+        return {name: parameter.detach().mean(0) for name, parameter in self.per_task_parameters().items()}
+
+    @torch.no_grad()
+    def start_from(self, common: dict[str, Tensor]) -> None:
+        """Sets every task's own parameters to `common`, as `common()` of an adapter by the same method gives it."""
+        for name, parameter in self.per_task_parameters().items():
+            parameter.copy_(common[name].expand_as(parameter))
+
+    def share(self, other: TaskAdapter) -> None:
+        """Takes over from an adapter by the same method what all tasks share; what is per task stays."""
+        own = self.per_task_parameters()
+        shared = {name: tensor for name, tensor in other.state_dict().items() if name not in own}
+        self.load_state_dict(shared, strict=False)
 
     @property
     def parameters_per_task(self) -> int:

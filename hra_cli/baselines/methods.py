@@ -19,27 +19,32 @@ class Kind:
 
     title: as tables show it, with {} for the size. size: the default, None where the method has none.
     lrs: the peaks of the learning rate that `hra compare` tries. sharing: the policy by which tasks trained jointly
-    share gradients (training/gradient_sharing.py).
+    share gradients (training/gradient_sharing.py). per_task, shared: whether it has parameters of each task's own, and
+    such as all tasks share.
     """
 
     title: str
     size: Optional[int]
     lrs: tuple[float, ...]
     sharing: str = "own"
+    per_task: bool = True
+    shared: bool = False
 
 
 _HRA_LRS = (0.004, 0.008)
 _BASELINES = {
-    "full": Kind("full fine-tuning", None, (0.0003, 0.0006)),
+    "full": Kind("full fine-tuning", None, (0.0003, 0.0006), per_task=False, shared=True),
     "bitfit": Kind("BitFit", None, (0.01, 0.03)),
     "residual-adapters": Kind("residual adapters, r={}", 32, (0.003, 0.01)),
     "lora": Kind("LoRA, r={}", 8, (0.001, 0.003)),
 }
 _ABLATIONS = {
-    "hra-no-recurrence": Kind("HRA linear, u=0, H={}", 64, _HRA_LRS, "by-amount"),
-    "hra-apart": Kind("HRA linear, heads apart, H={}", 64, _HRA_LRS),
-    "hra-controller-per-layer": Kind("HRA linear, a controller per layer, H={}", 64, _HRA_LRS, "by-amount"),
-    "hra-head-per-layer": Kind("HRA linear, a head per layer, H={}", 64, _HRA_LRS, "by-amount"),
+    "hra-no-recurrence": Kind("HRA linear, u=0, H={}", 64, _HRA_LRS, "by-amount", shared=True),
+    "hra-apart": Kind("HRA linear, heads apart, H={}", 64, _HRA_LRS, shared=True),
+    "hra-controller-per-layer": Kind(
+        "HRA linear, a controller per layer, H={}", 64, _HRA_LRS, "by-amount", shared=True
+    ),
+    "hra-head-per-layer": Kind("HRA linear, a head per layer, H={}", 64, _HRA_LRS, "by-amount", shared=True),
 }
 MAIN = ("full", "bitfit", "residual-adapters", "lora", "hra-linear", "hra-ffn")
 
@@ -47,7 +52,9 @@ MAIN = ("full", "bitfit", "residual-adapters", "lora", "hra-linear", "hra-ffn")
 def hra_kinds() -> dict[str, Kind]:
     """HRA itself, with each kind of head."""
     return {
-        f"hra-{name}": Kind(f"HRA {kind.title}, {'H=F' if kind.has_inner else 'H'}={{}}", 64, _HRA_LRS, "by-amount")
+        f"hra-{name}": Kind(
+            f"HRA {kind.title}, {'H=F' if kind.has_inner else 'H'}={{}}", 64, _HRA_LRS, "by-amount", shared=True
+        )
         for name, kind in HEAD_KINDS.items()
     }
 

@@ -14,6 +14,7 @@ from hra_cli.baselines.methods import kinds
 from hra_cli.commands import options
 from hra_cli.commands.given import refuse_useless
 from hra_cli.commands.lists import frames, numbers, split
+from hra_cli.comparison.onboard_options import ONBOARD, OnboardOptions
 from hra_cli.comparison.plan import MODES, NUM_JOBS, CompareConfig
 
 METHODS_HELP = f"Methods, each with its size if you like, as in lora:8. There are: {', '.join(kinds())}."
@@ -40,6 +41,19 @@ def compare(
     seeds: str = typer.Option(
         ",".join(map(str, CompareConfig.seeds)), help="A cell for each; the first chooses the learning rate."
     ),
+    shots: str = typer.Option(
+        ",".join(map(str, OnboardOptions.shots)), help="onboard: utterances from which a held-out task is learned."
+    ),
+    held_out: Optional[list[str]] = typer.Option(
+        None, help="onboard: task to hold out, together with others named so; repeatable. Default: all, in turn."
+    ),
+    folds: Optional[int] = typer.Option(
+        OnboardOptions.folds,
+        help="onboard: groups of tasks that are held out in turn. Default: as many as tasks, at most 4.",
+    ),
+    onboard_epochs: int = typer.Option(
+        OnboardOptions.onboard_epochs, help="onboard: passes over a held-out task's utterances."
+    ),
     rnnt_type: str = options.RNNT_TYPE,
     max_duration: float = options.MAX_DURATION,
     spec_augment: bool = options.SPEC_AUGMENT,
@@ -64,6 +78,11 @@ def compare(
 
     if budget_seconds is not None:
         refuse_useless(context, "with --budget-seconds", "num_epochs")
+    if ONBOARD not in split(modes):
+        refuse_useless(context, f"without --modes {ONBOARD}", "shots", "held_out", "folds", "onboard_epochs")
+        onboarding = None
+    else:
+        onboarding = OnboardOptions(tuple(numbers("--shots", shots, int)), tuple(held_out or ()), folds, onboard_epochs)
     config = CompareConfig(
         backbone=recorded(backbone),
         data=os.path.realpath(data),
@@ -84,6 +103,7 @@ def compare(
         validate_chunk_size=validate_chunk_size,
         validate_left_context_frames=validate_left_context_frames,
         device=device,
+        onboarding=onboarding,
     )
     with progress_bar() as progress:
         found = run_comparison(config, exp_dir, shlex.join(["hra", *sys.argv[1:]]), num_jobs, progress)

@@ -12,8 +12,16 @@ from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.baselines.build import new_method
 from hra_cli.baselines.methods import parse_method
-from hra_cli.comparison.cell_files import RESULT_NAME, CellResult, ModelResult, read_models, write_result
-from hra_cli.comparison.plan import CellConfig
+from hra_cli.comparison.cell_files import (
+    MODEL_NAME,
+    RESULT_NAME,
+    CellResult,
+    ModelResult,
+    read_models,
+    write_result,
+)
+from hra_cli.comparison.onboard_model import train_onboarded
+from hra_cli.comparison.plan import ALIKE, CellConfig
 from hra_cli.data.batches import load_batches, training_batches
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.experiment.config import CONFIG_NAME, load_config_as
@@ -30,7 +38,6 @@ from hra_cli.training.step import Diverged
 from hra_cli.training.training_data import load_training_data
 from hra_cli.transducer.adapted import AdaptedModel
 
-MODEL_NAME = "model.safetensors"
 TIMED_STEPS = 4  # at least, to turn a budget into epochs
 ORPHAN_SECONDS = 20.0  # to wait for the cell of a comparison that was killed, which ends soon after it
 TIMED_SHARE = 0.1  # of the budget, at most, where that is more than these steps
@@ -46,6 +53,8 @@ def cell_loop(config: CellConfig, folder: Path) -> TrainingLoop:
     tokenizer = load_tokenizer(located(config.backbone))
     data = load_training_data(config, backbone, tokenizer)
     adapted, adapter = new_method(method, backbone, data.tasks, config.seed)
+    if config.start == ALIKE:  # an average over tasks that began elsewhere would mean nothing
+        adapter.start_from({name: own[0] for name, own in adapter.per_task_parameters().items()})
 
     def write(selected: SelectedEpochs, state: RunState) -> None:
         write_safetensors(folder / MODEL_NAME, selected.tensors, {})
@@ -117,7 +126,10 @@ def _train_models(folder: Path) -> CellResult:
     models = []
     try:
         for model in read_models(folder):
-            models.append(_train_model(model.config, folder / model.folder))
+            if model.config.shots is None:
+                models.append(_train_model(model.config, folder / model.folder))
+            else:
+                models.append(train_onboarded(model.config, folder.parent, folder / model.folder))
     except Diverged as error:
         return CellResult(diverged=str(error))
     return CellResult(models, max(model.peak_memory_mib for model in models))

@@ -1,4 +1,5 @@
-"""A cell's own files: models.json, what to train; result.json, what came of it; test.json, its scores on test."""
+"""A cell's own files: models.json, what to train; model.safetensors, each of them; result.json, what came of it;
+test.json, its scores on test."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from hra_cli.comparison.plan import CellConfig
+from hra_cli.comparison.plan import CellConfig, check_inside
 from hra_cli.errors import HraError
 from hra_cli.io.documents import check_numbers, read_json
 from hra_cli.io.files import write_text
@@ -17,6 +18,7 @@ from hra_cli.scoring.wer import ErrorCounts
 MODELS_NAME = "models.json"
 RESULT_NAME = "result.json"
 TEST_NAME = "test.json"
+MODEL_NAME = "model.safetensors"
 REMEDY = "run `hra compare` again"
 
 
@@ -128,6 +130,14 @@ def read_result(folder: Path) -> CellResult:
     return read_json(folder / RESULT_NAME, CellResult, f"delete {folder}, and {REMEDY}")
 
 
+def checked_result(folder: Path, models: Sequence[ModelToTrain]) -> CellResult:
+    """What result.json says of these models. Raises HraError where it is damaged, or of other tasks."""
+    found = read_result(folder)
+    if found.models and [model.tasks for model in found.models] != [list(model.config.tasks) for model in models]:
+        raise HraError(f"{folder} is of other tasks; delete it, and run `hra compare` again")
+    return found
+
+
 def write_result(folder: Path, result: CellResult) -> None:
     """Writes result.json, whole or not at all."""
     content = asdict(result)
@@ -142,12 +152,6 @@ def read_test(folder: Path) -> SplitScores:
 def write_test(folder: Path, scores: SplitScores) -> None:
     """Writes test.json, whole or not at all."""
     _write(folder / TEST_NAME, asdict(scores))
-
-
-def check_inside(folder: str) -> None:
-    """For a dataclass's __post_init__: raises ValueError for a folder that is not below the one that names it."""
-    if Path(folder).is_absolute() or ".." in Path(folder).parts:
-        raise ValueError(f"the folder {folder} leads elsewhere")
 
 
 def _write(file: Path, content: Any) -> None:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from hra_cli.comparison.cell_files import SplitScores, TaskScores, check_inside
+from hra_cli.comparison.cell_files import SplitScores, TaskScores
 from hra_cli.comparison.growth import Growth
-from hra_cli.comparison.plan import CompareConfig
+from hra_cli.comparison.onboard_records import Onboarding, TriedRate
+from hra_cli.comparison.plan import CompareConfig, check_inside
 from hra_cli.errors import HraError
 from hra_cli.io.documents import check_numbers, parse_json, read_text
 from hra_cli.io.files import write_text
@@ -36,18 +37,6 @@ class TestedOn:
     utterances: int
     words: int
     decoding_method: str
-
-
-@dataclass(frozen=True)
-class TriedRate:
-    """A learning rate that was tried, and what came of it on dev."""
-
-    lr: float
-    dev_errors: int
-    dev_loss: float
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
 
 
 @dataclass(frozen=True)
@@ -115,7 +104,8 @@ class OverSeeds:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What comparison.json holds. frozen: the frozen model's scores on test. config: every option."""
+    """What comparison.json holds. frozen: the frozen model's scores on test. config: every option.
+    onboarding: None where it was not asked for."""
 
     format: str
     format_version: int
@@ -131,6 +121,7 @@ class Comparison:
     cells: list[CellRecord]
     over_seeds: list[OverSeeds]
     growth: Growth
+    onboarding: Optional[Onboarding] = None
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -139,12 +130,14 @@ class Comparison:
             raise ValueError("growth has not as many parameters as numbers of tasks")
 
     def as_json(self) -> dict[str, Any]:
-        """As the file holds it; the first methods' differences are left out."""
+        """As the file holds it; the first methods' differences are left out, and onboarding where there is none."""
         found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         for record in found["over_seeds"]:
             if record["difference"] is None:
                 for name in ("difference", "low", "high"):
                     del record[name]
+        if found["onboarding"] is None:
+            del found["onboarding"]
         return found
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.baselines.methods import MAIN, Method, parse_method
+from hra_cli.comparison.onboard_options import ONBOARD, OnboardOptions
 from hra_cli.errors import (
     MOST_EPOCHS,
     MOST_FLOAT,
@@ -24,7 +25,11 @@ from hra_cli.experiment.config import TrainConfig
 from hra_cli.io.files import check_text
 from hra_cli.recognition.decode_config import DecodeConfig
 
-MODES = {"single": "a model per task", "multi": "one for all tasks"}
+ALONE_AND_TOGETHER = {"single": "a model per task", "multi": "one for all tasks"}
+MODES = {**ALONE_AND_TOGETHER, ONBOARD: "tasks held out in turn, learned from a few utterances"}
+# What a model starts from: every task from the same random numbers; each from what others have learned in common;
+# from nothing learned of its own.
+ALIKE, COMMON, ZERO = "alike", "common", "zero"
 NUM_JOBS = 1  # cells trained at a time
 
 
@@ -32,10 +37,11 @@ NUM_JOBS = 1  # cells trained at a time
 class CompareConfig:
     """Options of `hra compare`. Paths are absolute.
 
-    tasks: () for all in the data. methods: names, or name:size. modes: "single" (a model per task) and "multi" (one
-    for all). lrs: the learning rates to try; () for each method's own grid. budget_seconds: of training per model,
-    turned into whole epochs by timing the method's steps; instead of num_epochs. The learning rate is chosen with the
-    first of `seeds`. Raises HraError for an unknown method or mode, for none, and for numbers that are not positive or
+    tasks: () for all in the data. methods: names, or name:size. modes: "single" (a model per task), "multi" (one for
+    all) and "onboard" (tasks that were held out). lrs: the learning rates to try; () for each method's own grid.
+    budget_seconds: of training per model, turned into whole epochs by timing the method's steps; instead of num_epochs.
+    The learning rate is chosen with the first of `seeds`. onboarding: what only that mode has; None becomes its
+    defaults there. Raises HraError for an unknown method or mode, for none, and for numbers that are not positive or
     far beyond use.
     """
 
@@ -43,7 +49,7 @@ class CompareConfig:
     data: str
     tasks: tuple[str, ...] = ()
     methods: tuple[str, ...] = MAIN
-    modes: tuple[str, ...] = tuple(MODES)
+    modes: tuple[str, ...] = tuple(ALONE_AND_TOGETHER)
     lrs: tuple[float, ...] = ()
     num_epochs: int = TrainConfig.num_epochs
     budget_seconds: Optional[float] = None
@@ -58,8 +64,11 @@ class CompareConfig:
     validate_chunk_size: Optional[int] = TrainConfig.validate_chunk_size
     validate_left_context_frames: Optional[int] = TrainConfig.validate_left_context_frames
     device: str = TrainConfig.device
+    onboarding: Optional[OnboardOptions] = None
 
     def __post_init__(self) -> None:
+        if ONBOARD in self.modes and self.onboarding is None:
+            object.__setattr__(self, "onboarding", OnboardOptions())
         for path in (self.backbone, self.data):
             check_text(Path(path))
         for mode in self.modes:
@@ -94,8 +103,9 @@ class CompareConfig:
         return list(dict.fromkeys(parse_method(text) for text in self.methods))
 
     def rows(self) -> list[tuple[Method, str]]:
-        """Methods and modes: the rows of the comparison, each with a cell per seed."""
-        return [(method, mode) for method in self.parsed_methods() for mode in dict.fromkeys(self.modes)]
+        """Methods and modes but onboarding: the rows of the comparison, each with a cell per seed."""
+        modes = [mode for mode in dict.fromkeys(self.modes) if mode != ONBOARD]
+        return [(method, mode) for method in self.parsed_methods() for mode in modes]
 
     def grid(self, method: Method, mode: str) -> list[Cell]:
         """The cells of a row, one per learning rate, from which the learning rate is chosen."""
@@ -104,7 +114,7 @@ class CompareConfig:
 
 @dataclass(frozen=True)
 class Cell:
-    """One method, single- or multi-task, with one learning rate and seed."""
+    """One method, single- or multi-task or a part of onboarding, with one learning rate and seed."""
 
     method: Method
     mode: str
@@ -121,10 +131,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellConfig(TrainConfig):
-    """What decides one model of a cell; in single-task cells `tasks` is one task."""
+    """What decides one model of a cell; in single-task cells `tasks` is one task.
+
+    Of onboarding: start: ALIKE of what is trained on the tasks that are not held out, else COMMON or ZERO. base: where
+    that is, beside the cell's folder. shots: how many utterances of each task it is trained on.
+    """
 
     method: str = "hra-linear"
     budget_seconds: Optional[float] = CompareConfig.budget_seconds
+    start: Optional[str] = None
+    base: Optional[str] = None
+    shots: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_inside(self.base or ".")
 
 
 def model_configs(config: CompareConfig, cell: Cell, tasks: list[str]) -> Iterator[tuple[Path, CellConfig]]:
@@ -132,27 +153,35 @@ def model_configs(config: CompareConfig, cell: Cell, tasks: list[str]) -> Iterat
 
     Those of single tasks lie in a folder of their own: a task may have the name of one of the cell's files.
     """
-    groups = [(Path("models") / task, (task,)) for task in tasks] if cell.mode == "single" else [(Path(), tuple(tasks))]
+    groups = [(Path("models") / task, [task]) for task in tasks] if cell.mode == "single" else [(Path(), tasks)]
     for folder, group in groups:
-        yield (
-            folder,
-            CellConfig(
-                backbone=config.backbone,
-                data=config.data,
-                tasks=group,
-                method=str(cell.method),
-                lr=cell.lr,
-                seed=cell.seed,
-                num_epochs=config.num_epochs,
-                budget_seconds=config.budget_seconds,
-                rnnt_type=config.rnnt_type,
-                max_duration=config.max_duration,
-                spec_augment=config.spec_augment,
-                pos_head_dim=config.pos_head_dim,
-                chunk_size=config.chunk_size,
-                left_context_frames=config.left_context_frames,
-                validate_chunk_size=config.validate_chunk_size,
-                validate_left_context_frames=config.validate_left_context_frames,
-                device=config.device,
-            ),
-        )
+        yield folder, model_config(config, cell, group)
+
+
+def model_config(config: CompareConfig, cell: Cell, tasks: Sequence[str]) -> CellConfig:
+    """What decides a model of the cell for these tasks."""
+    return CellConfig(
+        backbone=config.backbone,
+        data=config.data,
+        tasks=tuple(tasks),
+        method=str(cell.method),
+        lr=cell.lr,
+        seed=cell.seed,
+        num_epochs=config.num_epochs,
+        budget_seconds=config.budget_seconds,
+        rnnt_type=config.rnnt_type,
+        max_duration=config.max_duration,
+        spec_augment=config.spec_augment,
+        pos_head_dim=config.pos_head_dim,
+        chunk_size=config.chunk_size,
+        left_context_frames=config.left_context_frames,
+        validate_chunk_size=config.validate_chunk_size,
+        validate_left_context_frames=config.validate_left_context_frames,
+        device=config.device,
+    )
+
+
+def check_inside(folder: str) -> None:
+    """For a dataclass's __post_init__: raises ValueError for a folder that is not below the one that names it."""
+    if Path(folder).is_absolute() or ".." in Path(folder).parts:
+        raise ValueError(f"the folder {folder} leads elsewhere")

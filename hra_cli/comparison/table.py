@@ -6,6 +6,7 @@ from typing import Union
 
 from hra_cli.comparison.cell_files import SplitScores
 from hra_cli.comparison.comparison_file import CellRecord, Comparison
+from hra_cli.comparison.onboard_table import onboarding_markdown
 from hra_cli.scoring.wer import wer_text
 
 COLUMNS = (
@@ -62,14 +63,17 @@ def markdown(found: Comparison) -> str:
         *("| " + " | ".join(row.get(column, "") for column in COLUMNS) + " |" for row in cell_rows(found)),
         "",
     ]
-    lines += [
-        f"Means over the seeds. {DIFFERENCE}:",
-        "",
-        "| " + " | ".join(OVER_SEEDS) + " |",
-        "|---|---|" + "---:|" * (len(OVER_SEEDS) - 2),
-        *("| " + " | ".join(row) + " |" for row in over_seeds_rows(found)),
-        "",
-    ]
+    if found.over_seeds:
+        lines += [
+            f"Means over the seeds. {DIFFERENCE}:",
+            "",
+            "| " + " | ".join(OVER_SEEDS) + " |",
+            "|---|---|" + "---:|" * (len(OVER_SEEDS) - 2),
+            *("| " + " | ".join(row) + " |" for row in over_seeds_rows(found)),
+            "",
+        ]
+    if found.onboarding is not None:
+        lines += onboarding_markdown(found.onboarding)
     return "\n".join(lines)
 
 

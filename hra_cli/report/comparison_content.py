@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional, Union, cast
 
 from hra_cli.baselines.methods import hra_kinds, kinds
 from hra_cli.comparison.cell_files import SplitScores, TaskScores
 from hra_cli.comparison.comparison_file import COMPARISON_NAME, CellRecord, Comparison, OverSeeds, read_comparison_file
+from hra_cli.comparison.onboard_records import Onboarding as OnboardingRecord
+from hra_cli.comparison.onboard_records import OnboardPoint
+from hra_cli.comparison.onboard_table import left_out
+from hra_cli.comparison.plan import COMMON
 from hra_cli.errors import HraError
 from hra_cli.experiment.metrics import METRICS_NAME, loss_curve, read_metrics, wer_curve
 from hra_cli.report.content import (
@@ -25,8 +29,11 @@ from hra_cli.report.content import (
     Growth,
     Line,
     Missing,
+    Onboarding,
     Point,
     Series,
+    ShotsCurve,
+    ShotsPoint,
     Table,
     WerTable,
     number,
@@ -52,7 +59,7 @@ def read_comparison(exp_dir: Path) -> Content:
     Raises HraError for a comparison.json that is damaged or of another version, and for damaged files beside it.
     """
     found = read_comparison_file(exp_dir)
-    if not found.cells:
+    if not found.cells and found.onboarding is None:
         raise HraError(f"{exp_dir / COMPARISON_NAME} has no results yet; let `hra compare` finish")
     return _content(exp_dir, found)
 
@@ -65,8 +72,13 @@ def _content(exp_dir: Path, found: Comparison) -> Content:
     multi = {label: same for (label, mode), same in groups.items() if mode == "multi"}
     tasks, frozen, test, command = found.tasks, found.frozen, found.test, found.command
     families = {cell.label: family_of(cell.method) for cell in cells}
+    if found.onboarding is not None:
+        families.update({row.label: family_of(row.method) for row in found.onboarding.rows})
     best = _best(multi)
     dev_wer, loss = _curves(exp_dir, multi)
+
+    def missing(sentence: str) -> Optional[Missing]:
+        return Missing(sentence, command) if cells else None  # where there is onboarding alone, nothing is
 
     facts = {
         "tasks": f"{len(tasks):,}: {', '.join(tasks[:8])}{', …' if len(tasks) > 8 else ''}",
@@ -79,18 +91,8 @@ def _content(exp_dir: Path, found: Comparison) -> Content:
     return Content(
         title=f"Comparison {exp_dir.resolve().name}",
         facts=facts,
-        wer=[
-            WerTable(
-                f"Test set, {test.decoding_method}, every method trained on all tasks together",
-                tasks,
-                [
-                    Series("frozen", FROZEN, frozen.wer, _task_wer([frozen.tasks], tasks)),
-                    *(_series(label, same, tasks) for label, same in multi.items()),
-                ],
-                {task: counts.words for task, counts in frozen.tasks.items()},
-            )
-        ],
-        wer_missing=None if multi else Missing("No method was trained on all tasks together yet.", command),
+        wer=[_wer_table(found, multi)] if cells else [],
+        wer_missing=None if multi else missing("No method was trained on all tasks together yet."),
         points=[_point(same, len(tasks)) for same in groups.values()],
         differences=_differences(found.over_seeds, families),
         growth=Growth(
@@ -105,19 +107,33 @@ def _content(exp_dir: Path, found: Comparison) -> Content:
         growth_note="What is shared is counted once, what a task adds as often as there are tasks.",
         dev_wer=dev_wer,
         train_loss=loss,
-        curves_missing=None if dev_wer else Missing(f"No {METRICS_NAME} of a multi-task cell is there.", command),
-        decoding=_decoding(exp_dir, best, test.decoding_method, command),
-        cells=_all_cells(cells, tasks),
+        curves_missing=None if dev_wer else missing(f"No {METRICS_NAME} of a multi-task cell is there."),
+        decoding=_decoding(exp_dir, best, test.decoding_method, command) if cells else None,
+        cells=_all_cells(cells, tasks) if cells else None,
         commands=[command],
         versions={
             "hra": found.hra_version,
-            "seeds": ", ".join(map(str, sorted({cell.seed for cell in cells}))),
+            "seeds": ", ".join(map(str, sorted({cell.seed for cell in cells} or {*found.config.seeds}))),
             **{name: str(value) for name, value in found.machine.items()},
             "backbone": found.backbone.path,
             "backbone fingerprint": found.backbone.fingerprint,
             "data": found.data,
         },
         config=json.loads(json.dumps(asdict(found.config))),
+        onboarding=None if found.onboarding is None else _onboarding(found.onboarding),
+    )
+
+
+def _wer_table(found: Comparison, multi: dict[str, list[CellRecord]]) -> WerTable:
+    tasks, frozen = found.tasks, found.frozen
+    return WerTable(
+        f"Test set, {found.test.decoding_method}, every method trained on all tasks together",
+        tasks,
+        [
+            Series("frozen", FROZEN, frozen.wer, _task_wer([frozen.tasks], tasks)),
+            *(_series(label, same, tasks) for label, same in multi.items()),
+        ],
+        {task: counts.words for task, counts in frozen.tasks.items()},
     )
 
 
@@ -176,6 +192,32 @@ def _differences(over_seeds: list[OverSeeds], families: dict[str, str]) -> list[
         if rows:
             found.append(Differences(records[0].label, mode == "multi", rows))
     return found
+
+
+def _onboarding(found: OnboardingRecord) -> Onboarding:
+    """In the order of the file, whose first curve is the one that the others are held against."""
+    number = sum(map(len, found.folds))
+    groups = "together" if len(found.folds) == 1 else f"in {len(found.folds)} groups, one after the other"
+    held_out = f"{number:,} tasks were held out {groups}"
+    return Onboarding(
+        [
+            ShotsCurve(
+                row.label,
+                family_of(row.method),
+                row.start == COMMON,
+                row.parameters_per_task,
+                [_shots_point(point) for point in row.points],
+            )
+            for row in found.rows
+        ],
+        ". ".join([held_out, *left_out(found)]) + ".",
+    )
+
+
+def _shots_point(point: OnboardPoint) -> ShotsPoint:
+    difference = point.difference, point.difference_low, point.difference_high
+    known = None if None in difference else cast(tuple[float, float, float], difference)
+    return ShotsPoint(point.shots, point.wer, point.low, point.high, known)
 
 
 def _best(multi: dict[str, list[CellRecord]]) -> Optional[CellRecord]:

@@ -94,6 +94,45 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class ShotsPoint:
+    """WER after so many utterances of each held-out task, with its 95 % interval over tasks.
+
+    difference: from the first curve, with its interval; None where this is that curve.
+    """
+
+    shots: int
+    wer: float
+    low: float
+    high: float
+    difference: Optional[tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
+class ShotsCurve:
+    """A method from one start; the fewest shots first. common: held-out tasks start from what others have learned in
+    common, else from nothing learned of their own."""
+
+    label: str
+    family: str
+    common: bool
+    parameters: int
+    points: list[ShotsPoint]
+
+
+@dataclass(frozen=True)
+class Onboarding:
+    """Curves over the utterances that held-out tasks are learned from. note: which tasks, and what is missing."""
+
+    curves: list[ShotsCurve]
+    note: str
+
+    @property
+    def shots(self) -> list[int]:
+        """All numbers of utterances, the fewest first."""
+        return sorted({point.shots for curve in self.curves for point in curve.points})
+
+
+@dataclass(frozen=True)
 class Table:
     """Cells as they are shown; `text`: the columns that do not hold numbers."""
 
@@ -133,11 +172,12 @@ class Content:
     dev_wer: list[Curve]
     train_loss: list[Curve]
     curves_missing: Optional[Missing]
-    decoding: Decoding | Missing
+    decoding: Decoding | Missing | None
     cells: Optional[Table]
     commands: list[str]
     versions: dict[str, str]
     config: dict[str, Any]
+    onboarding: Optional[Onboarding] = None
 
 
 def number(value: Optional[float], digits: int = 2) -> str:

@@ -160,6 +160,10 @@ def _describe_comparison(path: Path) -> Description:
     rows = [
         [cell.label, cell.mode, str(cell.seed), f"{cell.parameters_per_task:,}", str(cell.wer)] for cell in found.cells
     ]
+    for row in found.onboarding.rows if found.onboarding is not None else ():
+        for point in row.points:
+            mode = f"onboard, {row.start}, {point.shots}"
+            rows.append([row.label, mode, "", f"{row.parameters_per_task:,}", str(point.wer)])
     return Description("comparison", facts, ["method", "mode", "seed", "per task", "test WER %"], rows)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Optional
+from typing import Callable, Optional
 
 import yaml
 
@@ -20,7 +20,9 @@ from hra_cli.report.content import (
     Differences,
     Growth,
     Missing,
+    Onboarding,
     Point,
+    ShotsPoint,
     Table,
     WerTable,
     number,
@@ -30,6 +32,7 @@ from hra_cli.report.plots import (
     curve_figure,
     difference_figure,
     growth_figure,
+    shots_figure,
     wer_against_parameters,
     wer_figure,
 )
@@ -49,6 +52,7 @@ def page(content: Content) -> str:
         ("wer", "WER before and after", _wer(content)),
         ("parameters", "WER against parameters", _parameters(content.points)),
         ("differences", "Which differences are no chance", _differences(content.differences)),
+        ("onboarding", "A few utterances of a new task", _onboarding(content.onboarding)),
         ("growth", "Growth over tasks", _growth(content.growth, content.growth_note)),
         ("curves", "Learning curves", _curves(content)),
         ("worst", "Worst utterances", _worst(content.decoding)),
@@ -154,6 +158,42 @@ def _differences(differences: Sequence[Differences]) -> str:
     return "".join(parts)
 
 
+def _onboarding(onboarding: Optional[Onboarding]) -> str:
+    if onboarding is None:
+        return ""
+    caption = (
+        f"WER on test after training on so many utterances of a held-out task. {_text(onboarding.note)} Filled: "
+        "held-out tasks start from what the other tasks have learned in common; open: from zero, which without "
+        "utterances is the frozen model. Bars are 95 % intervals over tasks, of the mean over the seeds; faint: the "
+        "other methods."
+    )
+    first = onboarding.curves[0]
+
+    def rows(shown: Callable[[ShotsPoint], str]) -> list[list[str]]:
+        found = []
+        for curve in onboarding.curves:
+            points = {point.shots: shown(point) for point in curve.points}
+            start = "common" if curve.common else "zero"
+            cells = [curve.label, start, f"{curve.parameters:,}"]
+            found.append([*cells, *(points.get(shots, "–") for shots in onboarding.shots)])
+        return found
+
+    def difference(point: ShotsPoint) -> str:
+        if point.difference is None:
+            return ""
+        value, low, high = point.difference
+        return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+
+    columns = ["method", "start", "parameters per task", *(f"{shots:,}" for shots in onboarding.shots)]
+    wer = rows(lambda point: f"{number(point.wer, 1)} ({number(point.low, 1)}–{number(point.high, 1)})")
+    parts = [_figure(shots_figure(onboarding, "shots"), caption), _table(Table(columns, wer, text=(0, 1)))]
+    if len(onboarding.curves) > 1:
+        start = "common" if first.common else "zero"
+        parts.append(f"<h3>Less {_text(first.label)}, {start}, with paired 95 % intervals over tasks</h3>\n")
+        parts.append(_table(Table(columns, rows(difference)[1:], text=(0, 1))))
+    return "".join(parts)
+
+
 def _growth(growth: Growth, note: str) -> str:
     columns = ["method", *(f"{tasks:,} task{'s' if tasks > 1 else ''}" for tasks in growth.tasks)]
     rows = [[line.label, *(f"{parameters:,}" for parameters in line.parameters)] for line in growth.lines]
@@ -188,7 +228,9 @@ def _curve_rows(curves: Sequence[Curve]) -> Table:
     return Table(["curve", "first", "lowest", "at step", "last"], rows)
 
 
-def _worst(decoding: Decoding | Missing) -> str:
+def _worst(decoding: Decoding | Missing | None) -> str:
+    if decoding is None:
+        return ""
     if isinstance(decoding, Missing):
         return _missing(decoding)
     counted = [(count_errors(u.ref, u.hyp), u) for u in decoding.utterances]
@@ -220,7 +262,9 @@ def _aligned(utterance: Utterance) -> str:
     return f'<p class="aligned">{" ".join(columns)}</p>\n'
 
 
-def _confusions(decoding: Decoding | Missing) -> str:
+def _confusions(decoding: Decoding | Missing | None) -> str:
+    if decoding is None:
+        return ""
     if isinstance(decoding, Missing):
         return _missing(decoding)
     counts = count_confusions(align_words(u.ref, u.hyp) for u in decoding.utterances)

@@ -7,7 +7,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hra_cli.io.plain_text import plain
-from hra_cli.report.content import ABLATION, BASELINE, FROZEN, HRA, Curve, Differences, Growth, Point, WerTable, number
+from hra_cli.report.content import (
+    ABLATION,
+    BASELINE,
+    FROZEN,
+    HRA,
+    Curve,
+    Differences,
+    Growth,
+    Onboarding,
+    Point,
+    ShotsCurve,
+    WerTable,
+    number,
+)
 from hra_cli.report.svg import COLOURS, inline_svg, style
 
 if TYPE_CHECKING:
@@ -154,6 +167,55 @@ def growth_figure(growth: Growth, name: str) -> str:
         axes.grid()
         _name_lines(axes, [(line.label, line.family, line.parameters[-1]) for line in growth.lines])
         return inline_svg(figure, name, "Lines: parameters in all against the number of tasks, as in the table.")
+
+
+def shots_figure(onboarding: Onboarding, name: str) -> str:
+    """A panel per method: WER over shots with intervals, from what is common and from zero; other methods faint."""
+    curves = onboarding.curves
+    labels = list(dict.fromkeys(curve.label for curve in curves))[:MAX_PANELS]
+    place_of = {shots: place for place, shots in enumerate(onboarding.shots)}
+
+    def line(curve: ShotsCurve) -> tuple[list[int], list[float]]:
+        return [place_of[point.shots] for point in curve.points], [point.wer for point in curve.points]
+
+    with style(name):
+        figure, grid = _grid(len(labels), height=2.3 if len(labels) > 1 else 3.2)
+        for axes, label in zip(grid, labels):
+            for curve in curves:
+                if curve.label != label:
+                    axes.plot(*line(curve), color=COLOURS["faint"], linewidth=0.7, alpha=0.5)
+            for curve in curves:
+                if curve.label == label:
+                    _shots_line(axes, curve, *line(curve))
+            axes.set_title(_plain(label), fontsize=8, fontweight="bold")
+            axes.set_xlim(-0.3, len(place_of) - 0.7)
+            axes.set_xticks(range(len(place_of)), [f"{shots:,}" for shots in place_of])
+            axes.grid()
+        highest = max(point.high for curve in curves for point in curve.points) or 1.0
+        grid[0].set_ylim(0, 1.05 * highest)
+        _label_outside(grid, "utterances", "WER %")
+        return inline_svg(figure, name, "Curves: WER over utterances of held-out tasks, a panel per method.")
+
+
+def _shots_line(axes: Axes, curve: ShotsCurve, places: Sequence[int], wers: Sequence[float]) -> None:
+    """From what is common: filled and solid; from zero: open and dotted, and a little to the right."""
+    colour = COLOURS[curve.family]
+    axes.errorbar(
+        [place if curve.common else place + 0.08 for place in places],
+        wers,
+        [
+            [max(point.wer - point.low, 0.0) for point in curve.points],
+            [max(point.high - point.wer, 0.0) for point in curve.points],
+        ],
+        fmt="o" if curve.common else "D",
+        linestyle="-" if curve.common else ":",
+        linewidth=1.8 if curve.common else 1.2,
+        markersize=5,
+        color=colour,
+        markerfacecolor=colour if curve.common else COLOURS["background"],
+        elinewidth=1.0,
+        capsize=2.5,
+    )
 
 
 def curve_figure(curves: Sequence[Curve], value: str, name: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import kaldialign
 import numpy as np
+from numpy.typing import NDArray
 
 from hra_cli.errors import HraError
 from hra_cli.scoring.wer import Utterance, count_errors
@@ -44,6 +45,41 @@ def wer_difference(
     """
     words = np.array([len(utterance.ref) for utterance in _ordered(runs[0])])
     errors = np.mean([_errors(run) for run in runs], axis=0) - np.mean([_errors(run) for run in others], axis=0)
+    return _interval(errors, words)
+
+
+# A task's errors and words.
+Counts = tuple[int, int]
+
+
+def wer_over_tasks(runs: Sequence[Mapping[str, Counts]]) -> tuple[float, float, float]:
+    """The mean WER of the models of several seeds, in per cent, and its 95 % bootstrap interval over tasks.
+
+    runs: of every model, errors and words of the same tasks, at least one. A sample has tasks with all that they said:
+    it shows how far WER would be another with other speakers.
+    """
+    return _interval(_task_errors(runs), _task_words(runs))
+
+
+def wer_difference_over_tasks(
+    runs: Sequence[Mapping[str, Counts]], others: Sequence[Mapping[str, Counts]]
+) -> tuple[float, float, float]:
+    """The mean WER of `runs` less that of `others`, in per cent, and its paired 95 % bootstrap interval over tasks."""
+    return _interval(_task_errors(runs) - _task_errors(others), _task_words(runs))
+
+
+def _task_errors(runs: Sequence[Mapping[str, Counts]]) -> NDArray[np.float64]:
+    """(tasks,), the mean over the runs."""
+    errors: NDArray[np.float64] = np.mean([[run[task][0] for task in sorted(runs[0])] for run in runs], axis=0)
+    return errors
+
+
+def _task_words(runs: Sequence[Mapping[str, Counts]]) -> NDArray[np.int64]:
+    return np.array([runs[0][task][1] for task in sorted(runs[0])])
+
+
+def _interval(errors: NDArray[np.float64], words: NDArray[np.int64]) -> tuple[float, float, float]:
+    """100 × errors over words, and its 95 % interval over what is sampled; errors and words (N,) of each."""
     generator = np.random.default_rng(0)
     samples = (generator.integers(len(words), size=len(words)) for _ in range(REPLICATIONS))
     found = [100.0 * errors[sample].sum() / max(words[sample].sum(), 1) for sample in samples]

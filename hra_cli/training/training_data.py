@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from lhotse import CutSet
 from lhotse.cut import Cut
@@ -55,6 +57,32 @@ def load_training_data(config: TrainConfig, backbone: Backbone, tokenizer: Token
     # Without gradients, batches twice as long fit into memory.
     dev_batches = decoding_batches(dev, 2 * config.max_duration)
     return TrainingData(tasks, train, dev_batches, skipped, dict(utterances), seconds, _digest(train))
+
+
+def few_of(data: TrainingData, utterances: int, seed: int) -> TrainingData:
+    """So many utterances of each task to train on, and nothing to validate on.
+
+    A task's are the first of all of its own, shuffled by the seed: fewer are among more, whatever the other tasks are.
+    Raises HraError for a task that has fewer.
+    """
+    train: list[Cut] = []
+    for task in data.tasks:
+        own = sorted((cut for cut in data.train if cut.custom["task"] == task), key=lambda cut: cut.id)
+        if len(own) < utterances:
+            raise HraError(f"task '{task}' has {len(own)} utterances to train on, not {utterances}")
+        Random(f"{seed} {task}").shuffle(own)
+        train += own[:utterances]
+    seconds = {task: sum(cut.duration for cut in train if cut.custom["task"] == task) for task in data.tasks}
+    cuts = CutSet.from_cuts(train)
+    return dataclasses.replace(
+        data,
+        train=cuts,
+        dev=[],
+        skipped=[],
+        utterances=dict.fromkeys(data.tasks, utterances),
+        seconds=seconds,
+        digest=_digest(cuts),
+    )
 
 
 def _cuts_of(index: TaskIndex, tasks: list[str], split: str) -> list[Cut]:

@@ -483,3 +483,41 @@ def test_controllers_of_different_layers_start_apart():
     adapter = controller_per_layer(TASKS, [8, 8], SIZE, torch.Generator().manual_seed(0))
     first, second = adapter.controllers
     assert not torch.equal(first.weight, second.weight)
+
+
+# What a new task starts from
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_a_kind_says_what_is_per_task_and_what_is_shared(plain, name):
+    _, adapter = untrained(name, plain)
+    kind = kinds()[name]
+    assert (adapter.parameters_per_task > 0, adapter.parameters_shared > 0) == (kind.per_task, kind.shared)
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_new_tasks_start_from_what_others_share_and_have_in_common(plain, name):
+    """From three tasks that have learned the same, so that what they have in common is what each of them does."""
+    own, learned = as_if_trained(name, plain)
+    learned.start_from({key: parameter[1].clone() for key, parameter in learned.per_task_parameters().items()})
+    lens = [45, 33]
+    expected = encoded(own, learned, lens, ["ann", "cho"])
+    fresh, adapter = new_method(method(name), plain, ["new", "newer"], seed=5)
+    adapter.share(learned)
+    adapter.start_from(learned.common())
+    assert torch.allclose(encoded(fresh, adapter, lens, ["new", "newer"]), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PER_TASK)
+def test_in_common_is_the_average_over_tasks_and_what_is_shared_leaves_heads_alone(plain, name):
+    _, learned = as_if_trained(name, plain)
+    per_task = learned.per_task_parameters()
+    assert learned.common().keys() == per_task.keys()
+    for key, tensor in learned.common().items():
+        assert torch.allclose(tensor, sum(per_task[key]) / len(TASKS), atol=1e-6)
+        assert not tensor.requires_grad
+    _, adapter = untrained(name, plain)
+    before = {key: tensor.clone() for key, tensor in adapter.state_dict().items()}
+    adapter.share(learned)
+    for key, tensor in adapter.state_dict().items():
+        assert torch.equal(tensor, before[key] if key in per_task else learned.state_dict()[key])

@@ -221,6 +221,10 @@ WRONG = {
         "--validate-left-context-frames": LEFT,
         "--lrs": POSITIVE_NUMBER,
         "--seeds": NOT_NEGATIVE,
+        # Of --modes onboard, and refused without it; with it: tests/comparison/test_onboarding.py.
+        "--shots": NOT_NEGATIVE,
+        "--folds": POSITIVE,
+        "--onboard-epochs": POSITIVE,
     },
     "prepare cuts": OF_A_SOURCE,
     "prepare fsdd": OF_A_SOURCE,
@@ -276,7 +280,7 @@ def test_every_number_that_a_command_takes_is_tried_above():
     named = {(command.removesuffix(" --growth"), option) for command, option in named}
     numbers = {(command.removesuffix(" --growth"), option) for command, option in numbers}
     assert numbers - named == {("compare", "--num-jobs")}  # of the folder, not of the models: test_compare.py
-    lists = {("compare", "--lrs"), ("compare", "--seeds")}
+    lists = {("compare", "--lrs"), ("compare", "--seeds"), ("compare", "--shots")}
     lists |= {(name, option) for name in ("train", "compare") for option in ("--chunk-size", "--left-context-frames")}
     assert named - numbers == lists
 

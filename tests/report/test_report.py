@@ -218,6 +218,64 @@ def test_a_comparison_without_the_cells_folders_says_what_would_fill_them(tmp_pa
     assert "recogs-test-greedy_search.txt is not there." in page.text
 
 
+def onboarding():
+    """As `hra compare` writes it, with results by hand: HRA better than LoRA, which has no score at 20 utterances."""
+    rows = []
+    for method in ("hra-linear", "lora"):
+        for start in ("common", "zero"):
+            points = []
+            for shots, wer in ((0, 30.0), (5, 20.5), (20, 12.25))[: 2 if method == "lora" else 3]:
+                apart = {"difference": 1.5, "difference_low": -0.5, "difference_high": 3.0} if rows else {}
+                point = {"shots": shots, "wer": wer, "low": wer - 2, "high": wer + 3, "tasks": {"fr": counts(5, 50)}}
+                points.append({**point, **apart})
+            rows.append(
+                {
+                    "method": method, "label": f"{method}, $H$=<64>", "size": 64, "start": start, "seeds": 1,
+                    "lr": 0.004, "lrs": [], "parameters_per_task": 100, "parameters_shared": 60, "points": points,
+                }
+            )  # fmt: skip
+    left_out = [{"shots": 20, "tasks": {"de": 7}}]
+    return {"folds": [["de"], ["fr"]], "onboard_epochs": 20, "left_out": left_out, "rows": rows}
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_onboarding_has_curves_with_intervals(tmp_path, alone):
+    file = make_comparison(tmp_path / "compare") / "comparison.json"
+    content = {**json.loads(file.read_text()), "onboarding": onboarding()}
+    file.write_text(json.dumps({**content, "cells": [], "over_seeds": []} if alone else content))
+    assert ["lora, $H$=<64>", "onboard, zero, 5", "", "100", "20.5"] in describe(file.parent).rows
+    html = report(file.parent, tmp_path)
+    page = check(html)
+    assert "onboarding" in page.sections
+    if alone:
+        assert page.sections == ["onboarding", "growth", "reproduce"]
+        assert "would fill it" not in page.text
+    section = html[html.index('<section id="onboarding">') :]
+    svg = section[: section.index("</svg>")]
+    assert all(label in svg for label in ("hra-linear, $H$=&lt;64&gt;", "lora, $H$=&lt;64&gt;", "utterances", "WER %"))
+    assert "hra-linear, $H$=<64> common 100 30.0 (28.0–33.0) 20.5 (18.5–23.5) 12.2 (10.2–15.2)" in page.text
+    assert "lora, $H$=<64> zero 100 30.0 (28.0–33.0) 20.5 (18.5–23.5) –" in page.text
+    assert "Less hra-linear, $H$=<64>, common" in page.text
+    assert "lora, $H$=<64> zero 100 +1.5 (-0.5 to +3.0)" in page.text
+    assert "2 tasks were held out in 2 groups" in page.text
+    assert "Without 1 of the held-out tasks at 20, which have fewer utterances to train on: de (7)." in page.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"rows": []}, "onboarding without tasks or results"),
+        ({"rows": [{**onboarding()["rows"][0], "points": [{"shots": 5}]}]}, r"rows\.0\.points\.0\."),
+        ({"folds": "de"}, r"onboarding\.folds"),
+    ],
+)
+def test_damaged_onboarding_is_one_line(tmp_path, changed, message):
+    file = make_comparison(tmp_path / "compare") / "comparison.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "onboarding": {**onboarding(), **changed}}))
+    with refused(rf"comparison\.json is damaged: .*{message}"):
+        write_report(file.parent, tmp_path / "report.html")
+
+
 def test_a_comparison_without_hra(tmp_path):
     page = check(report(make_comparison(tmp_path / "compare", methods=["lora"], seeds=[7]), tmp_path))
     assert "No HRA method was trained on all tasks together yet." in page.text

@@ -6,7 +6,7 @@ import random
 import pytest
 from builders import refused
 
-from hra_cli.scoring.bootstrap import wer_difference, wer_interval
+from hra_cli.scoring.bootstrap import wer_difference, wer_difference_over_tasks, wer_interval, wer_over_tasks
 from hra_cli.scoring.wer import Utterance, score
 
 VOCABULARY = ["ONE", "TWO", "THREE", "FOUR", "FIVE"]
@@ -132,3 +132,36 @@ def test_runs_with_several_seeds_count_by_their_mean_in_any_order():
     assert found[0] == pytest.approx((wer(runs[0]) + wer(runs[1])) / 2 - wer(other))
     assert found == wer_difference([runs[1][::-1], runs[0]], [other])
     assert wer_difference(runs, runs) == (0.0, 0.0, 0.0)
+
+
+# Over tasks
+
+
+def test_over_tasks_the_interval_is_as_wide_as_speakers_differ():
+    """Each with so many errors of 100 words: sure of what every one of them does, and not of the next one."""
+    alike = {f"speaker {number}": (20, 100) for number in range(16)}
+    apart = {f"speaker {number}": (40 * (number % 2), 100) for number in range(16)}
+    assert wer_over_tasks([alike]) == (20.0, 20.0, 20.0)
+    wer, low, high = wer_over_tasks([apart])
+    assert wer == 20.0
+    assert (high - low) / 2 == pytest.approx(1.96 * 20 / 16**0.5, rel=0.05)
+    assert wer_over_tasks([apart, alike])[0] == 20.0
+    more = {f"speaker {number}": (40 * (number % 2), 100) for number in range(64)}
+    assert wer_over_tasks([more])[2] - wer_over_tasks([more])[1] == pytest.approx((high - low) / 2, rel=0.1)
+
+
+def test_over_tasks_a_difference_is_paired():
+    """Speakers differ much, and one model is 5 % better for every one of them."""
+    hard = {f"speaker {number}": (5 + 10 * number, 100) for number in range(9)}
+    better = {task: (errors - 5, words) for task, (errors, words) in hard.items()}
+    assert wer_difference_over_tasks([better], [hard]) == pytest.approx((-5.0, -5.0, -5.0))
+    value, low, high = wer_difference_over_tasks([better, hard], [hard, hard])
+    assert (value, low, high) == pytest.approx((-2.5, -2.5, -2.5))
+    other = {task: (errors + (30 if task == "speaker 0" else -10), words) for task, (errors, words) in hard.items()}
+    value, low, high = wer_difference_over_tasks([other], [hard])
+    assert low < value < 0 < high, "one speaker may be what it depends on"
+
+
+def test_over_tasks_a_task_with_many_words_counts_more():
+    assert wer_over_tasks([{"a": (90, 900), "b": (50, 100)}])[0] == pytest.approx(14.0)
+    assert wer_over_tasks([{"a": (0, 0)}]) == (0.0, 0.0, 0.0)
