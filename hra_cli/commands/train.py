@@ -25,6 +25,10 @@ def train(
         TrainConfig.controller,
         help="Onboarding: train only heads, on this frozen controller (or a head file that bundles one).",
     ),
+    common_head: str = typer.Option(
+        TrainConfig.common_head,
+        help="Joint training of two or more tasks: name of the head that it also writes, for tasks that have none.",
+    ),
     head: str = options.HEAD,
     hidden: int = typer.Option(TrainConfig.hidden, help="H, the controller's size."),
     inner: int = typer.Option(TrainConfig.inner, help="F, the inner size of heads that have one."),
@@ -64,6 +68,7 @@ def train(
 
     if controller is not None:
         refuse_useless(context, "with --controller, which has its own size", "hidden")
+        refuse_useless(context, "with --controller, where no controller is learned", "common_head")
     if not KINDS[head].has_inner:
         refuse_useless(context, f"with --head {head}", "inner")
     config = TrainConfig(
@@ -71,6 +76,7 @@ def train(
         data=os.path.realpath(data),
         tasks=tuple(task or ()),
         controller=os.path.realpath(controller) if controller else None,
+        common_head=common_head,
         head=head,
         hidden=hidden,
         inner=inner,

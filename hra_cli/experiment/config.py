@@ -36,7 +36,8 @@ class TrainConfig:
     """Options of `hra train`. Paths are absolute, so that the file means the same from anywhere.
 
     tasks: the tasks to train, () for all in the data. controller: a frozen controller to train new heads on
-    (onboarding), or None to train one jointly with the heads. hidden: H; inner: F, for ffn heads.
+    (onboarding), or None to train one jointly with the heads. common_head: the name of the head for tasks that have
+    none, which joint training of two or more tasks writes. hidden: H; inner: F, for ffn heads.
     max_duration: seconds of audio in a batch. rnnt_type, loss: as in `pruned_loss`. lr: the peak of the learning
     rate. cache_frontend: keep the front end's output on disk between epochs; without spec_augment only.
     num_workers: processes that read data ahead; 0: a thread does.
@@ -51,6 +52,7 @@ class TrainConfig:
     data: str
     tasks: tuple[str, ...] = ()
     controller: Optional[str] = None
+    common_head: str = "common"
     head: str = "linear"
     hidden: int = 64
     inner: int = 64

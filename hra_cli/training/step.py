@@ -14,6 +14,7 @@ from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.nn.device import gradient_scaler, without_cudnn
 from hra_cli.training.augment import Augment
+from hra_cli.training.gradient_sharing import follow_all_tasks
 from hra_cli.transducer.adapted import AdaptedModel
 from hra_cli.transducer.loss import Loss, check_installed, check_loss, check_rnnt_type, pruned_loss
 
@@ -54,6 +55,7 @@ class TrainingStep:
         for chunking in config.chunk_plan.every_size:
             model.backbone.options_with(chunking)
         self.model = model
+        self.adapter = model.adapter
         self.trained = [parameter for parameter in model.adapter.parameters() if parameter.requires_grad]
         self.optimizers = optimizers
         self.config = config
@@ -86,6 +88,7 @@ class TrainingStep:
         total, gradient_norm = torch.stack([loss.total.detach(), norm]).tolist()
         self._check_finite(total, gradient_norm, batch, number)
         if math.isfinite(gradient_norm):
+            follow_all_tasks(self.adapter)
             for optimizer in self.optimizers:
                 self.scaler.step(optimizer)
             self.scaler.update()

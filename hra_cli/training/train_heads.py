@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from rich.progress import Progress
+from torch import Tensor
 
 from hra_cli.adapter.adapter import Adapter, new_adapter
 from hra_cli.adapter.head_file import (
@@ -24,6 +26,7 @@ from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.skipped import Skipped
+from hra_cli.data.task_index import check_task_names
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, TrainConfig, differences, load_config
 from hra_cli.io.lock import one_writer
@@ -32,7 +35,7 @@ from hra_cli.scoring.wer import BeforeAfter, rounded
 from hra_cli.training.gradient_sharing import by_amount_of_speech, own_gradient
 from hra_cli.training.loop import TrainingLoop
 from hra_cli.training.run_state import RunState
-from hra_cli.training.selection import SelectedEpochs
+from hra_cli.training.selection import Selected, SelectedEpochs
 from hra_cli.training.training_data import load_training_data
 from hra_cli.transducer.adapted import AdaptedModel
 
@@ -76,7 +79,12 @@ def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
     tokenizer = load_tokenizer(located(config.backbone))
     data = load_training_data(config, backbone, tokenizer)
     controller = None if config.controller is None else read_controller(Path(config.controller), backbone.fingerprint)
-    adapter = new_adapter(data.tasks, backbone.width, config.hidden, config.head, config.inner, config.seed, controller)
+    common = controller is None and len(data.tasks) > 1
+    if common:
+        _check_common_head(config.common_head, data.tasks)
+    adapter = new_adapter(
+        data.tasks, backbone.width, config.hidden, config.head, config.inner, config.seed, controller, common
+    )
     cache = FrontendCache(exp_dir / FRONTEND_NAME, backbone) if config.cache_frontend else None
     # On a frozen controller heads are independent of each other; sharing gradients would change that.
     sharing = by_amount_of_speech if config.controller is None else own_gradient
@@ -96,6 +104,15 @@ def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
             raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); resume it with its own")
 
 
+def _check_common_head(name: str, tasks: Sequence[str]) -> None:
+    if name in tasks:
+        raise HraError(
+            f"a task of the data is called '{name}', as the head for tasks that have none; "
+            "give that one another name with --common-head"
+        )
+    check_task_names([*tasks, name])
+
+
 @dataclass(frozen=True)
 class _HeadFiles:
     """controller.safetensors and heads/ of an experiment; the same run always writes the same bytes."""
@@ -113,8 +130,8 @@ class _HeadFiles:
         needed = controller_fingerprint(adapter.controller.tensors())
         write_controller(self.exp_dir / "controller.safetensors", adapter.controller, self.backbone_fingerprint)
         sizes = adapter.bank.sizes
-        for row, task in enumerate(adapter.tasks):
-            found = selected.by_task[task]
+
+        def write(task: str, tensors: dict[str, Tensor], training: dict[str, Any], scores: dict[str, Any]) -> None:
             head = Head(
                 task=task,
                 kind=adapter.bank.kind,
@@ -124,35 +141,47 @@ class _HeadFiles:
                 backbone_fingerprint=self.backbone_fingerprint,
                 controller_fingerprint=needed,
                 tokenizer_fingerprint=self.tokenizer_fingerprint,
-                tensors=adapter.bank.tensors(row),
-                training={
-                    "method": "onboarding" if self.config.controller else "joint",
-                    "tasks": len(adapter.tasks),
-                    "utterances": self.utterances[task],
-                    "epoch": found.epoch,
-                    "num_epochs": self.config.num_epochs,
-                    "steps": found.step,
-                    "max_duration": self.config.max_duration,
-                    "lr": self.config.lr,
-                    "rnnt_type": self.config.rnnt_type,
-                    "spec_augment": self.config.spec_augment,
-                    "seed": self.config.seed,
-                    **self.config.chunk_plan.as_json(),
-                },
-                scores={
-                    "set": "dev",
-                    "wer_before": rounded(state.frozen[task].wer),
-                    "wer_after": rounded(found.scores.wer),
-                    "words": found.scores.words,
-                },
+                tensors=tensors,
+                training=training,
+                scores=scores,
             )
             file = self.exp_dir / "heads" / f"{task}.safetensors"
             if not _holds(file, head):
                 write_head(file, head)
 
+        for row, task in enumerate(adapter.tasks):
+            found = selected.by_task[task]
+            scores = {
+                "set": "dev",
+                "wer_before": rounded(state.frozen[task].wer),
+                "wer_after": rounded(found.scores.wer),
+                "words": found.scores.words,
+            }
+            write(task, adapter.bank.tensors(row), self._training(self.utterances[task], found), scores)
+        if adapter.common is not None and self.config.controller is None:
+            found = selected.by_task[adapter.tasks[0]]  # one epoch is selected for all
+            training = self._training(sum(self.utterances.values()), found)
+            write(self.config.common_head, adapter.common.tensors(0), {"common": True, **training}, {})
+
+    def _training(self, utterances: int, found: Selected) -> dict[str, Any]:
+        return {
+            "method": "onboarding" if self.config.controller else "joint",
+            "tasks": len(self.adapter.tasks),
+            "utterances": utterances,
+            "epoch": found.epoch,
+            "num_epochs": self.config.num_epochs,
+            "steps": found.step,
+            "max_duration": self.config.max_duration,
+            "lr": self.config.lr,
+            "rnnt_type": self.config.rnnt_type,
+            "spec_augment": self.config.spec_augment,
+            "seed": self.config.seed,
+            **self.config.chunk_plan.as_json(),
+        }
+
     def _as_of(self, selected: SelectedEpochs) -> Adapter:
-        sizes = self.adapter.bank.sizes
-        adapter = new_adapter(self.adapter.tasks, sizes.width, sizes.hidden, self.adapter.bank.kind, self.config.inner)
+        sizes, kind, common = self.adapter.bank.sizes, self.adapter.bank.kind, self.adapter.common is not None
+        adapter = new_adapter(self.adapter.tasks, sizes.width, sizes.hidden, kind, self.config.inner, common=common)
         adapter.load_state_dict(selected.tensors)
         return adapter
 
