@@ -171,6 +171,7 @@ def _describe_experiment(path: Path) -> Description:
         "backbone": config.backbone,
         "data": config.data,
         "method": "onboarding on " + config.controller if config.controller else "joint training",
+        **({"heads started from": config.start} if config.start else {}),
         "head": f"{config.head}, hidden {config.hidden}"
         + (f", inner {config.inner}" if head_kind(config.head).has_inner else ""),
         "epochs": f"{max(epochs, default=0)} of {config.num_epochs}",

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from hra_cli.adapter.adapter import Adapter, new_adapter
+from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import (
     Head,
     controller_fingerprint,
@@ -21,12 +22,14 @@ from hra_cli.adapter.head_file import (
     write_controller,
     write_head,
 )
+from hra_cli.adapter.head_start import read_start
 from hra_cli.backbone.frontend_cache import FrontendCache
 from hra_cli.backbone.location import located
-from hra_cli.backbone.model import load_backbone
+from hra_cli.backbone.model import Backbone, load_backbone
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.task_index import check_task_names
+from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, TrainConfig, differences, load_config
 from hra_cli.io.lock import one_writer
@@ -78,13 +81,7 @@ def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
     backbone = load_backbone(config.backbone, config.backbone_options)
     tokenizer = load_tokenizer(located(config.backbone))
     data = load_training_data(config, backbone, tokenizer)
-    controller = None if config.controller is None else read_controller(Path(config.controller), backbone.fingerprint)
-    common = controller is None and len(data.tasks) > 1
-    if common:
-        _check_common_head(config.common_head, data.tasks)
-    adapter = new_adapter(
-        data.tasks, backbone.width, config.hidden, config.head, config.inner, config.seed, controller, common
-    )
+    adapter = _new_adapter(config, data.tasks, backbone, tokenizer)
     cache = FrontendCache(exp_dir / FRONTEND_NAME, backbone) if config.cache_frontend else None
     # On a frozen controller heads are independent of each other; sharing gradients would change that.
     sharing = by_amount_of_speech if config.controller is None else own_gradient
@@ -102,6 +99,38 @@ def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
         changed = differences(load_config(exp_dir), config)
         if changed:
             raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); resume it with its own")
+
+
+def _new_adapter(config: TrainConfig, tasks: Sequence[str], backbone: Backbone, tokenizer: Tokenizer) -> Adapter:
+    """The adapter to train, with what tasks have in common: in joint training of several the head for others, in
+    onboarding the head that they start from, if any."""
+
+    def new(controller: Optional[Controller], common: bool) -> Adapter:
+        return new_adapter(
+            tasks, backbone.width, config.hidden, config.head, config.inner, config.seed, controller, common
+        )
+
+    if config.controller is None:
+        if len(tasks) > 1:
+            _check_common_head(config.common_head, tasks)
+        return new(None, common=len(tasks) > 1)
+    controller = read_controller(Path(config.controller), backbone.fingerprint)
+    if config.start is None:
+        return new(controller, common=False)
+    file = Path(config.start)
+    start = read_start(file, controller, backbone.fingerprint, backbone.width, tokenizer.fingerprint)
+    adapter = new(controller, common=True)
+    kind, sizes = adapter.bank.kind, adapter.bank.sizes
+    if (start.kind, start.sizes) != (kind, sizes):
+        raise HraError(
+            f"{file} is a {start.kind} head with hidden {start.hidden} and inner {start.inner}, and what "
+            f"starts from it is to be a {kind} head with hidden {sizes.hidden} and inner {sizes.inner}; leave out --head and --inner"
+        )
+    assert adapter.common is not None
+    adapter.common.load(0, start.tensors)
+    adapter.common.requires_grad_(False)
+    adapter.start_from(adapter.start_for_others())
+    return adapter
 
 
 def _check_common_head(name: str, tasks: Sequence[str]) -> None:
@@ -164,7 +193,10 @@ class _HeadFiles:
             write(self.config.common_head, adapter.common.tensors(0), {"common": True, **training}, {})
 
     def _training(self, utterances: int, found: Selected) -> dict[str, Any]:
+        common = self.adapter.common
+        started = common is not None and self.config.start is not None
         return {
+            **({"start": fingerprint(common.tensors(0))} if started else {}),
             "method": "onboarding" if self.config.controller else "joint",
             "tasks": len(self.adapter.tasks),
             "utterances": utterances,

@@ -1,14 +1,20 @@
 """The head for tasks that have none: joint training writes it beside the others, and it costs them nothing."""
 
+import dataclasses
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from builders import refused
-from speech import TASKS, config
+from speech import BACKBONE, TASKS, config, hra
 
 from hra_cli.adapter.adapter import new_adapter
-from hra_cli.adapter.head_file import read_head
+from hra_cli.adapter.head_file import read_head, write_head
+from hra_cli.adapter.head_start import find_start
 from hra_cli.comparison.cell import cell_loop
 from hra_cli.comparison.plan import CellConfig
+from hra_cli.io.tensors import fingerprint
 from hra_cli.training.gradient_sharing import follow_all_tasks
 from hra_cli.training.optimizers import new_optimizers
 from hra_cli.training.train_heads import heads_loop, train
@@ -93,3 +99,72 @@ def test_what_comes_later_starts_from_it_or_from_the_mean():
     later.start_from(joint.start_for_others())
     assert later.bank.weight.unique().tolist() == [5.0]
     assert (joint.parameters_per_task, joint.parameters_shared) == (12 * 8 + 12, 12 * 8 + 8 + 8)
+
+
+@pytest.fixture(scope="module")
+def onboarded(data, experiment, tmp_path_factory):
+    """fr onboarded from the common head, by the command, with a learning rate that hardly moves anything."""
+    exp_dir = tmp_path_factory.mktemp("start") / "exp"
+    hra(
+        "train", "--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, "--task", "fr",
+        "--controller", experiment / "controller.safetensors", "--start", "common", "--rnnt-type", "modified",
+        "--lr", "1e-7", "--num-epochs", "1",
+    )  # fmt: skip
+    return exp_dir
+
+
+def test_onboarded_heads_start_from_it(experiment, onboarded):
+    common = read_head(experiment / "heads" / "common.safetensors")
+    head = read_head(onboarded / "heads" / "fr.safetensors")
+    for name, tensor in common.tensors.items():
+        torch.testing.assert_close(head.tensors[name], tensor, rtol=0, atol=1e-5)
+        assert not torch.equal(head.tensors[name], tensor), "and are trained"
+    assert head.training["start"] == fingerprint(common.tensors)
+    assert head.training["method"] == "onboarding"
+    assert not head.is_common
+    assert {file.stem for file in (onboarded / "heads").iterdir()} == {"fr"}
+
+
+def test_a_start_by_name_and_by_file(experiment, tmp_path):
+    controller, common = experiment / "controller.safetensors", experiment / "heads" / "common.safetensors"
+    assert find_start("common", controller) == common
+    assert find_start("common", experiment / "heads" / "de.safetensors") == common
+    assert find_start(str(common), tmp_path / "controller.safetensors") == common
+    with refused("--start: no head 'comon' beside .*; give a head's file, NAME.safetensors", controller):
+        find_start("comon", controller)
+
+
+def onboard(data, experiment, start, **changes):
+    controller = experiment / "controller.safetensors"
+    return config(data, tasks=("fr",), controller=str(controller), start=str(start), **changes)
+
+
+def test_a_start_that_is_not_for_this_controller_or_recogniser_is_refused(data, experiment, tmp_path):
+    common = read_head(experiment / "heads" / "common.safetensors")
+    file = tmp_path / "start.safetensors"
+    for changes, message in (
+        ({"controller_fingerprint": "d" * 64}, "the head of task 'common' needs the controller dddddddddddd"),
+        ({"backbone_fingerprint": "d" * 64}, "the head of task 'common' belongs to another backbone"),
+        ({"tokenizer_fingerprint": "d" * 64}, "the head of task 'common' was trained with another tokenizer"),
+    ):
+        write_head(file, dataclasses.replace(common, **changes))
+        with refused(message):
+            train(onboard(data, experiment, file), tmp_path / "exp")
+    with refused("start.safetensors is a linear head .* a ffn head .*; leave out --head"):
+        write_head(file, common)
+        train(onboard(data, experiment, file, head="ffn"), tmp_path / "exp")
+    with refused("no such file"):
+        train(onboard(data, experiment, tmp_path / "none.safetensors"), tmp_path / "exp")
+    with refused("--start is the head that onboarded heads begin as; give --controller too"):
+        config(data, start=str(file))
+    assert not (tmp_path / "exp").exists()
+
+
+def test_a_resumed_run_has_the_start_that_it_began_with(data, experiment, tmp_path):
+    start = Path(shutil.copy(experiment / "heads" / "common.safetensors", tmp_path / "start.safetensors"))
+    loop = heads_loop(onboard(data, experiment, start, num_epochs=1), tmp_path / "exp")
+    loop.run()
+    shutil.copy(experiment / "heads" / "de.safetensors", start)
+    again = heads_loop(onboard(data, experiment, start, num_epochs=1), tmp_path / "exp")
+    assert again.resumed
+    assert torch.equal(again.adapter.common.weight, loop.adapter.common.weight)
