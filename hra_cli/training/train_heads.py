@@ -124,7 +124,8 @@ def _new_adapter(config: TrainConfig, tasks: Sequence[str], backbone: Backbone, 
     if (start.kind, start.sizes) != (kind, sizes):
         raise HraError(
             f"{file} is a {start.kind} head with hidden {start.hidden} and inner {start.inner}, and what "
-            f"starts from it is to be a {kind} head with hidden {sizes.hidden} and inner {sizes.inner}; leave out --head and --inner"
+            f"starts from it is to be a {kind} head with hidden {sizes.hidden} and inner {sizes.inner}; "
+            "leave out --head and --inner"
         )
     assert adapter.common is not None
     adapter.common.load(0, start.tensors)
@@ -194,9 +195,9 @@ class _HeadFiles:
 
     def _training(self, utterances: int, found: Selected) -> dict[str, Any]:
         common = self.adapter.common
-        started = common is not None and self.config.start is not None
+        start = None if common is None or self.config.start is None else fingerprint(common.tensors(0))
         return {
-            **({"start": fingerprint(common.tensors(0))} if started else {}),
+            **({} if start is None else {"start": start}),
             "method": "onboarding" if self.config.controller else "joint",
             "tasks": len(self.adapter.tasks),
             "utterances": utterances,
