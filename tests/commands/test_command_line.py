@@ -130,7 +130,7 @@ def test_one_head_of_a_folder_for_audio_files(data, heads, refused):
     wav = next((data.parent / "speech").rglob("fr-test-*.wav"))
     command = ["decode", wav, "--backbone", BACKBONE, "--heads", heads]
     assert hra(*command, "--task", "fr").stdout.startswith(f"{wav}\t")
-    assert "several heads are there (common, de, fr); say with --task" in refused(*command)
+    assert "several heads are there (de, fr); say with --task" in refused(*command)
 
 
 def test_a_folder_that_lacks_a_task(refused, data, heads, tmp_path):
