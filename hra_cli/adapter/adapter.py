@@ -21,7 +21,7 @@ class Adapter(TaskAdapter):
     """A controller that all tasks share, and a bank with a head for each.
 
     common: a bank with one head more, for tasks that have none. In joint training it follows the gradient of all tasks
-    together. Heads that are onboarded start from it, where there is one, and it stays as it is.
+    together.
     """
 
     def __init__(self, controller: Controller, bank: HeadBank, tasks: Sequence[str], common: Optional[HeadBank] = None):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
-from hra_cli.adapter.head_file import Head, adapter_from_heads, read_head
+from hra_cli.adapter.head_file import adapter_from_heads, read_head
 from hra_cli.errors import HraError
 
 _ENDING = ".safetensors"
@@ -33,9 +34,7 @@ def find_start(given: str, controller: Path) -> Path:
 
 def read_start(
     file: Path, controller: Controller, backbone_fingerprint: str, width: int, tokenizer_fingerprint: Optional[str]
-) -> Head:
-    """Reads a head to start from. Raises HraError for one that could not be applied with this controller, on the
-    backbone of that fingerprint and width."""
-    head = read_head(file)
-    adapter_from_heads([head], backbone_fingerprint, width, tokenizer_fingerprint, controller)
-    return head
+) -> Adapter:
+    """The head to start from, as the only one of an adapter. Raises HraError for one that could not be applied with
+    this controller, on the backbone of that fingerprint and width."""
+    return adapter_from_heads([read_head(file)], backbone_fingerprint, width, tokenizer_fingerprint, controller)

@@ -40,6 +40,8 @@ class TaskAdapter(nn.Module):
         super().__init__()
         self.tasks: list[str] = list(tasks)
         self._row_of = {task: row for row, task in enumerate(self.tasks)}
+        self.start: dict[str, Tensor] = {}
+        """Where `start_from` began, (…), by the names of `per_task_parameters`; {} for untrained parameters."""
         self.for_unknown_tasks: Optional[str] = None
         """One of `tasks`, whose parameters serve every task that has none; None: such a task is refused."""
 
@@ -74,7 +76,11 @@ class TaskAdapter(nn.Module):
 
     @torch.no_grad()
     def start_from(self, start: Mapping[str, Tensor]) -> None:
-        """Sets the parameters of every task to `start`, (…), by the names of `per_task_parameters`."""
+        """Sets the parameters of every task to `start`, (…), by the names of `per_task_parameters`.
+
+        Training then pulls them towards it, the more the less speech a task has.
+        """
+        self.start = {name: tensor.detach().clone() for name, tensor in start.items()}
         for name, parameter in self.per_task_parameters().items():
             parameter.copy_(start[name].expand_as(parameter))
 

@@ -58,5 +58,5 @@ def follow_all_tasks(adapter: TaskAdapter) -> None:
     per_task = adapter.per_task_parameters()
     for name, common in adapter.common_parameters().items():
         gradient = per_task[name].grad
-        if common.requires_grad and gradient is not None:
+        if gradient is not None:
             common.grad = gradient.sum(0, keepdim=True)

@@ -25,11 +25,10 @@ from hra_cli.adapter.head_file import (
 from hra_cli.adapter.head_start import read_start
 from hra_cli.backbone.frontend_cache import FrontendCache
 from hra_cli.backbone.location import located
-from hra_cli.backbone.model import Backbone, load_backbone
+from hra_cli.backbone.model import load_backbone
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.task_index import check_task_names
-from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, TrainConfig, differences, load_config
 from hra_cli.io.lock import one_writer
@@ -81,12 +80,20 @@ def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
     backbone = load_backbone(config.backbone, config.backbone_options)
     tokenizer = load_tokenizer(located(config.backbone))
     data = load_training_data(config, backbone, tokenizer)
-    adapter = _new_adapter(config, data.tasks, backbone, tokenizer)
+    controller = None if config.controller is None else read_controller(Path(config.controller), backbone.fingerprint)
+    start = None
+    if controller is not None and config.start is not None:
+        belongs_to = (backbone.fingerprint, backbone.width, tokenizer.fingerprint)
+        start = read_start(Path(config.start), controller, *belongs_to)
+    adapter = _new_adapter(config, data.tasks, backbone.width, controller, start)
     cache = FrontendCache(exp_dir / FRONTEND_NAME, backbone) if config.cache_frontend else None
     # On a frozen controller heads are independent of each other; sharing gradients would change that.
     sharing = by_amount_of_speech if config.controller is None else own_gradient
     model = AdaptedModel(backbone, tokenizer, adapter, cache)
-    files = _HeadFiles(config, exp_dir, adapter, backbone.fingerprint, tokenizer.fingerprint, data.utterances)
+    started_from = None if start is None else fingerprint(start.bank.tensors(0))
+    files = _HeadFiles(
+        config, exp_dir, adapter, backbone.fingerprint, tokenizer.fingerprint, data.utterances, started_from
+    )
     return TrainingLoop(
         config, exp_dir, data, AdaptedModel(backbone, tokenizer, None, cache), model, sharing, files.write
     )
@@ -101,36 +108,24 @@ def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
             raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); resume it with its own")
 
 
-def _new_adapter(config: TrainConfig, tasks: Sequence[str], backbone: Backbone, tokenizer: Tokenizer) -> Adapter:
-    """The adapter to train, with what tasks have in common: in joint training of several the head for others, in
-    onboarding the head that they start from, if any."""
-
-    def new(controller: Optional[Controller], common: bool) -> Adapter:
-        return new_adapter(
-            tasks, backbone.width, config.hidden, config.head, config.inner, config.seed, controller, common
-        )
-
-    if config.controller is None:
-        if len(tasks) > 1:
-            _check_common_head(config.common_head, tasks)
-        return new(None, common=len(tasks) > 1)
-    controller = read_controller(Path(config.controller), backbone.fingerprint)
-    if config.start is None:
-        return new(controller, common=False)
-    file = Path(config.start)
-    start = read_start(file, controller, backbone.fingerprint, backbone.width, tokenizer.fingerprint)
-    adapter = new(controller, common=True)
-    kind, sizes = adapter.bank.kind, adapter.bank.sizes
-    if (start.kind, start.sizes) != (kind, sizes):
-        raise HraError(
-            f"{file} is a {start.kind} head with hidden {start.hidden} and inner {start.inner}, and what "
-            f"starts from it is to be a {kind} head with hidden {sizes.hidden} and inner {sizes.inner}; "
-            "leave out --head and --inner"
-        )
-    assert adapter.common is not None
-    adapter.common.load(0, start.tensors)
-    adapter.common.requires_grad_(False)
-    adapter.start_from(adapter.start_for_others())
+def _new_adapter(
+    config: TrainConfig, tasks: Sequence[str], width: int, controller: Optional[Controller], start: Optional[Adapter]
+) -> Adapter:
+    """The adapter to train: a controller and heads, and where there are several the one for other tasks; or heads on a
+    given controller, which start from a given one, if any."""
+    joint = controller is None and len(tasks) > 1
+    if joint:
+        _check_common_head(config.common_head, tasks)
+    adapter = new_adapter(tasks, width, config.hidden, config.head, config.inner, config.seed, controller, common=joint)
+    if start is not None:
+        begun, bank = start.bank, adapter.bank
+        if (begun.kind, begun.sizes) != (bank.kind, bank.sizes):
+            raise HraError(
+                f"{config.start} is a {begun.kind} head with hidden {begun.sizes.hidden}, inner {begun.sizes.inner}, "
+                f"and what starts from it is to be a {bank.kind} head with hidden {bank.sizes.hidden}, inner "
+                f"{bank.sizes.inner}; leave out --head and --inner"
+            )
+        adapter.start_from(start.start_for_others())
     return adapter
 
 
@@ -153,6 +148,7 @@ class _HeadFiles:
     backbone_fingerprint: str
     tokenizer_fingerprint: str
     utterances: dict[str, int]
+    started_from: Optional[str]  # fingerprint of the head that they started from
 
     def write(self, selected: SelectedEpochs, state: RunState) -> None:
         """Writes the controller and the heads as they were in the selected epochs; those that are there stay."""
@@ -188,16 +184,14 @@ class _HeadFiles:
                 "words": found.scores.words,
             }
             write(task, adapter.bank.tensors(row), self._training(self.utterances[task], found), scores)
-        if adapter.common is not None and self.config.controller is None:
+        if adapter.common is not None:
             found = selected.by_task[adapter.tasks[0]]  # one epoch is selected for all
             training = self._training(sum(self.utterances.values()), found)
             write(self.config.common_head, adapter.common.tensors(0), {"common": True, **training}, {})
 
     def _training(self, utterances: int, found: Selected) -> dict[str, Any]:
-        common = self.adapter.common
-        start = None if common is None or self.config.start is None else fingerprint(common.tensors(0))
         return {
-            **({} if start is None else {"start": start}),
+            **({"start": self.started_from} if self.started_from else {}),
             "method": "onboarding" if self.config.controller else "joint",
             "tasks": len(self.adapter.tasks),
             "utterances": utterances,
