@@ -12,8 +12,8 @@ from torch import Tensor
 
 from hra_cli.adapter.task_adapter import TaskAdapter
 
-STRENGTH = 30.0  # of the way to the start that a task without speech goes back in a step, in learning rates
-RELEVANCE = 30.0  # seconds of a task's own speech that halve it
+STRENGTH = 60.0  # of the way to the start that a task without speech goes back in a step, in learning rates
+RELEVANCE = 5.0  # seconds of a task's own speech that halve it
 
 
 def strength_of_pull(seconds: Sequence[float]) -> Tensor:
