@@ -18,12 +18,17 @@ from hra_cli.nn.frames import in_groups, repeat_last_frame, upsample
 
 
 class Adapter(TaskAdapter):
-    """A controller that all tasks share, and a bank with a head for each."""
+    """A controller that all tasks share, and a bank with a head for each.
 
-    def __init__(self, controller: Controller, bank: HeadBank, tasks: Sequence[str]):
+    common: a bank with one head more, for tasks that have none. In joint training it follows the gradient of all tasks
+    together.
+    """
+
+    def __init__(self, controller: Controller, bank: HeadBank, tasks: Sequence[str], common: Optional[HeadBank] = None):
         super().__init__(tasks)
         self.controller = controller
         self.bank = bank
+        self.common = common
 
     def for_tasks(self, tasks: Sequence[str]) -> AfterLayer:
         """The callable to give to one `encode` of a batch whose n-th utterance is of task tasks[n].
@@ -36,8 +41,12 @@ class Adapter(TaskAdapter):
     def per_task_parameters(self) -> dict[str, nn.Parameter]:
         return {f"bank.{name}": parameter for name, parameter in self.bank.named_parameters()}
 
+    def common_parameters(self) -> dict[str, nn.Parameter]:
+        return {} if self.common is None else {f"bank.{name}": one for name, one in self.common.named_parameters()}
+
     def matrices(self) -> list[nn.Parameter]:
-        return [self.controller.weight, *self.bank.matrices()]
+        banks = [self.bank] if self.common is None else [self.bank, self.common]
+        return [self.controller.weight, *(matrix for bank in banks for matrix in bank.matrices())]
 
 
 class AdapterPass:
@@ -82,11 +91,13 @@ def new_adapter(
     inner: int = 64,
     seed: int = 42,
     controller: Optional[Controller] = None,
+    common: bool = False,
 ) -> Adapter:
     """An untrained adapter, which changes nothing until it is trained.
 
     width: channels of the widest layer. hidden: H, the controller's size. head: the kind of the heads. inner: F, for
     kinds that have an inner layer. controller: an existing one, which is then frozen (onboarding); `hidden` is its own.
+    common: whether there is a head for tasks that have none, too.
     Raises HraError for a kind that is not known, and for a controller of another width.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -97,4 +108,8 @@ def new_adapter(
             raise HraError(f"the controller is for width {controller.width}, the backbone has {width}")
         controller.requires_grad_(False)
     sizes = HeadSizes(width, controller.hidden, inner if head_kind(head).has_inner else 0)
-    return Adapter(controller, new_bank(head, len(tasks), sizes, generator), tasks)
+    bank = new_bank(head, len(tasks), sizes, generator)
+    adapter = Adapter(controller, bank, tasks, new_bank(head, 1, sizes) if common else None)
+    if adapter.common is not None:
+        adapter.common.load(0, bank.tensors(0))
+    return adapter

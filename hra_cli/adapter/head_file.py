@@ -55,6 +55,11 @@ class Head:
     other: dict[str, str] = field(default_factory=dict)  # metadata of other programs, written back as read
 
     @property
+    def is_common(self) -> bool:
+        """Whether it is for tasks that have no head, from joint training, and of no task itself."""
+        return self.training.get("common") is True
+
+    @property
     def sizes(self) -> HeadSizes:
         """Its width, hidden and inner."""
         return HeadSizes(self.width, self.hidden, self.inner)

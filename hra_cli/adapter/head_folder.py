@@ -31,8 +31,7 @@ class HeadFolder(Adapter):
         self.requires_grad_(False)
 
     def check(self, tasks: Sequence[str]) -> None:
-        super().check(tasks)
-        different = len(set(tasks))
+        different = len(set(self.serving(tasks)))
         if different > self._size:
             raise HraError(
                 f"a batch has {different} different tasks, and --max-heads is {self._size}; "
@@ -43,7 +42,8 @@ class HeadFolder(Adapter):
         """Where the tasks' heads are in the bank, read where they are not in memory. Raises HraError for one that
         cannot be applied."""
         self.check(tasks)
-        needed = dict.fromkeys(tasks)
+        serving = self.serving(tasks)
+        needed = dict.fromkeys(serving)
         # First those that are here, so that reading the others does not push them out.
         for task in needed:
             if task in self._in_memory:
@@ -51,7 +51,7 @@ class HeadFolder(Adapter):
         for task in needed:
             if task not in self._in_memory:
                 self._read(task)
-        return [self._in_memory[task] for task in tasks]
+        return [self._in_memory[task] for task in serving]
 
     def _read(self, task: str) -> None:
         head = read_head_of(self._files[task], task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Callable, Optional, Protocol
 
 import torch
@@ -40,6 +40,10 @@ class TaskAdapter(nn.Module):
         super().__init__()
         self.tasks: list[str] = list(tasks)
         self._row_of = {task: row for row, task in enumerate(self.tasks)}
+        self.start: dict[str, Tensor] = {}
+        """Where `start_from` began, (…), by the names of `per_task_parameters`; {} for untrained parameters."""
+        self.for_unknown_tasks: Optional[str] = None
+        """One of `tasks`, whose parameters serve every task that has none; None: such a task is refused."""
 
     def for_tasks(self, tasks: Sequence[str]) -> Optional[AfterLayer]:
         """The `after_layer` for one `encode` of a batch whose n-th utterance is of task tasks[n].
@@ -56,6 +60,29 @@ class TaskAdapter(nn.Module):
         What is not among them is shared by all tasks.
         """
         raise NotImplementedError
+
+    def common_parameters(self) -> dict[str, nn.Parameter]:
+        """What a task gets that has no parameters of its own, (1, …), by the names of `per_task_parameters`.
+
+        By default nothing. No task among `tasks` uses it.
+        """
+        return {}
+
+    def start_for_others(self) -> dict[str, Tensor]:
+        """Where the parameters of tasks that are not among `tasks` may start, (…), by the names of
+        `per_task_parameters`: the common ones, where there are some, and else the mean over the tasks."""
+        found = self.common_parameters() or self.per_task_parameters()
+        return {name: parameter.detach().mean(0) for name, parameter in found.items()}
+
+    @torch.no_grad()
+    def start_from(self, start: Mapping[str, Tensor]) -> None:
+        """Sets the parameters of every task to `start`, (…), by the names of `per_task_parameters`.
+
+        Training then pulls them towards it, the more the less speech a task has.
+        """
+        self.start = {name: tensor.detach().clone() for name, tensor in start.items()}
+        for name, parameter in self.per_task_parameters().items():
+            parameter.copy_(start[name].expand_as(parameter))
 
     def matrices(self) -> list[nn.Parameter]:
         """The parameters that are matrices, (R, C), or a matrix per task, (tasks, R, C), and trained as such, by Muon.
@@ -89,19 +116,25 @@ class TaskAdapter(nn.Module):
     @property
     def parameters_shared(self) -> int:
         """Parameters that all tasks share."""
-        own = {id(parameter) for parameter in self.per_task_parameters().values()}
+        own = {id(p) for p in (*self.per_task_parameters().values(), *self.common_parameters().values())}
         return sum(parameter.numel() for parameter in self.parameters() if id(parameter) not in own)
+
+    def serving(self, tasks: Sequence[str]) -> list[str]:
+        """For each of `tasks` the one whose parameters serve it. Raises HraError for one that has none here."""
+        found = [task if task in self._row_of else self.for_unknown_tasks for task in tasks]
+        for task, one in zip(tasks, found):
+            if one is None:
+                raise HraError(f"no head for task '{task}'{did_you_mean(task, self._row_of)}")
+        return [one for one in found if one is not None]
 
     def check(self, tasks: Sequence[str]) -> None:
         """Raises HraError where a batch of these tasks cannot be served: a task has no head here."""
-        for task in tasks:
-            if task not in self._row_of:
-                raise HraError(f"no head for task '{task}'{did_you_mean(task, self._row_of)}")
+        self.serving(tasks)
 
     def rows(self, tasks: Sequence[str]) -> list[int]:
         """The row of each of `tasks` in the parameters per task. Raises HraError as `check` does."""
         self.check(tasks)
-        return [self._row_of[task] for task in tasks]
+        return [self._row_of[task] for task in self.serving(tasks)]
 
     def index(self, tasks: Sequence[str]) -> Tensor:
         """`rows` as a tensor (N,) on the parameters' device."""

@@ -53,6 +53,10 @@ def decode(
         DecodeConfig.controller, help="Controller for head files that bundle none."
     ),
     max_heads: int = typer.Option(DecodeConfig.max_heads, help="Heads of --heads or --exp-dir in memory at a time."),
+    unknown_tasks: Optional[str] = typer.Option(
+        DecodeConfig.unknown_tasks,
+        help="Whose head serves tasks that have none: common, or any other. Default: such a task is refused.",
+    ),
     no_heads: bool = typer.Option(DecodeConfig.no_heads, "--no-heads", help="Decode with the frozen model alone."),
     decoding_method: str = options.DECODING_METHOD,
     beam_size: int = typer.Option(SearchOptions.beam_size, help="modified_beam_search: hypotheses kept."),
@@ -123,6 +127,7 @@ def decode(
         heads=tuple(head or ()),
         controller=controller,
         max_heads=max_heads,
+        unknown_tasks=unknown_tasks,
         no_heads=no_heads,
         decoding_method=decoding_method,
         search_options=SearchOptions(beam_size, beam, max_contexts, max_states),
@@ -165,7 +170,7 @@ def _decode_data(config: DecodeConfig, json_file: Optional[Path]) -> None:
 
     with contextlib.ExitStack() as bar:
         progress = bar.enter_context(audio_bar())
-        found = decode_data(config, lambda message: say(message, error=True), progress, show)
+        found = decode_data(config, _note, progress, show)
     if found.files is not None:
         files = found.files
         console.print(f"results: {files.recogs}, {files.errs}, {files.wer_summary}", soft_wrap=True)
@@ -186,7 +191,7 @@ def _decode_audio(config: DecodeConfig) -> None:
             _show(transcript, written, form)
 
     with audio_bar() as progress:
-        found = decode_audio(config, progress, show)
+        found = decode_audio(config, progress, show, _note)
     if found.transcripts:
         for line in _speed(found.decoded):
             say(line, error=True)  # so that standard output is the texts alone
@@ -194,6 +199,10 @@ def _decode_audio(config: DecodeConfig) -> None:
         for one in found.unreadable:
             say(json_line({"file": one.id, "error": one.detail}))
     _refuse(found.unreadable, found.files)
+
+
+def _note(message: str) -> None:
+    say(message, error=True)
 
 
 def _show(transcript: Transcript, written: Optional[Path], form: str) -> None:
@@ -229,7 +238,7 @@ def _decode_microphone(config: DecodeConfig) -> None:
     from hra_cli.commands.tables import PlainConsole
     from hra_cli.recognition.decode import decode_microphone
 
-    heard = decode_microphone(config)
+    heard = decode_microphone(config, _note)
     say("listening; Ctrl-C ends", error=True)
     with contextlib.suppress(KeyboardInterrupt), Live(console=PlainConsole(stderr=True), transient=True) as line:
         for one in heard:

@@ -10,7 +10,7 @@ from typing import Optional
 import typer
 
 from hra_cli.commands import options
-from hra_cli.commands.given import refuse_useless
+from hra_cli.commands.given import is_given, refuse_useless
 from hra_cli.commands.lists import frames
 from hra_cli.experiment.config import TrainConfig
 
@@ -24,6 +24,15 @@ def train(
     controller: Optional[Path] = typer.Option(
         TrainConfig.controller,
         help="Onboarding: train only heads, on this frozen controller (or a head file that bundles one).",
+    ),
+    start: Optional[str] = typer.Option(
+        TrainConfig.start,
+        help="Onboarding: the head that new heads start from: common, or another name, beside --controller, or a file. "
+        "Default: they start untrained.",
+    ),
+    common_head: str = typer.Option(
+        TrainConfig.common_head,
+        help="Joint training of two or more tasks: name of the head that it also writes, for tasks that have none.",
     ),
     head: str = options.HEAD,
     hidden: int = typer.Option(TrainConfig.hidden, help="H, the controller's size."),
@@ -54,7 +63,9 @@ def train(
 ) -> None:
     """Train one small head per task on a frozen recogniser."""
 
+    from hra_cli.adapter.head_file import read_head
     from hra_cli.adapter.head_kinds import KINDS
+    from hra_cli.adapter.head_start import find_start
     from hra_cli.backbone.location import recorded
     from hra_cli.commands.progress import progress_bar
     from hra_cli.commands.tables import PlainConsole
@@ -64,6 +75,13 @@ def train(
 
     if controller is not None:
         refuse_useless(context, "with --controller, which has its own size", "hidden")
+        refuse_useless(context, "with --controller, where no controller is learned", "common_head")
+    start_file = None
+    if start is not None and controller is not None:
+        start_file = find_start(start, controller)
+        begun = read_head(start_file)
+        head = head if is_given(context, "head") else begun.kind
+        inner = inner if is_given(context, "inner") or not begun.inner else begun.inner
     if not KINDS[head].has_inner:
         refuse_useless(context, f"with --head {head}", "inner")
     config = TrainConfig(
@@ -71,6 +89,8 @@ def train(
         data=os.path.realpath(data),
         tasks=tuple(task or ()),
         controller=os.path.realpath(controller) if controller else None,
+        common_head=common_head,
+        start=os.path.realpath(start_file) if start_file else start,
         head=head,
         hidden=hidden,
         inner=inner,

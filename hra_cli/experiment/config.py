@@ -36,7 +36,9 @@ class TrainConfig:
     """Options of `hra train`. Paths are absolute, so that the file means the same from anywhere.
 
     tasks: the tasks to train, () for all in the data. controller: a frozen controller to train new heads on
-    (onboarding), or None to train one jointly with the heads. hidden: H; inner: F, for ffn heads.
+    (onboarding), or None to train one jointly with the heads. common_head: the name of the head for tasks that have
+    none, which joint training of two or more tasks writes. start: the head file that onboarded heads start from, of
+    their kind and sizes, or None to start untrained. hidden: H; inner: F, for ffn heads.
     max_duration: seconds of audio in a batch. rnnt_type, loss: as in `pruned_loss`. lr: the peak of the learning
     rate. cache_frontend: keep the front end's output on disk between epochs; without spec_augment only.
     num_workers: processes that read data ahead; 0: a thread does.
@@ -51,6 +53,8 @@ class TrainConfig:
     data: str
     tasks: tuple[str, ...] = ()
     controller: Optional[str] = None
+    common_head: str = "common"
+    start: Optional[str] = None
     head: str = "linear"
     hidden: int = 64
     inner: int = 64
@@ -73,9 +77,11 @@ class TrainConfig:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
-        for path in (self.backbone, self.data, self.controller or ""):
+        for path in (self.backbone, self.data, self.controller or "", self.start or ""):
             check_text(Path(path))
         head_kind(self.head)
+        if self.start is not None and self.controller is None:
+            raise HraError("--start is the head that onboarded heads begin as; give --controller too, or leave it out")
         check_positive(MOST_SIZE, hidden=self.hidden, inner=self.inner)
         check_positive(MOST_EPOCHS, num_epochs=self.num_epochs)
         check_positive(MOST_SECONDS, max_duration=self.max_duration)

@@ -11,6 +11,7 @@ from typing import Any, Optional
 from lhotse import CutSet
 from rich.progress import Progress
 
+from hra_cli.data.batches import task_of
 from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.data.task_index import load_tasks
 from hra_cli.data.transcripts import advice_for
@@ -22,6 +23,7 @@ from hra_cli.recognition.load import load_for
 from hra_cli.recognition.microphone import Heard, listen, microphone
 from hra_cli.recognition.online import OnlineRecogniser
 from hra_cli.recognition.recogniser import Recogniser
+from hra_cli.recognition.unknown_tasks import note_unknown
 from hra_cli.scoring.results import ResultFiles, check_names, write_results
 from hra_cli.scoring.wer import Scores, score
 
@@ -51,9 +53,9 @@ def decode_data(
 ) -> DecodedData:
     """Decodes a split of prepared data, every utterance with its own task's head, and writes icefall's result files.
 
-    note: told of tasks that are left out, and of references that the recogniser cannot write. progress: counts
-    seconds of audio. scored: given what was found before files are written, which may fail. Raises HraError for what
-    the user can mend.
+    note: told of tasks that are left out or that another task's head serves, and of references that the recogniser
+    cannot write. progress: counts seconds of audio. scored: given what was found before files are written, which may
+    fail. Raises HraError for what the user can mend.
     """
     if config.data is None:
         raise HraError("no data to decode; give a folder that `hra prepare` has made")
@@ -68,6 +70,7 @@ def decode_data(
         check_names([*tasks, *(cut.id for cut in cuts)])
     with contextlib.nullcontext() if output_dir is None else one_writer(output_dir):
         recogniser = load_for(config, tasks)
+        note_unknown(note, recogniser, map(task_of, cuts), "utterances")
         form = advice_for((cut.supervisions[0].text for cut in cuts), recogniser.tokenizer)
         if form:
             note(f"{form}; until then their words count as errors")
@@ -95,12 +98,15 @@ def _write(config: DecodeConfig, output_dir: Path, decoded: Decoded) -> ResultFi
     return write_results(output_dir, config.split, setting, decoded.utterances)
 
 
-def decode_microphone(config: DecodeConfig) -> Iterator[Heard]:
+def decode_microphone(config: DecodeConfig, note: Callable[[str], None] = lambda message: None) -> Iterator[Heard]:
     """What somebody says into the microphone, recognised with the head of one task: the one that the config names, or
-    the only one there is. Ends when nobody asks for more. Raises HraError for what the user can mend."""
+    the only one there is. Ends when nobody asks for more. note: told where another task's head serves it. Raises
+    HraError for what the user can mend."""
     recogniser = load_for(config, list(config.tasks) or None)
     online = OnlineRecogniser(recogniser, config.decoding_method, config.search_options, config.endpoint_rules)
-    stream = online.open(only_task(recogniser, config.tasks[0] if config.tasks else None))
+    task = only_task(recogniser, config.tasks[0] if config.tasks else None)
+    note_unknown(note, recogniser, [task], "stream")
+    stream = online.open(task)
     return listen(microphone(), stream, SAMPLING_RATE)
 
 

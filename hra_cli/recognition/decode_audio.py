@@ -14,7 +14,7 @@ from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 from rich.progress import Progress
 
-from hra_cli.data.batches import audio_file_cut
+from hra_cli.data.batches import audio_file_cut, task_of
 from hra_cli.data.channels import channel_cuts
 from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError
@@ -29,6 +29,7 @@ from hra_cli.recognition.load import load_for
 from hra_cli.recognition.recogniser import Recogniser
 from hra_cli.recognition.tasks_table import tasks_of
 from hra_cli.recognition.transcript import Transcript
+from hra_cli.recognition.unknown_tasks import note_unknown
 from hra_cli.recognition.voice_activity import speech
 from hra_cli.scoring.wer import Utterance
 
@@ -59,13 +60,14 @@ def decode_audio(
     config: DecodeConfig,
     progress: Optional[Progress] = None,
     heard: Heard = lambda transcript, written: None,
+    note: Callable[[str], None] = lambda message: None,
 ) -> DecodedAudio:
     """Decodes audio files of any length, with the head of one task (the one that the config names, or the only one) or
     each with its own, by a table.
 
     progress: counts seconds of audio. heard: given each transcript, and its file below the config's output folder where
-    there is one, as soon as it is known, in the order of the files. A file that cannot be read is left out and listed.
-    Raises HraError for what else the user can mend.
+    there is one, as soon as it is known, in the order of the files. note: told of tasks that another task's head
+    serves. A file that cannot be read is left out and listed. Raises HraError for what else the user can mend.
     """
     table = config.audio_options.tasks_from
     files = list(dict.fromkeys(config.audio))
@@ -75,7 +77,7 @@ def decode_audio(
     sounds, unreadable = _open(files, config.audio_options.channels)
     folder = config.output_dir
     with contextlib.nullcontext() if folder is None or not sounds else one_writer(folder):
-        return _decode(config, files, sounds, unreadable, tasks, progress or no_progress(), heard)
+        return _decode(config, files, sounds, unreadable, tasks, progress or no_progress(), heard, note)
 
 
 def _check_names(config: DecodeConfig, files: list[Path]) -> None:
@@ -117,6 +119,7 @@ def _decode(
     tasks: Optional[dict[Path, str]],
     progress: Progress,
     heard: Heard,
+    note: Callable[[str], None],
 ) -> DecodedAudio:
     found: dict[str, Transcript] = {}
     latency, started = None, time.monotonic()
@@ -125,6 +128,7 @@ def _decode(
         split = None if config.audio_options.segment == "none" else speech()
         recogniser = load_for(config, named or None)
         cuts = _with_tasks(sounds, tasks, recogniser, named)
+        note_unknown(note, recogniser, map(task_of, cuts), "recordings")
         started = time.monotonic()
         bar = progress.add_task("decoding", total=sum(cut.duration for cut in cuts))
         by_id = {one.cut.id: one for one in sounds}

@@ -23,6 +23,7 @@ class DecodeConfig:
     data: a prepared folder, of which `split` is decoded; or audio: files. tasks: () for all that have the split.
     exp_dir, heads_dir, heads: where heads come from, one of them, or no_heads for the frozen model. controller: for
     head files that bundle none. max_heads: of a folder or experiment, how many are in memory at a time.
+    unknown_tasks: whose head serves tasks that have none, None: they are refused.
     max_duration: seconds of audio in a batch. num_workers: processes that read data ahead; 0: a thread does.
     output_dir: for icefall's result files (None: below exp_dir, by method, and nowhere without one), or for a file of
     each audio file's text (None: nowhere). audio_options: of audio files. streaming: chunk by chunk, as if it were
@@ -43,6 +44,7 @@ class DecodeConfig:
     heads: tuple[Path, ...] = ()
     controller: Optional[Path] = None
     max_heads: int = 1024
+    unknown_tasks: Optional[str] = None
     no_heads: bool = False
     decoding_method: str = "greedy_search"
     search_options: SearchOptions = SearchOptions()  # noqa: RUF009 - frozen
@@ -69,6 +71,8 @@ class DecodeConfig:
             raise HraError("give heads with --exp-dir, --heads or --head, or decode the frozen model with --no-heads")
         if self.no_heads and (self.heads_dir or self.heads):
             raise HraError(f"give {'--heads' if self.heads_dir else '--head'} or --no-heads, not both")
+        if self.no_heads and self.unknown_tasks is not None:
+            raise HraError("--unknown-tasks has no effect with --no-heads; leave it out")
         if self.controller and (self.exp_dir or self.no_heads):
             raise HraError(
                 f"--controller has no effect with {'--no-heads' if self.no_heads else '--exp-dir'}; leave it out"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Optional
 
 from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, adapter_from_heads, read_controller, read_head
-from hra_cli.adapter.head_folder import check_heads_of, open_head_folder
+from hra_cli.adapter.head_folder import check_heads_of, list_heads, open_head_folder
 from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.data.find_tokenizer import load_tokenizer
-from hra_cli.errors import HraError
+from hra_cli.errors import HraError, did_you_mean
 from hra_cli.experiment.folder import experiment_controller, experiment_heads_folder
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.recogniser import Recogniser
@@ -29,12 +30,14 @@ def load_recogniser(
     tasks: Optional[list[str]] = None,
     controller: Optional[Path] = None,
     max_heads: int = DecodeConfig.max_heads,
+    unknown_tasks: Optional[str] = None,
 ) -> Recogniser:
     """The recogniser at `backbone`, see `located`, with the heads of an experiment, of a folder of head files, or of
     single head files; with none of these, the frozen recogniser alone.
 
     tasks: which heads, None for all that are there. controller: for head files that bundle none. max_heads: of an
     experiment or folder, how many are in memory at a time; they are read when a batch needs them.
+    unknown_tasks: whose head serves tasks that have none, None: they are refused.
     Raises HraError for more than one source of heads, for what cannot be read, and for a head that cannot be applied.
     """
     if sum(map(bool, (exp_dir, heads_dir, heads))) > 1:
@@ -50,9 +53,14 @@ def load_recogniser(
     belongs_to = (model.fingerprint, model.width, tokenizer.fingerprint)
     adapter: Optional[Adapter] = None
     if heads_dir is not None:
+        tasks = _with_unknown(tasks, unknown_tasks, list_heads(heads_dir), f"in {heads_dir}")
         adapter = open_head_folder(heads_dir, *belongs_to, tasks, shared, max_heads)
     elif heads:
-        adapter = adapter_from_heads(_named([read_head(file) for file in heads], tasks), *belongs_to, shared)
+        found = [read_head(file) for file in heads]
+        tasks = _with_unknown(tasks, unknown_tasks, {head.task for head in found}, "among the head files")
+        adapter = adapter_from_heads(_named(found, tasks), *belongs_to, shared)
+    if adapter is not None:
+        adapter.for_unknown_tasks = unknown_tasks
     return Recogniser(model, tokenizer, adapter)
 
 
@@ -67,8 +75,23 @@ def load_for(config: DecodeConfig, tasks: Optional[list[str]]) -> Recogniser:
         tasks=tasks,
         controller=config.controller,
         max_heads=config.max_heads,
+        unknown_tasks=config.unknown_tasks,
     )
     return StreamingRecogniser(recogniser) if config.streaming else recogniser
+
+
+def _with_unknown(
+    tasks: Optional[list[str]], unknown: Optional[str], known: Collection[str], where: str
+) -> Optional[list[str]]:
+    """The tasks whose heads are needed, where the head of task `unknown` serves those that are not `known`."""
+    if unknown is None or not known:
+        return tasks
+    if unknown not in known:
+        raise HraError(
+            f"--unknown-tasks: no head '{unknown}' {where}{did_you_mean(unknown, known)}; "
+            "`hra train` of two or more tasks writes one for it, --common-head"
+        )
+    return None if tasks is None else list(dict.fromkeys([*(task for task in tasks if task in known), unknown]))
 
 
 def _named(heads: list[Head], tasks: Optional[list[str]]) -> list[Head]:

@@ -45,6 +45,8 @@ def read_experiment(exp_dir: Path) -> Content:
     """
     config = load_config(exp_dir)
     heads = experiment_heads(exp_dir)
+    of_tasks = [head for head in heads if not head.is_common]
+    common = ", ".join(head.task for head in heads if head.is_common)
     name = exp_dir.resolve().name  # not the path, so that a moved experiment gives the same report
     controller = experiment_controller(exp_dir, heads[0].backbone_fingerprint)
     controller_parameters = sum(parameter.numel() for parameter in controller.parameters())
@@ -53,17 +55,18 @@ def read_experiment(exp_dir: Path) -> Content:
     used_with = {**trained_with, **config.chunk_plan.in_use._asdict()}
     decode = shlex.join(["hra", "decode", "--exp-dir", name, *_options(used_with, DECODED_WITH)])
 
-    dev = _dev_table(heads)
+    dev = _dev_table(of_tasks)
     test = _test_table(exp_dir)
-    dev_wer, loss = _curves(exp_dir, [head.task for head in heads])
+    dev_wer, loss = _curves(exp_dir, [head.task for head in of_tasks])
     metadata = read_metadata(exp_dir / "controller.safetensors")
     train = shlex.join(["hra", "train", "--exp-dir", name, *_options(trained_with, trained_with)])
     return Content(
         title=f"Experiment {name}",
         facts={
-            "tasks": f"{len(heads):,}",
+            "tasks": f"{len(of_tasks):,}",
             "method": "heads onboarded on a frozen controller" if config.controller else "controller and heads jointly",
             "head": f"{heads[0].kind}, {head_parameters:,} parameters a task",
+            **({"head for tasks without one": common} if common else {}),
             "controller": f"{controller_parameters:,} parameters, shared, H = {heads[0].hidden}",
             "WER on dev": f"{number(dev.series[0].total)} % → {number(dev.series[1].total)} %",
         },

@@ -60,6 +60,7 @@ def _describe_head(path: Path) -> Description:
     head = read_head(path)
     facts = {
         "task": head.task,
+        **({"for": "tasks that have no head"} if head.is_common else {}),
         "head": f"{head.kind}, {head.num_parameters:,} parameters, {head.dtype}",
         "sealed": _sealed(path),
         "width": str(head.width),
@@ -174,6 +175,7 @@ def _describe_experiment(path: Path) -> Description:
         "backbone": config.backbone,
         "data": config.data,
         "method": "onboarding on " + config.controller if config.controller else "joint training",
+        **({"heads started from": config.start} if config.start else {}),
         "head": f"{config.head}, hidden {config.hidden}"
         + (f", inner {config.inner}" if head_kind(config.head).has_inner else ""),
         "epochs": f"{max(epochs, default=0)} of {config.num_epochs}",
@@ -181,9 +183,10 @@ def _describe_experiment(path: Path) -> Description:
         **{name.replace("_", " "): str(value) for name, value in config.chunk_plan.as_json().items()},
     }
     heads = experiment_heads(path) if list_heads(path / "heads") else []  # none before the first epoch
+    heads.sort(key=lambda head: head.is_common)
     rows = [
         [
-            head.task,
+            head.task + (", for tasks that have none" if head.is_common else ""),
             f"{head.num_parameters:,}",
             str(head.training.get("epoch", "")),
             str(head.scores.get("wer_before", "")),

@@ -12,6 +12,8 @@ from typing import Callable, Optional
 import torch
 from torch import Tensor
 
+from hra_cli.adapter.task_adapter import TaskAdapter
+
 RELEVANCE = 750.0  # seconds of a task's own speech that count as much as what all tasks say
 
 # Each task's seconds of training speech, to the weight of each task's own gradient, (tasks,), between 0 and 1. None:
@@ -46,3 +48,15 @@ def shared_gradient(gradients: Tensor, own_weights: Tensor) -> Tensor:
     weight = own_weights.to(gradients).view(-1, *[1] * (gradients.dim() - 1))
     in_batch = gradients.flatten(1).any(dim=1).sum()
     return torch.lerp(gradients.sum(0, keepdim=True), in_batch * gradients, weight)
+
+
+def follow_all_tasks(adapter: TaskAdapter) -> None:
+    """Gives what tasks have in common the gradient of all tasks together: that of a task without speech of its own.
+
+    In MAP adaptation that is the prior. To the tasks' own parameters it makes no difference.
+    """
+    per_task = adapter.per_task_parameters()
+    for name, common in adapter.common_parameters().items():
+        gradient = per_task[name].grad
+        if gradient is not None:
+            common.grad = gradient.sum(0, keepdim=True)

@@ -13,6 +13,7 @@ from hra_cli.data.batches import load_batches, training_batches
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.io.progress import no_progress
+from hra_cli.io.tensors import fingerprint
 from hra_cli.nn.device import make_repeatable
 from hra_cli.nn.memory import peak_memory
 from hra_cli.scoring.wer import ErrorCounts
@@ -23,6 +24,7 @@ from hra_cli.training.recorder import Recorder, WriteSelected
 from hra_cli.training.run_state import REMEDY, RunState, check, load_checkpoint, restore
 from hra_cli.training.schedule import learning_rate_factor
 from hra_cli.training.selection import SelectedEpochs
+from hra_cli.training.start_pull import strength_of_pull
 from hra_cli.training.step import Diverged, TrainingStep
 from hra_cli.training.training_data import TrainingData
 from hra_cli.training.validation import DevResult, Validator
@@ -62,10 +64,10 @@ class TrainingLoop:
         self.adapter = model.adapter
         self.write_selected = write_selected
         self.optimizers = new_optimizers(self.adapter, config.lr, sharing(list(data.seconds.values())))
-        self.step = TrainingStep(model, self.optimizers, config)
+        self.step = TrainingStep(model, self.optimizers, config, strength_of_pull(list(data.seconds.values())))
         self.validate = Validator(data, config)
         self.selected = SelectedEpochs(data.tasks, epoch_per_task=config.controller is not None)
-        self.state = RunState(data_digest=data.digest)
+        self.state = RunState(data_digest=data.digest, start=fingerprint(self.adapter.start))
         self.resumed = self._go_on()
 
     def run(self, progress: Optional[Progress] = None) -> None:
@@ -96,6 +98,8 @@ class TrainingLoop:
             return False
         if checkpoint.state.data_digest != self.data.digest:
             raise HraError(f"{self.config.data} has changed since {self.exp_dir} was begun; train into a new folder")
+        if checkpoint.state.start != self.state.start:
+            raise HraError(f"{self.config.start} has changed since {self.exp_dir} was begun; train into a new folder")
         check(checkpoint, self.data.tasks, self.config.num_epochs)
         self._check_place(checkpoint.state, checkpoint.file)
         restore(checkpoint, self.adapter, self.optimizers)

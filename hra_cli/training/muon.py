@@ -24,8 +24,8 @@ AS_LARGE_AS_ADAMW = 0.2
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for parameter groups with the key `per_task`: False for matrices (R, C) that tasks share, True for
-    (tasks, R, C), a matrix per task.
+    """Muon for parameter groups with the key `per_task`: False for matrices (R, C) or (1, R, C) that no task has as its
+    own, True for (tasks, R, C), a matrix per task.
 
     Gradients are scaled to norm 1 before they enter the momentum, so that every batch counts the same.
 
@@ -47,7 +47,7 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, parameter: nn.Parameter, gradient: Tensor, lr: float, per_task: bool) -> None:
         # A matrix that tasks share moves like that of a single task.
-        matrices = parameter if per_task else parameter.unsqueeze(0)
+        matrices = parameter if parameter.dim() == 3 else parameter.unsqueeze(0)
         gradient = gradient.reshape(matrices.shape)
         rows = gradient.flatten(1).any(dim=1).nonzero().squeeze(1)
         if not len(rows):

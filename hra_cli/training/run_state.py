@@ -19,6 +19,7 @@ from hra_cli.training.muon import Muon
 from hra_cli.training.selection import Selected
 
 CHECKPOINT_NAME = "checkpoints/last.safetensors"
+NOTHING = fingerprint({})
 REMEDY = "train into a new folder"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum", "common")  # of AdamW, and of Muon
 
@@ -36,6 +37,7 @@ class RunState:
     loss_sum: float = 0.0  # of the epoch so far
     loss_frames: int = 0
     seconds: float = 0.0  # spent in training steps, reading data included
+    start: str = NOTHING  # fingerprint of what onboarded heads start from
     scaler: dict[str, Union[int, float]] = field(default_factory=dict)  # of the loss, in float16
 
     def __post_init__(self) -> None:

@@ -14,6 +14,8 @@ from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.nn.device import gradient_scaler, without_cudnn
 from hra_cli.training.augment import Augment
+from hra_cli.training.gradient_sharing import follow_all_tasks
+from hra_cli.training.start_pull import pull_to_start
 from hra_cli.transducer.adapted import AdaptedModel
 from hra_cli.transducer.loss import Loss, check_installed, check_loss, check_rnnt_type, pruned_loss
 
@@ -43,10 +45,17 @@ class StepResult:
 class TrainingStep:
     """Updates the trained parameters of `model.adapter` by the gradient of one batch at a time.
 
+    pull (tasks,): how strongly each task's parameters are pulled towards their start, as `strength_of_pull` says.
     Raises HraError where the config's rnnt_type or loss is not known, or its chunks do not fit the recogniser.
     """
 
-    def __init__(self, model: AdaptedModel, optimizers: Sequence[torch.optim.Optimizer], config: TrainConfig):
+    def __init__(
+        self,
+        model: AdaptedModel,
+        optimizers: Sequence[torch.optim.Optimizer],
+        config: TrainConfig,
+        pull: torch.Tensor,
+    ):
         assert model.adapter is not None
         check_rnnt_type(config.rnnt_type)
         check_loss(config.loss)
@@ -54,9 +63,11 @@ class TrainingStep:
         for chunking in config.chunk_plan.every_size:
             model.backbone.options_with(chunking)
         self.model = model
+        self.adapter = model.adapter
         self.trained = [parameter for parameter in model.adapter.parameters() if parameter.requires_grad]
         self.optimizers = optimizers
         self.config = config
+        self.pull = pull
         self.augment = Augment() if config.spec_augment else None
         self.scaler = gradient_scaler(config.precision)
 
@@ -86,9 +97,11 @@ class TrainingStep:
         total, gradient_norm = torch.stack([loss.total.detach(), norm]).tolist()
         self._check_finite(total, gradient_norm, batch, number)
         if math.isfinite(gradient_norm):
+            follow_all_tasks(self.adapter)
             for optimizer in self.optimizers:
                 self.scaler.step(optimizer)
             self.scaler.update()
+            pull_to_start(self.adapter, self.pull, lr)
         else:  # it overflows float16: no optimiser moves, also one whose own gradients are finite
             self.scaler.update(self.scaler.get_scale() / 2)
         return StepResult(loss, total, frames, gradient_norm)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from rich.progress import Progress
+from torch import Tensor
 
 from hra_cli.adapter.adapter import Adapter, new_adapter
+from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import (
     Head,
     controller_fingerprint,
@@ -19,11 +22,13 @@ from hra_cli.adapter.head_file import (
     write_controller,
     write_head,
 )
+from hra_cli.adapter.head_start import read_start
 from hra_cli.backbone.frontend_cache import FrontendCache
 from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.skipped import Skipped
+from hra_cli.data.task_index import check_task_names
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, TrainConfig, differences, load_config
 from hra_cli.io.lock import one_writer
@@ -32,7 +37,7 @@ from hra_cli.scoring.wer import BeforeAfter, rounded
 from hra_cli.training.gradient_sharing import by_amount_of_speech, own_gradient
 from hra_cli.training.loop import TrainingLoop
 from hra_cli.training.run_state import RunState
-from hra_cli.training.selection import SelectedEpochs
+from hra_cli.training.selection import Selected, SelectedEpochs
 from hra_cli.training.training_data import load_training_data
 from hra_cli.transducer.adapted import AdaptedModel
 
@@ -76,12 +81,19 @@ def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
     tokenizer = load_tokenizer(located(config.backbone))
     data = load_training_data(config, backbone, tokenizer)
     controller = None if config.controller is None else read_controller(Path(config.controller), backbone.fingerprint)
-    adapter = new_adapter(data.tasks, backbone.width, config.hidden, config.head, config.inner, config.seed, controller)
+    start = None
+    if controller is not None and config.start is not None:
+        belongs_to = (backbone.fingerprint, backbone.width, tokenizer.fingerprint)
+        start = read_start(Path(config.start), controller, *belongs_to)
+    adapter = _new_adapter(config, data.tasks, backbone.width, controller, start)
     cache = FrontendCache(exp_dir / FRONTEND_NAME, backbone) if config.cache_frontend else None
     # On a frozen controller heads are independent of each other; sharing gradients would change that.
     sharing = by_amount_of_speech if config.controller is None else own_gradient
     model = AdaptedModel(backbone, tokenizer, adapter, cache)
-    files = _HeadFiles(config, exp_dir, adapter, backbone.fingerprint, tokenizer.fingerprint, data.utterances)
+    started_from = None if start is None else fingerprint(start.bank.tensors(0))
+    files = _HeadFiles(
+        config, exp_dir, adapter, backbone.fingerprint, tokenizer.fingerprint, data.utterances, started_from
+    )
     return TrainingLoop(
         config, exp_dir, data, AdaptedModel(backbone, tokenizer, None, cache), model, sharing, files.write
     )
@@ -96,6 +108,36 @@ def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
             raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); resume it with its own")
 
 
+def _new_adapter(
+    config: TrainConfig, tasks: Sequence[str], width: int, controller: Optional[Controller], start: Optional[Adapter]
+) -> Adapter:
+    """The adapter to train: a controller and heads, and where there are several the one for other tasks; or heads on a
+    given controller, which start from a given one, if any."""
+    joint = controller is None and len(tasks) > 1
+    if joint:
+        _check_common_head(config.common_head, tasks)
+    adapter = new_adapter(tasks, width, config.hidden, config.head, config.inner, config.seed, controller, common=joint)
+    if start is not None:
+        begun, bank = start.bank, adapter.bank
+        if (begun.kind, begun.sizes) != (bank.kind, bank.sizes):
+            raise HraError(
+                f"{config.start} is a {begun.kind} head with hidden {begun.sizes.hidden}, inner {begun.sizes.inner}, "
+                f"and what starts from it is to be a {bank.kind} head with hidden {bank.sizes.hidden}, inner "
+                f"{bank.sizes.inner}; leave out --head and --inner"
+            )
+        adapter.start_from(start.start_for_others())
+    return adapter
+
+
+def _check_common_head(name: str, tasks: Sequence[str]) -> None:
+    if name in tasks:
+        raise HraError(
+            f"a task of the data is called '{name}', as the head for tasks that have none; "
+            "give that one another name with --common-head"
+        )
+    check_task_names([*tasks, name])
+
+
 @dataclass(frozen=True)
 class _HeadFiles:
     """controller.safetensors and heads/ of an experiment; the same run always writes the same bytes."""
@@ -106,6 +148,7 @@ class _HeadFiles:
     backbone_fingerprint: str
     tokenizer_fingerprint: str
     utterances: dict[str, int]
+    started_from: Optional[str]  # fingerprint of the head that they started from
 
     def write(self, selected: SelectedEpochs, state: RunState) -> None:
         """Writes the controller and the heads as they were in the selected epochs; those that are there stay."""
@@ -113,8 +156,8 @@ class _HeadFiles:
         needed = controller_fingerprint(adapter.controller.tensors())
         write_controller(self.exp_dir / "controller.safetensors", adapter.controller, self.backbone_fingerprint)
         sizes = adapter.bank.sizes
-        for row, task in enumerate(adapter.tasks):
-            found = selected.by_task[task]
+
+        def write(task: str, tensors: dict[str, Tensor], training: dict[str, Any], scores: dict[str, Any]) -> None:
             head = Head(
                 task=task,
                 kind=adapter.bank.kind,
@@ -124,35 +167,48 @@ class _HeadFiles:
                 backbone_fingerprint=self.backbone_fingerprint,
                 controller_fingerprint=needed,
                 tokenizer_fingerprint=self.tokenizer_fingerprint,
-                tensors=adapter.bank.tensors(row),
-                training={
-                    "method": "onboarding" if self.config.controller else "joint",
-                    "tasks": len(adapter.tasks),
-                    "utterances": self.utterances[task],
-                    "epoch": found.epoch,
-                    "num_epochs": self.config.num_epochs,
-                    "steps": found.step,
-                    "max_duration": self.config.max_duration,
-                    "lr": self.config.lr,
-                    "rnnt_type": self.config.rnnt_type,
-                    "spec_augment": self.config.spec_augment,
-                    "seed": self.config.seed,
-                    **self.config.chunk_plan.as_json(),
-                },
-                scores={
-                    "set": "dev",
-                    "wer_before": rounded(state.frozen[task].wer),
-                    "wer_after": rounded(found.scores.wer),
-                    "words": found.scores.words,
-                },
+                tensors=tensors,
+                training=training,
+                scores=scores,
             )
             file = self.exp_dir / "heads" / f"{task}.safetensors"
             if not _holds(file, head):
                 write_head(file, head)
 
+        for row, task in enumerate(adapter.tasks):
+            found = selected.by_task[task]
+            scores = {
+                "set": "dev",
+                "wer_before": rounded(state.frozen[task].wer),
+                "wer_after": rounded(found.scores.wer),
+                "words": found.scores.words,
+            }
+            write(task, adapter.bank.tensors(row), self._training(self.utterances[task], found), scores)
+        if adapter.common is not None:
+            found = selected.by_task[adapter.tasks[0]]  # one epoch is selected for all
+            training = self._training(sum(self.utterances.values()), found)
+            write(self.config.common_head, adapter.common.tensors(0), {"common": True, **training}, {})
+
+    def _training(self, utterances: int, found: Selected) -> dict[str, Any]:
+        return {
+            **({"start": self.started_from} if self.started_from else {}),
+            "method": "onboarding" if self.config.controller else "joint",
+            "tasks": len(self.adapter.tasks),
+            "utterances": utterances,
+            "epoch": found.epoch,
+            "num_epochs": self.config.num_epochs,
+            "steps": found.step,
+            "max_duration": self.config.max_duration,
+            "lr": self.config.lr,
+            "rnnt_type": self.config.rnnt_type,
+            "spec_augment": self.config.spec_augment,
+            "seed": self.config.seed,
+            **self.config.chunk_plan.as_json(),
+        }
+
     def _as_of(self, selected: SelectedEpochs) -> Adapter:
-        sizes = self.adapter.bank.sizes
-        adapter = new_adapter(self.adapter.tasks, sizes.width, sizes.hidden, self.adapter.bank.kind, self.config.inner)
+        sizes, kind, common = self.adapter.bank.sizes, self.adapter.bank.kind, self.adapter.common is not None
+        adapter = new_adapter(self.adapter.tasks, sizes.width, sizes.hidden, kind, self.config.inner, common=common)
         adapter.load_state_dict(selected.tensors)
         return adapter
 

@@ -18,6 +18,7 @@ import yaml
 from safetensors import safe_open
 
 from hra_cli import __version__
+from hra_cli.adapter.head_file import read_head
 from hra_cli.io.files import write_text
 from hra_cli.scoring.wer import wer_text
 
@@ -74,7 +75,8 @@ def trainings_table(exp: Path) -> list[str]:
     rows = []
     for file in sorted(exp.glob("*/config.yaml")):
         folder = file.parent
-        heads = sorted(folder.glob("heads/*.safetensors"))
+        # Without the one for tasks that have none.
+        heads = [one for one in sorted(folder.glob("heads/*.safetensors")) if not read_head(one).is_common]
         if heads:
             settings = yaml.safe_load(file.read_text())
             sizes = [f"{parameters(one):,}" for one in (heads[0], folder / "controller.safetensors")]

@@ -131,6 +131,7 @@ def test_a_head_is_trained_on_it(shared, recordings, name):
     settings = {"backbone": str(backbone), "data": str(data), "max_duration": 10.0, "num_epochs": 1, "hidden": 8}
     train(TrainConfig(**settings, rnnt_type="modified"), recordings.parent / "exp")
     assert sorted(file.name for file in (recordings.parent / "exp" / "heads").iterdir()) == [
+        "common.safetensors",
         "jackson.safetensors",
         "theo.safetensors",
     ]

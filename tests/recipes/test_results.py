@@ -2,8 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
+from builders import BACKBONE, heads_of, random_adapter
+
+from hra_cli.adapter.head_file import write_controller, write_head
+from hra_cli.experiment.config import TrainConfig, save_config
 
 
 def decoded(folder, **tasks):
@@ -101,3 +106,18 @@ def test_default_folders_and_any_other_leave_git_status_clean(clone, tmp_path):
 def test_a_run_that_has_measured_nothing_writes_no_tables(clone, tmp_path):
     write_tables(clone, "accents", tmp_path / "exp")
     assert not (tmp_path / "exp" / "RESULTS.md").exists()
+
+
+def test_a_head_for_tasks_that_have_none_is_not_counted(clone, tmp_path):
+    folder = tmp_path / "exp" / "joint-1"
+    adapter = random_adapter(["ann", "bob", "common"], 40)
+    for head in heads_of(adapter, bundled=False):
+        training = {"common": True} if head.task == "common" else {}
+        write_head(folder / "heads" / f"{head.task}.safetensors", replace(head, training=training))
+    write_controller(folder / "controller.safetensors", adapter.controller, BACKBONE)
+    save_config(TrainConfig("backbone", "data", seed=7), folder)
+    write_tables(clone, "fsdd", tmp_path / "exp")
+    assert (
+        "| joint-1 | 2 | 520 | 504 | linear | 64 | 20 | 100.0 | 0.008 | 7 |"
+        in (tmp_path / "exp" / "RESULTS.md").read_text()
+    )

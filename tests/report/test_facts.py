@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hra_cli.adapter.head_file import write_head
+from hra_cli.report.experiment_content import read_experiment
 from hra_cli.report.facts import describe
 
 
@@ -43,3 +44,15 @@ def test_a_damaged_head_of_an_experiment_is_named(experiment, tmp_path):
     head.write_bytes(head.read_bytes()[:-1])
     with refused("is not a safetensors file, or is truncated", head):
         describe(exp_dir)
+
+
+def test_a_head_for_tasks_that_have_none_is_marked_and_comes_last(experiment):
+    assert describe(experiment / "heads" / "common.safetensors").facts["for"] == "tasks that have no head"
+    assert "for" not in describe(experiment / "heads" / "fr.safetensors").facts
+    assert [row[0] for row in describe(experiment).rows] == ["de", "fr", "common, for tasks that have none"]
+
+
+def test_a_report_counts_it_as_no_task(experiment):
+    content = read_experiment(experiment)
+    assert (content.facts["tasks"], content.facts["head for tasks without one"]) == ("2", "common")
+    assert content.wer[-1].tasks == ["de", "fr"]

@@ -34,7 +34,7 @@ from hra_cli.training.training_data import load_training_data
 def test_training_lowers_the_loss_and_writes_what_an_experiment_holds(data, experiment):
     before, *_, after = [sum(record.loss.values()) for record in dev_records(experiment)]
     assert after < before
-    assert {file.name for file in (experiment / "heads").iterdir()} == {f"{task}.safetensors" for task in TASKS}
+    assert {file.stem for file in (experiment / "heads").iterdir()} == {*TASKS, "common"}
     assert load_config(experiment) == config(data)
     assert "epoch 2" in (experiment / "train.log").read_text()
     assert list((experiment / "tensorboard").iterdir())
