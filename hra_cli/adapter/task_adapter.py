@@ -89,18 +89,11 @@ class TaskAdapter(nn.Module):
         By default none."""
         return []
 
-    def common(self) -> dict[str, Tensor]:
-        """What one more task would start from: the parameters per task by their names, without their axis of tasks.
-
-        By default the average over the tasks.
-        """
-        return {name: parameter.detach().mean(0) for name, parameter in self.per_task_parameters().items()}
-
     @torch.no_grad()
-    def start_from(self, common: dict[str, Tensor]) -> None:
-        """Sets every task's own parameters to `common`, as `common()` of an adapter by the same method gives it."""
-        for name, parameter in self.per_task_parameters().items():
-            parameter.copy_(common[name].expand_as(parameter))
+    def start_alike(self) -> None:
+        """Gives every task the parameters of the first: of tasks that began elsewhere the mean would mean nothing."""
+        for parameter in self.per_task_parameters().values():
+            parameter.copy_(parameter[:1].expand_as(parameter))
 
     def share(self, other: TaskAdapter) -> None:
         """Takes over from an adapter by the same method what all tasks share; what is per task stays."""

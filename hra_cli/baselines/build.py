@@ -20,10 +20,13 @@ from hra_cli.errors import HraError
 REACH_INSIDE = ("bitfit", "lora")
 
 
-def new_method(method: Method, backbone: Backbone, tasks: Sequence[str], seed: int) -> tuple[Backbone, TaskAdapter]:
+def new_method(
+    method: Method, backbone: Backbone, tasks: Sequence[str], seed: int, common: bool = False
+) -> tuple[Backbone, TaskAdapter]:
     """An untrained adapter by this method, which changes nothing until it is trained, and the backbone that it is for.
 
-    That is the given one, or a copy where the method changes layers from inside.
+    That is the given one, or a copy where the method changes layers from inside. common: whether HRA has its head for
+    tasks that have none, too.
     """
     if method.name == "full":
         full = FullFineTuning(backbone, tasks)
@@ -33,13 +36,15 @@ def new_method(method: Method, backbone: Backbone, tasks: Sequence[str], seed: i
         size = method.size or 0
         hooked = bitfit(backbone, tasks) if method.name == "bitfit" else lora(backbone, tasks, size, generator)
         return hooked.backbone, hooked
-    return backbone, between_layers(method, backbone.layer_widths(), tasks, seed)
+    return backbone, between_layers(method, backbone.layer_widths(), tasks, seed, common)
 
 
-def between_layers(method: Method, layer_widths: dict[str, int], tasks: Sequence[str], seed: int) -> TaskAdapter:
+def between_layers(
+    method: Method, layer_widths: dict[str, int], tasks: Sequence[str], seed: int, common: bool = False
+) -> TaskAdapter:
     """An untrained adapter by a method that works between layers; layer_widths: channels by the layer's name.
 
-    Raises HraError for a method that works inside of layers.
+    common: as for `new_method`. Raises HraError for a method that works inside of layers.
     """
     generator = torch.Generator().manual_seed(seed)
     widths, size = list(layer_widths.values()), method.size or 0
@@ -54,5 +59,5 @@ def between_layers(method: Method, layer_widths: dict[str, int], tasks: Sequence
     if method.name == "hra-head-per-layer":
         return head_per_layer(tasks, widths, size, generator)
     if method.name in hra_kinds():
-        return new_adapter(tasks, max(widths), size, method.name.removeprefix("hra-"), size, seed)
+        return new_adapter(tasks, max(widths), size, method.name.removeprefix("hra-"), size, seed, common=common)
     raise HraError(f"{method.name} does not sit between layers: it needs a recogniser, not only widths")

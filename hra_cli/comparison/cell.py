@@ -52,9 +52,10 @@ def cell_loop(config: CellConfig, folder: Path) -> TrainingLoop:
     backbone = load_backbone(config.backbone, config.backbone_options)
     tokenizer = load_tokenizer(located(config.backbone))
     data = load_training_data(config, backbone, tokenizer)
-    adapted, adapter = new_method(method, backbone, data.tasks, config.seed)
-    if config.start == ALIKE:  # an average over tasks that began elsewhere would mean nothing
-        adapter.start_from({name: own[0] for name, own in adapter.per_task_parameters().items()})
+    for_others = config.begin == ALIKE  # what tasks that are held out start from is learned too
+    adapted, adapter = new_method(method, backbone, data.tasks, config.seed, common=for_others)
+    if for_others:
+        adapter.start_alike()
 
     def write(selected: SelectedEpochs, state: RunState) -> None:
         write_safetensors(folder / MODEL_NAME, selected.tensors, {})

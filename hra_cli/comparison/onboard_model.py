@@ -42,8 +42,8 @@ def train_onboarded(config: CellConfig, cells: Path, folder: Path) -> ModelResul
     if config.base is not None:
         learned = _learned(config, cells, backbone)
         adapter.share(learned)
-        if config.start == COMMON:
-            adapter.start_from(learned.common())
+        if config.begin == COMMON:
+            adapter.start_from(learned.start_for_others())
     own = [id(parameter) for parameter in adapter.per_task_parameters().values()]
     for parameter in adapter.parameters():
         if own and id(parameter) not in own:
@@ -88,6 +88,6 @@ def _learned(config: CellConfig, cells: Path, backbone: Backbone) -> TaskAdapter
         raise Diverged(f"trained on the other tasks, {diverged}")
     folder = cells / config.base
     base = load_config_as(CellConfig, folder)
-    _, learned = new_method(parse_method(base.method), backbone, base.tasks, base.seed)
+    _, learned = new_method(parse_method(base.method), backbone, base.tasks, base.seed, common=True)
     learned.load_state_dict(read_safetensors(folder / MODEL_NAME)[0])
     return learned

@@ -93,7 +93,7 @@ class OnboardPlan:
             ModelToTrain(
                 folder,
                 dataclasses.replace(
-                    model_config(self.config, cell, [task for task in self.tasks if task not in fold]), start=ALIKE
+                    model_config(self.config, cell, [task for task in self.tasks if task not in fold]), begin=ALIKE
                 ),
             )
             for folder, fold in self._folds()
@@ -120,7 +120,7 @@ class OnboardPlan:
                     model_config(self.config, cell, group),
                     num_epochs=self.options.onboard_epochs,
                     budget_seconds=None,
-                    start=row.start,
+                    begin=row.start,
                     base=str(Path(base_of(cell).name) / folder) if row.needs_base else None,
                     shots=shots,
                 )

@@ -133,13 +133,13 @@ class Cell:
 class CellConfig(TrainConfig):
     """What decides one model of a cell; in single-task cells `tasks` is one task.
 
-    Of onboarding: start: ALIKE of what is trained on the tasks that are not held out, else COMMON or ZERO. base: where
+    Of onboarding: begin: ALIKE of what is trained on the tasks that are not held out, else COMMON or ZERO. base: where
     that is, beside the cell's folder. shots: how many utterances of each task it is trained on.
     """
 
     method: str = "hra-linear"
     budget_seconds: Optional[float] = CompareConfig.budget_seconds
-    start: Optional[str] = None
+    begin: Optional[str] = None
     base: Optional[str] = None
     shots: Optional[int] = None
 

@@ -504,7 +504,7 @@ def test_new_tasks_start_from_what_others_share_and_have_in_common(plain, name):
     expected = encoded(own, learned, lens, ["ann", "cho"])
     fresh, adapter = new_method(method(name), plain, ["new", "newer"], seed=5)
     adapter.share(learned)
-    adapter.start_from(learned.common())
+    adapter.start_from(learned.start_for_others())
     assert torch.allclose(encoded(fresh, adapter, lens, ["new", "newer"]), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -512,8 +512,8 @@ def test_new_tasks_start_from_what_others_share_and_have_in_common(plain, name):
 def test_in_common_is_the_average_over_tasks_and_what_is_shared_leaves_heads_alone(plain, name):
     _, learned = as_if_trained(name, plain)
     per_task = learned.per_task_parameters()
-    assert learned.common().keys() == per_task.keys()
-    for key, tensor in learned.common().items():
+    assert learned.start_for_others().keys() == per_task.keys()
+    for key, tensor in learned.start_for_others().items():
         assert torch.allclose(tensor, sum(per_task[key]) / len(TASKS), atol=1e-6)
         assert not tensor.requires_grad
     _, adapter = untrained(name, plain)
