@@ -18,11 +18,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from hra_cli.data.corpora.fsdd import DIGITS
 from hra_cli.errors import HraError
 from hra_cli.io.files import write_text
 from hra_cli.io.text_lines import text_lines
 
+DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 SPLITS = ("train", "test")
 # A band needs as many utterances to train on, and one to test on.
 BAND_UTTERANCES = 10
