@@ -24,8 +24,8 @@ results=
 help_message="Usage: recipes/speechocean762/run.sh [options]
 
 Adapts an English recogniser to the speakers of speechocean762, by default to what they say in digits, which is what the
-small recogniser knows. The speakers of its test set are never trained on. Needs hra and python on the PATH, and git (with
-git-lfs) to get the corpus. Paths are relative to recipes/speechocean762.
+small recogniser knows. The speakers of its test set are never trained on. Needs hra and python on the PATH, and git
+with git-lfs to get the corpus. Paths are relative to recipes/speechocean762.
 
   --stage N, --stop-stage N  the first and the last stage to run (default: $stage, $stop_stage)
        0 get the corpus             1 prepare everyone as one task

@@ -24,8 +24,8 @@ results=
 help_message="Usage: recipes/voices/run.sh [options]
 
 Makes speech of synthetic speakers with atypical traits (accent, slow, pauses within words, another vocal tract, slurred,
-breathy, tremulous, monotone), and trains one small set of parameters for each of them jointly, by HRA and by other methods.
-Needs hra and python on the PATH, and the package espeakng-loader (pip install -e '.[accents]'). The comparisons take most
+breathy, tremulous, monotone), and trains one small set of parameters for each of them jointly, by HRA and by other
+methods. Needs hra and python on the PATH, and the package espeakng-loader (pip install -e '.[accents]'). The comparisons take most
 of two hours on two cores.
 
   --stage N, --stop-stage N  the first and the last stage to run (default: $stage, $stop_stage)
