@@ -28,17 +28,19 @@ SETTINGS = ("head", "hidden", "num_epochs", "max_duration", "lr", "seed")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("exp", type=Path)
-    parser.add_argument("decodings", nargs="+", help="folders below EXP with a wer.json, as patterns, in this order")
+    parser.add_argument("decodings", nargs="*", help="folders below EXP with a wer.json, as patterns, in this order")
     parser.add_argument("--title", required=True)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
 
     exp = arguments.exp
     folders = [file.parent for one in arguments.decodings for file in sorted(exp.glob(f"{one}/wer.json"))]
-    tables = wer_table(exp, folders)
+    tables = wer_tables(exp, folders)
     tables += trainings_table(exp)
     for file in sorted(exp.glob("compare*/comparison.json")):
         tables += comparison(exp, file.parent)
+    for file in sorted(exp.glob("*/table.md")):  # a recipe's own
+        tables += [f"## {name(exp, file.parent)}", "", *file.read_text().splitlines(), ""]
     if tables:
         threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
         head = [
@@ -58,16 +60,30 @@ def commands(exp: Path) -> str:
     return ", then ".join(f"`{line}`" for line in dict.fromkeys(lines))
 
 
-def wer_table(exp: Path, folders: list[Path]) -> list[str]:
-    """A row per decoding, a column per task; the last column is empty where a decoding has not all tasks."""
+def wer_tables(exp: Path, folders: list[Path]) -> list[str]:
+    """A row per decoding, a column per task; the last column is empty where a decoding has not all tasks.
+
+    Decodings that share no task, of data of their own, have a table of their own.
+    """
     scores = {name(exp, folder): json.loads((folder / "wer.json").read_text()) for folder in folders}
+    groups: list[dict[str, dict]] = []
+    for decoding, found in scores.items():
+        near = [group for group in groups if any(found["tasks"].keys() & one["tasks"].keys() for one in group.values())]
+        groups = [group for group in groups if group not in near]
+        groups.append({**{key: one for group in near for key, one in group.items()}, decoding: found})
+    lines = [line for group in groups for line in wer_table(group)]
+    return ["## WER in per cent", "", *lines] if lines else []
+
+
+def wer_table(scores: dict[str, dict]) -> list[str]:
+    """scores: what wer.json says, by decoding."""
     words = {task: counts["words"] for found in scores.values() for task, counts in found["tasks"].items()}
     tasks = sorted(words)
     rows = [["words", *(f"{words[task]:,}" for task in tasks), f"{sum(words.values()):,}"]]
     for decoding, found in scores.items():
         wers = [wer_text(found["tasks"][task]["wer"]) if task in found["tasks"] else "" for task in tasks]
         rows.append([decoding, *wers, wer_text(found["total"]["wer"]) if len(found["tasks"]) == len(tasks) else ""])
-    return table("WER in per cent", ["", *tasks, "all"], rows) if scores else []
+    return table(["", *tasks, "all"], rows)
 
 
 def trainings_table(exp: Path) -> list[str]:
@@ -82,7 +98,7 @@ def trainings_table(exp: Path) -> list[str]:
             sizes = [f"{parameters(one):,}" for one in (heads[0], folder / "controller.safetensors")]
             rows.append([name(exp, folder), str(len(heads)), *sizes, *(str(settings[one]) for one in SETTINGS)])
     header = ["", "heads", "parameters of a head", "of the controller", *(one.replace("_", " ") for one in SETTINGS)]
-    return table("Training", header, rows) if rows else []
+    return ["## Training", "", *table(header, rows)] if rows else []
 
 
 def parameters(file: Path) -> int:
@@ -103,9 +119,9 @@ def name(exp: Path, folder: Path) -> str:
     return folder.relative_to(exp).as_posix()
 
 
-def table(title: str, header: list[str], rows: list[list[str]]) -> list[str]:
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
     lines = ["| " + " | ".join(row) + " |" for row in [header, *rows]]
-    return [f"## {title}", "", lines[0], "|---|" + "---:|" * (len(header) - 1), *lines[1:], ""]
+    return [lines[0], "|---|" + "---:|" * (len(header) - 1), *lines[1:], ""]
 
 
 if __name__ == "__main__":

@@ -61,6 +61,38 @@ def test_a_row_per_decoding_and_a_column_per_task(clone, tmp_path):
     ]
 
 
+def test_decodings_of_other_tasks_have_a_table_of_their_own_and_a_recipes_own_table_follows(clone, tmp_path):
+    exp = tmp_path / "exp"
+    decoded(exp / "frozen-everyone", all=(60, 100))
+    decoded(exp / "everyone-1", all=(20, 100))
+    decoded(exp / "frozen-bands", children=(50, 60), adults=(10, 40))
+    decoded(exp / "bands-1", children=(10, 60), adults=(5, 40))
+    (exp / "folds").mkdir()
+    (exp / "folds" / "table.md").write_text("| method |\n|---|\n| LoRA |\n")
+    write_tables(clone, "speechocean762", exp)
+    assert (exp / "RESULTS.md").read_text().splitlines()[4:] == [
+        "## WER in per cent",
+        "",
+        "|  | all | all |",
+        "|---|---:|---:|",
+        "| words | 100 | 100 |",
+        "| frozen-everyone | 60.00 | 60.00 |",
+        "| everyone-1 | 20.00 | 20.00 |",
+        "",
+        "|  | adults | children | all |",
+        "|---|---:|---:|---:|",
+        "| words | 40 | 60 | 100 |",
+        "| frozen-bands | 25.00 | 83.33 | 60.00 |",
+        "| bands-1 | 12.50 | 16.67 | 15.00 |",
+        "",
+        "## folds",
+        "",
+        "| method |",
+        "|---|",
+        "| LoRA |",
+    ]
+
+
 def test_every_run_into_the_folder_is_named(clone, tmp_path):
     exp = tmp_path / "exp"
     decoded(exp / "frozen", ann=(7, 1200))

@@ -68,7 +68,8 @@ PITCHES = (35, 65)  # eSpeak's scale, 0 to 99
 
 # From eSpeak NG's speak_lib.h.
 AUDIO_OUTPUT_SYNCHRONOUS = 2
-RATE_PARAMETER, PITCH_PARAMETER = 1, 3
+RATE_PARAMETER, VOLUME_PARAMETER, PITCH_PARAMETER, RANGE_PARAMETER = 1, 2, 3, 4
+USUAL_RANGE, USUAL_VOLUME = 50, 100
 POSITION_IN_CHARACTERS = 1
 TEXT_IS_UTF8 = 1
 SYNTH_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -107,12 +108,25 @@ class Espeak:
         self._callback = SYNTH_CALLBACK(self._collect)
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def speak(self, voice: str, text: str, rate: int, pitch: int) -> np.ndarray:
-        """The samples of `text`, int16. Raises HraError for unknown voices and silent or clipped speech."""
+    def speak(
+        self,
+        voice: str,
+        text: str,
+        rate: int,
+        pitch: int,
+        pitch_range: int = USUAL_RANGE,
+        volume: int = USUAL_VOLUME,
+    ) -> np.ndarray:
+        """The samples of `text`, int16. Raises HraError for unknown voices and silent or clipped speech.
+
+        rate: words a minute. pitch, pitch_range, volume: on eSpeak's scales; a range of 0 is monotone.
+        """
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise HraError(f"eSpeak NG has no voice '{voice}'; choose language codes such as fr, it or en-029")
         self._library.espeak_SetParameter(RATE_PARAMETER, rate, 0)
         self._library.espeak_SetParameter(PITCH_PARAMETER, pitch, 0)
+        self._library.espeak_SetParameter(RANGE_PARAMETER, pitch_range, 0)
+        self._library.espeak_SetParameter(VOLUME_PARAMETER, volume, 0)
         self._chunks.clear()
         encoded = text.encode()
         self._library.espeak_Synth(encoded, len(encoded) + 1, 0, POSITION_IN_CHARACTERS, 0, TEXT_IS_UTF8, None, None)
