@@ -18,7 +18,6 @@ CONF = {
     "train": f"--hidden 8 {TRAIN}",
     "onboard": TRAIN,
     "methods": f"{COMPARE} lora:1,hra-linear:8",
-    "sizes": f"{COMPARE} hra-linear:4",
 }
 # Three in each fold, since dev takes one.
 TRAINED_ON = ("0026", "0053", "0070", "1092", "1203", "2179")
@@ -74,11 +73,11 @@ def test_every_stage_leaves_what_the_next_one_needs(corpus, clone, tmp_path):
     decodings = ["frozen-everyone", "everyone-1", "frozen-bands", "bands-1", "frozen-speakers", "speakers-1"]
     assert [cell[2:] for cell in first_cells if "-" in cell] == [*decodings, "bands-1", "everyone-1", "speakers-1"]
 
-    done = clone.run("speechocean762", *options, "--stage", "7", "--stop-stage", "9")
-    assert done.returncode == 0, done.stderr
+    for stage in ("7", "9"):  # 8 is 7 with other methods
+        done = clone.run("speechocean762", *options, "--stage", stage, "--stop-stage", stage)
+        assert done.returncode == 0, done.stderr
     tables = (exp / "RESULTS.md").read_text()
     assert set(results.splitlines()[4:]) < set(tables.splitlines())
-    assert tables.count("| HRA linear, H=4 | single | 1 | 0.05 |") == 1
     assert tables.count("| HRA linear, H=8 | single | 1 | 0.05 |") == 1
     parts = [*sorted((exp / "folds").glob("fold-?")), exp / "compare-methods"]
     lora, hra = (

@@ -246,19 +246,16 @@ def test_hra_writes_a_file_for_each_audio_file(causal_recogniser, long_file, spo
 
 def test_memory_does_not_grow_with_the_length(causal_recogniser, long_file, tmp_path):
     """A command's peak memory, for a file of a minute and a half and one three times as long. It varies by 80 MB from
-    run to run, whatever the length, since windows are read ahead while others are encoded: so each is the least of two
-    runs, and 150 MB are allowed. What is to be seen here is of another size: whole, the longer file needs gigabytes.
+    run to run, whatever the length, since windows are read ahead while others are encoded: so 250 MB are allowed. What
+    is to be seen here is of another size: whole, the longer file needs gigabytes.
     """
     samples, rate = soundfile.read(long_file)
     soundfile.write(tmp_path / "longer.flac", np.tile(samples, (3, 1)), rate)
     peaks = []
     for file in (long_file, tmp_path / "longer.flac"):
         command = [sys.executable, "-m", "hra_cli", "decode", file, "--backbone", causal_recogniser, "--no-heads"]
-        runs = []
-        for _ in range(2):
-            process = subprocess.Popen([*map(str, command), "--max-duration", "40"], stdout=subprocess.DEVNULL)
-            _, status, usage = os.wait4(process.pid, 0)
-            assert status == 0
-            runs.append(usage.ru_maxrss / 1024)
-        peaks.append(min(runs))
-    assert peaks[1] < peaks[0] + 150
+        process = subprocess.Popen([*map(str, command), "--max-duration", "40"], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0
+        peaks.append(usage.ru_maxrss / 1024)
+    assert peaks[1] < peaks[0] + 250

@@ -152,14 +152,14 @@ def test_the_cached_front_end_gives_the_same_bytes_also_after_an_interruption(da
 @pytest.mark.takes_minutes
 def test_training_and_decoding_in_bfloat16(data, experiment, tmp_path):
     exp_dir = tmp_path / "exp"
-    train(config(data, precision="bfloat16", num_epochs=1), exp_dir)
-    before, *_, after = [sum(one.loss.values()) for one in dev_records(exp_dir)]
+    train(config(data, tasks=("de",), precision="bfloat16", num_epochs=1), exp_dir)
+    before, *_, after = [one.loss["de"] for one in dev_records(exp_dir)]
     assert after < before
-    same = [sum(one.loss.values()) for one in dev_records(experiment)]
-    assert before == pytest.approx(same[0], rel=0.02)
-    assert before != same[0]
+    same, *_ = [one.loss["de"] for one in dev_records(experiment)]
+    assert before == pytest.approx(same, rel=0.02)
+    assert before != same
     with pytest.raises(HraError, match="--precision bfloat16 → float32"):
-        train(config(data, num_epochs=1), exp_dir, resume=True)
+        train(config(data, tasks=("de",), num_epochs=1), exp_dir, resume=True)
     options = ["--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, "--task", "de"]
     hra("decode", *options, "--precision", "bfloat16", "--json", tmp_path / "scores.json")
     assert (tmp_path / "scores.json").is_file()
@@ -257,20 +257,22 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
 
 @pytest.mark.takes_minutes
 def test_fsdd_joint_heads_leave_what_results_claims(shared, tmp_path):
-    """recipes/fsdd/RESULTS.md: 29.0 % frozen, 0 to 3.5 % with heads; here with seed 1, as the recipe trains."""
+    """recipes/fsdd/RESULTS.md: 36 and 34 % frozen, 0 to 10 % with heads. Here the two speakers who gain most, trained
+    as the recipe trains all four, since that takes half the time."""
     data, exp_dir = tmp_path / "data", tmp_path / "exp"
     hra("prepare", "fsdd", shared / "data" / "fsdd", "--output-dir", data, "--num-jobs", "1")
     conf = (ROOT / "recipes" / "fsdd" / "conf" / "train.conf").read_text().split()
-    hra("train", "--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, "--seed", "1", *conf)
+    tasks = ["--task", "nicolas", "--task", "theo"]
+    hra("train", "--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, "--seed", "1", *tasks, *conf)
     wer = {}
     for name, options in (("frozen", ["--no-heads"]), ("heads", ["--exp-dir", exp_dir])):
         file = tmp_path / f"{name}.json"
-        hra("decode", "--backbone", BACKBONE, "--data", data, *options, "--json", file)
+        hra("decode", "--backbone", BACKBONE, "--data", data, *tasks, *options, "--json", file)
         total = json.loads(file.read_text())["total"]
-        assert total["words"] == 200
+        assert total["words"] == 100
         wer[name] = total["wer"]
-    assert wer["frozen"] == pytest.approx(29.0, abs=1.0)
-    assert wer["heads"] <= 3.5
+    assert wer["frozen"] == pytest.approx(35.0, abs=2.0)
+    assert wer["heads"] <= 5.0
 
 
 def test_a_task_without_training_utterances_is_refused(data, tmp_path):
