@@ -87,10 +87,10 @@ def _with_unknown(
     if unknown is None or not known:
         return tasks
     if unknown not in known:
-        raise HraError(
-            f"--unknown-tasks: no head '{unknown}' {where}{did_you_mean(unknown, known)}; "
-            "`hra train` of two or more tasks writes one for it, --common-head"
-        )
+        remedy = did_you_mean(unknown, known)
+        if remedy.startswith("; known"):  # no head has a name like it
+            remedy += "; `hra train` of two or more tasks writes one for it, --common-head"
+        raise HraError(f"--unknown-tasks: no head '{unknown}' {where}{remedy}")
     return None if tasks is None else list(dict.fromkeys([*(task for task in tasks if task in known), unknown]))
 
 

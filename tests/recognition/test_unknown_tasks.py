@@ -96,7 +96,7 @@ def test_a_head_that_is_not_there(data, without_fr, tmp_path):
     try:
         with refused(r"--unknown-tasks: no head 'common' in .*heads; known: de; .* --common-head$"):
             load_recogniser(BACKBONE, exp_dir=without_fr, tasks=["de"], unknown_tasks="common")
-        with refused(r"--unknown-tasks: no head 'dee' in .*heads; did you mean 'de'\?"):
+        with refused(r"--unknown-tasks: no head 'dee' in .*heads; did you mean 'de'\?$"):
             load_recogniser(BACKBONE, exp_dir=without_fr, unknown_tasks="dee")
     finally:
         shutil.move(tmp_path / "common.safetensors", without_fr / "heads")
