@@ -46,15 +46,20 @@ def _check(name: str, value: float, enough: bool, what: str, most: float) -> Non
         raise HraError(f"--{name.replace('_', '-')} must be {what if not enough else f'at most {most:,}'}, not {value}")
 
 
+def nearest(name: str, known: Iterable[str]) -> Optional[str]:
+    """The known name that is like `name`, None where none is."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)), None)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of an error message: '; did you mean X?' with the known name nearest to `name`.
 
     Where none is near, it lists the first ten known names.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean '{near[0]}'?"
+    near = nearest(name, names)
+    if near is not None:
+        return f"; did you mean '{near}'?"
     if not names:
         return "; there are none"
     shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")

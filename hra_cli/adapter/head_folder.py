@@ -12,7 +12,7 @@ from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, check_backbone, check_same_bank, controller_of, read_head
 from hra_cli.adapter.heads import new_bank
-from hra_cli.errors import HraError, did_you_mean
+from hra_cli.errors import HraError, did_you_mean, nearest
 
 
 class HeadFolder(Adapter):
@@ -106,7 +106,7 @@ def check_heads_of(tasks: Sequence[str], known: Collection[str], where: str) -> 
         return
     remedy = did_you_mean(missing, known)
     others = [f"--task {shlex.quote(task)}" for task in tasks if task in known]
-    if others and not remedy.startswith("; did you mean"):  # no head has a name like it
+    if others and nearest(missing, known) is None:
         remedy = f"; those that have one: {' '.join(others[:10])}" + (" …" if len(others) > 10 else "")
     raise HraError(f"no head for task '{missing}' {where}{remedy}")
 

@@ -86,6 +86,18 @@ class CellResult:
 
 
 @dataclass(frozen=True)
+class TriedRate:
+    """A learning rate that was tried, and what came of it on dev."""
+
+    lr: float
+    dev_errors: int
+    dev_loss: float
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+
+
+@dataclass(frozen=True)
 class TaskScores:
     """Word errors of a task, or of several. wer: in per cent, None without words."""
 

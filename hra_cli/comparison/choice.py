@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hra_cli.comparison.cell_files import CellResult
+from hra_cli.comparison.cell_files import CellResult, TriedRate
 from hra_cli.comparison.plan import Cell
 from hra_cli.errors import HraError
 from hra_cli.training.selection import as_good_as
@@ -30,3 +30,12 @@ def best_of(results: Mapping[Cell, CellResult], data: str) -> Cell:
     return min(
         (cell for cell in trained if trained[cell].dev_errors <= enough), key=lambda cell: trained[cell].dev_loss
     )
+
+
+def tried_rates(results: Mapping[Cell, CellResult]) -> list[TriedRate]:
+    """What came of every rate with which training did not diverge."""
+    return [
+        TriedRate(cell.lr, found.dev_errors, found.dev_loss)
+        for cell, found in results.items()
+        if found.diverged is None
+    ]

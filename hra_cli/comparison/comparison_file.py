@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from hra_cli.comparison.cell_files import SplitScores, TaskScores
+from hra_cli.comparison.cell_files import SplitScores, TaskScores, TriedRate
 from hra_cli.comparison.growth import Growth
-from hra_cli.comparison.onboard_records import Onboarding, TriedRate
+from hra_cli.comparison.onboard_records import Onboarding
 from hra_cli.comparison.plan import CompareConfig, check_inside
 from hra_cli.errors import HraError
 from hra_cli.io.documents import check_numbers, parse_json, read_text

@@ -35,10 +35,6 @@ class Row:
         """Its cells, one for each rate and seed."""
         return [Cell(self.method, f"{ONBOARD}-{self.start}", lr, seed) for lr in lrs for seed in dict.fromkeys(seeds)]
 
-    def lrs(self, config: CompareConfig) -> list[float]:
-        """The rates to choose from."""
-        return list(dict.fromkeys(config.lrs or self.method.kind.lrs))
-
 
 def rows_of(config: CompareConfig) -> list[Row]:
     """Every method with every start."""

@@ -5,20 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from hra_cli.comparison.cell_files import TaskScores
+from hra_cli.comparison.cell_files import TaskScores, TriedRate
 from hra_cli.io.documents import check_numbers
-
-
-@dataclass(frozen=True)
-class TriedRate:
-    """A learning rate that was tried, and what came of it on dev."""
-
-    lr: float
-    dev_errors: int
-    dev_loss: float
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from hra_cli.comparison.cell_files import (
     checked_result,
     write_models,
 )
-from hra_cli.comparison.choice import best_of
+from hra_cli.comparison.choice import best_of, tried_rates
 from hra_cli.comparison.on_test import OnTest
 from hra_cli.comparison.onboard_options import OnboardOptions
 from hra_cli.comparison.onboard_plan import OnboardPlan, Row, base_of, folds_of, rows_of
-from hra_cli.comparison.onboard_records import LeftOut, Onboarding, OnboardPoint, OnboardRecord, TriedRate
+from hra_cli.comparison.onboard_records import LeftOut, Onboarding, OnboardPoint, OnboardRecord
 from hra_cli.comparison.plan import ZERO, Cell, CompareConfig
 from hra_cli.data.task_index import TaskIndex
 from hra_cli.errors import HraError
@@ -68,7 +68,7 @@ class OnboardRun:
         Returns the cells of the best rates. Raises Diverged, and HraError where dev has no words to choose by.
         """
         first = self.config.seeds[:1]
-        self._train({row: row.cells(row.lrs(self.config), first) for row in self.rows}, train_cells)
+        self._train({row: row.cells(self.config.lrs_of(row.method), first) for row in self.rows}, train_cells)
         best = {row: best_of(self._results(row), self.config.data).lr for row in self.rows}
         chosen = {row: row.cells([best[row]], self.config.seeds) for row in self.rows}
         if len(chosen[self.rows[0]]) > 1:
@@ -112,7 +112,6 @@ class OnboardRun:
         per_task, shared = one.parameters_per_task, one.parameters_shared
         if not per_task:  # a model for each task
             per_task, shared = shared, 0
-        tried = self._results(row).items()
         return OnboardRecord(
             method=row.method.name,
             label=row.method.label,
@@ -120,7 +119,7 @@ class OnboardRun:
             start=row.start,
             seeds=len(cells),
             lr=cells[0].lr,
-            lrs=[TriedRate(one.lr, found.dev_errors, found.dev_loss) for one, found in tried if found.diverged is None],
+            lrs=tried_rates(self._results(row)),
             parameters_per_task=per_task,
             parameters_shared=shared,
             points=points,
@@ -147,7 +146,7 @@ class OnboardRun:
 
     def _results(self, row: Row) -> dict[Cell, CellResult]:
         """Of every rate that is tried."""
-        grid = row.cells(row.lrs(self.config), self.config.seeds[:1])
+        grid = row.cells(self.config.lrs_of(row.method), self.config.seeds[:1])
         return {cell: checked_result(self.cells / cell.name, self.plan.models(row, cell)) for cell in grid}
 
     def _scores(self, row: Row, cell: Cell, shots: int, on_test: OnTest, frozen: SplitScores) -> ByTask:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable
 
 from hra_cli.comparison.onboard_records import Onboarding, OnboardPoint
+from hra_cli.io.markdown import markdown_table
 
 FIRST = ("method", "start", "lr", "per task")  # the columns before those of the shots
 MEANING = (
@@ -50,11 +51,12 @@ def onboarding_markdown(found: Onboarding) -> list[str]:
         f"Onboarding: {number} tasks held out in {len(found.folds)} groups, {found.onboard_epochs} passes over the "
         f"utterances of each. {MEANING}:",
         "",
-        *_table(columns(found), wer_rows(found)),
+        *markdown_table(columns(found), wer_rows(found), text=2),
+        "",
         *(line for sentence in left_out(found) for line in (f"{sentence}.", "")),
     ]
     if len(found.rows) > 1:
-        lines += [f"{DIFFERENCE}:", "", *_table(columns(found), difference_rows(found))]
+        lines += [f"{DIFFERENCE}:", "", *markdown_table(columns(found), difference_rows(found), text=2), ""]
     return lines
 
 
@@ -65,12 +67,3 @@ def _rows(found: Onboarding, shown: Callable[[OnboardPoint], str], begin: int = 
         cells = [row.label, row.start, f"{row.lr:g}", f"{row.parameters_per_task:,}"]
         rows.append([*cells, *(points.get(shots, "") for shots in found.shots)])
     return rows
-
-
-def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(headings) + " |",
-        "|---|---|" + "---:|" * (len(headings) - 2),
-        *("| " + " | ".join(row) + " |" for row in rows),
-        "",
-    ]

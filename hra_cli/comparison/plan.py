@@ -109,7 +109,11 @@ class CompareConfig:
 
     def grid(self, method: Method, mode: str) -> list[Cell]:
         """The cells of a row, one per learning rate, from which the learning rate is chosen."""
-        return [Cell(method, mode, lr, self.seeds[0]) for lr in dict.fromkeys(self.lrs or method.kind.lrs)]
+        return [Cell(method, mode, lr, self.seeds[0]) for lr in self.lrs_of(method)]
+
+    def lrs_of(self, method: Method) -> list[float]:
+        """The learning rates to choose from, each once."""
+        return list(dict.fromkeys(self.lrs or method.kind.lrs))
 
 
 @dataclass(frozen=True)

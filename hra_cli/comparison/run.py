@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from hra_cli import __version__
 from hra_cli.comparison.cell_files import CellResult, ModelToTrain, checked_result, write_models
-from hra_cli.comparison.choice import best_of
+from hra_cli.comparison.choice import best_of, tried_rates
 from hra_cli.comparison.comparison_file import (
     FORMAT,
     FORMAT_VERSION,
@@ -30,7 +30,6 @@ from hra_cli.comparison.growth import growth
 from hra_cli.comparison.on_test import OnTest, task_scores
 from hra_cli.comparison.onboard_options import ONBOARD
 from hra_cli.comparison.onboard_plan import Row
-from hra_cli.comparison.onboard_records import TriedRate
 from hra_cli.comparison.onboard_run import OnboardRun
 from hra_cli.comparison.over_seeds import over_seeds
 from hra_cli.comparison.plan import NUM_JOBS, Cell, CompareConfig, model_configs
@@ -217,7 +216,7 @@ class _Comparison:
         if result.diverged is not None:
             raise Diverged(f"{cell.name}: {result.diverged}")
         models = result.models
-        tried = [(one, self.result(one)) for one in self.config.grid(cell.method, cell.mode)]
+        tried = {one: self.result(one) for one in self.config.grid(cell.method, cell.mode)}
         per_task, shared = models[0].parameters_per_task, models[0].parameters_shared
         if cell.mode == "single":
             per_task, shared = per_task + shared, 0
@@ -229,7 +228,7 @@ class _Comparison:
             mode=cell.mode,
             seed=cell.seed,
             lr=cell.lr,
-            lrs=[TriedRate(one.lr, found.dev_errors, found.dev_loss) for one, found in tried if found.diverged is None],
+            lrs=tried_rates(tried),
             parameters_per_task=per_task,
             parameters_shared=shared,
             parameters_in_all=per_task * len(self.tasks) + shared,

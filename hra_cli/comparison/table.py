@@ -7,6 +7,7 @@ from typing import Union
 from hra_cli.comparison.cell_files import SplitScores
 from hra_cli.comparison.comparison_file import CellRecord, Comparison
 from hra_cli.comparison.onboard_table import onboarding_markdown
+from hra_cli.io.markdown import markdown_table
 from hra_cli.scoring.wer import wer_text
 
 COLUMNS = (
@@ -58,18 +59,14 @@ def markdown(found: Comparison) -> str:
         f"{test.decoding_method}. Trained for {length} per model; learning rates chosen on dev. "
         "Parameters per task, shared by all tasks, and in all; the frozen model's are not counted.",
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|---|---|" + "---:|" * (len(COLUMNS) - 2),
-        *("| " + " | ".join(row.get(column, "") for column in COLUMNS) + " |" for row in cell_rows(found)),
+        *markdown_table(COLUMNS, [[row.get(column, "") for column in COLUMNS] for row in cell_rows(found)], text=2),
         "",
     ]
     if found.over_seeds:
         lines += [
             f"Means over the seeds. {DIFFERENCE}:",
             "",
-            "| " + " | ".join(OVER_SEEDS) + " |",
-            "|---|---|" + "---:|" * (len(OVER_SEEDS) - 2),
-            *("| " + " | ".join(row) + " |" for row in over_seeds_rows(found)),
+            *markdown_table(OVER_SEEDS, over_seeds_rows(found), text=2),
             "",
         ]
     if found.onboarding is not None:

@@ -14,7 +14,7 @@ from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
 from hra_cli.data.find_tokenizer import load_tokenizer
-from hra_cli.errors import HraError, did_you_mean
+from hra_cli.errors import HraError, did_you_mean, nearest
 from hra_cli.experiment.folder import experiment_controller, experiment_heads_folder
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.recogniser import Recogniser
@@ -88,7 +88,7 @@ def _with_unknown(
         return tasks
     if unknown not in known:
         remedy = did_you_mean(unknown, known)
-        if remedy.startswith("; known"):  # no head has a name like it
+        if nearest(unknown, known) is None:
             remedy += "; `hra train` of two or more tasks writes one for it, --common-head"
         raise HraError(f"--unknown-tasks: no head '{unknown}' {where}{remedy}")
     return None if tasks is None else list(dict.fromkeys([*(task for task in tasks if task in known), unknown]))

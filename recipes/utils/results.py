@@ -20,6 +20,7 @@ from safetensors import safe_open
 from hra_cli import __version__
 from hra_cli.adapter.head_file import read_head
 from hra_cli.io.files import write_text
+from hra_cli.io.markdown import markdown_table
 from hra_cli.scoring.wer import wer_text
 
 SETTINGS = ("head", "hidden", "num_epochs", "max_duration", "lr", "seed")
@@ -83,7 +84,7 @@ def wer_table(scores: dict[str, dict]) -> list[str]:
     for decoding, found in scores.items():
         wers = [wer_text(found["tasks"][task]["wer"]) if task in found["tasks"] else "" for task in tasks]
         rows.append([decoding, *wers, wer_text(found["total"]["wer"]) if len(found["tasks"]) == len(tasks) else ""])
-    return table(["", *tasks, "all"], rows)
+    return [*markdown_table(["", *tasks, "all"], rows), ""]
 
 
 def trainings_table(exp: Path) -> list[str]:
@@ -98,7 +99,7 @@ def trainings_table(exp: Path) -> list[str]:
             sizes = [f"{parameters(one):,}" for one in (heads[0], folder / "controller.safetensors")]
             rows.append([name(exp, folder), str(len(heads)), *sizes, *(str(settings[one]) for one in SETTINGS)])
     header = ["", "heads", "parameters of a head", "of the controller", *(one.replace("_", " ") for one in SETTINGS)]
-    return ["## Training", "", *table(header, rows)] if rows else []
+    return ["## Training", "", *markdown_table(header, rows), ""] if rows else []
 
 
 def parameters(file: Path) -> int:
@@ -117,11 +118,6 @@ def comparison(exp: Path, folder: Path) -> list[str]:
 
 def name(exp: Path, folder: Path) -> str:
     return folder.relative_to(exp).as_posix()
-
-
-def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    lines = ["| " + " | ".join(row) + " |" for row in [header, *rows]]
-    return [lines[0], "|---|" + "---:|" * (len(header) - 1), *lines[1:], ""]
 
 
 if __name__ == "__main__":

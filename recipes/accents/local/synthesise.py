@@ -189,30 +189,32 @@ def speak_lines(lines: list[Line], directory: Path) -> list[MonoCut]:
         path = line.wav(directory)
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, espeak.sampling_rate, subtype="PCM_16")
-        cuts.append(as_cut(line, path))
+        labels = {"accent": line.voice, "split": line.split}
+        cuts.append(as_cut(path, line.id, line.text, f"espeak-{line.voice}", labels))
     return cuts
 
 
-def as_cut(line: Line, path: Path) -> MonoCut:
-    recording = Recording.from_file(path, recording_id=line.id)
+def as_cut(path: Path, id_: str, text: str, speaker: str, labels: dict[str, str]) -> MonoCut:
+    """A cut of the whole file; labels: its custom fields."""
+    recording = Recording.from_file(path, recording_id=id_)
     supervision = SupervisionSegment(
-        id=line.id,
-        recording_id=line.id,
+        id=id_,
+        recording_id=id_,
         start=0.0,
         duration=recording.duration,
-        text=line.text,
+        text=text,
         language="English",
-        speaker=f"espeak-{line.voice}",
-        custom={"accent": line.voice, "split": line.split},
+        speaker=speaker,
+        custom=labels,
     )
     return MonoCut(
-        id=line.id,
+        id=id_,
         start=0.0,
         duration=recording.duration,
         channel=0,
         recording=recording,
         supervisions=[supervision],
-        custom={"accent": line.voice, "split": line.split},
+        custom=dict(labels),
     )
 
 

@@ -15,6 +15,7 @@ from statistics import fmean
 from hra_cli.comparison.comparison_file import CellRecord, Comparison, read_comparison_file
 from hra_cli.errors import HraError
 from hra_cli.io.files import write_text
+from hra_cli.io.markdown import markdown_table
 from hra_cli.scoring.bootstrap import wer_difference, wer_interval
 from hra_cli.scoring.results import read_recogs, result_files
 from hra_cli.scoring.wer import Utterance, score
@@ -63,9 +64,8 @@ def together(exp_dirs: list[Path]) -> str:
         f"{sum(len(one.ref) for one in frozen)} words. The frozen model: {wer(frozen):.1f} %, {low:.1f} – {high:.1f}. "
         "The difference is to the first method; its interval is paired, over test utterances.",
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|---|" + "---:|" * (len(COLUMNS) - 1),
     ]
+    rows = []
     parameters = {row_of(cell): cell.parameters_per_task for cell in comparisons[0].cells}
     first = next(iter(runs.values()))
     for (label, mode), seeds in runs.items():
@@ -75,8 +75,8 @@ def together(exp_dirs: list[Path]) -> str:
         if seeds is not first:
             difference, low, high = wer_difference(list(seeds.values()), list(first.values()))
             cells[-2:] = [f"{difference:+.1f}", f"{low:+.1f} to {high:+.1f}"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return "\n".join([*lines, *markdown_table(COLUMNS, rows)]) + "\n"
 
 
 def wer(utterances: list[Utterance]) -> float:

@@ -11,6 +11,7 @@ from statistics import fmean, quantiles
 from hra_cli.comparison.comparison_file import CellRecord, Comparison, read_comparison_file
 from hra_cli.errors import HraError
 from hra_cli.io.files import write_text
+from hra_cli.io.markdown import markdown_table
 
 COLUMNS = ("method", "speakers", "per task", "shared", "in all", "mean WER %", "difference", "95 % interval")
 
@@ -21,12 +22,12 @@ def table(comparisons: list[Comparison]) -> list[str]:
     ordered = sorted(comparisons, key=lambda found: len(found.tasks))
     few = ordered[0].tasks
     columns = [*COLUMNS, f"of the {len(few)} alone"]
-    lines = ["| " + " | ".join(columns) + " |", "|---|" + "---:|" * (len(columns) - 1)]
+    rows = []
     for found in ordered:
         speakers = str(len(found.tasks))
         of_frozen = [counts for task, counts in found.frozen.tasks.items() if task in few]
         frozen = 100.0 * sum(one.errors for one in of_frozen) / max(sum(one.words for one in of_frozen), 1)
-        rows = [["frozen", speakers, "0", "0", "0", f"{found.frozen.wer:.1f}", "", "", f"{frozen:.1f}"]]
+        rows.append(["frozen", speakers, "0", "0", "0", f"{found.frozen.wer:.1f}", "", "", f"{frozen:.1f}"])
         for record in found.over_seeds:
             cells = [cell for cell in found.cells if (cell.label, cell.mode) == (record.label, record.mode)]
             sizes = (cells[0].parameters_per_task, cells[0].parameters_shared, cells[0].parameters_in_all)
@@ -36,8 +37,7 @@ def table(comparisons: list[Comparison]) -> list[str]:
             of_few = fmean(wer_of(cell, few) for cell in cells)
             row = [record.label, speakers, *(f"{size:,}" for size in sizes), f"{record.wer:.1f}"]
             rows.append([*row, *difference, f"{of_few:.1f}"])
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return lines
+    return markdown_table(columns, rows)
 
 
 def wer_of(cell: CellRecord, tasks: list[str]) -> float:

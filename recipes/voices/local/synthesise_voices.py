@@ -19,14 +19,14 @@ from random import Random
 
 import numpy as np
 import soundfile
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from lhotse import CutSet
 from traits import Traits, draw_traits, resampled, spoken_with
 
 from hra_cli.errors import HraError
 from hra_cli.io.files import replacing, write_text
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "accents" / "local"))
-from synthesise import Espeak, draw_text
+from synthesise import Espeak, as_cut, draw_text
 
 RATE = 16000
 VOLUME = 50  # at which none of the voices is clipped
@@ -88,29 +88,6 @@ def audio_file(directory: Path, traits: Traits, line: Line) -> Path:
     return directory / "audio" / traits.name / f"{line.id}.flac"
 
 
-def as_cut(traits: Traits, line: Line, path: Path) -> MonoCut:
-    recording = Recording.from_file(path, recording_id=line.id)
-    supervision = SupervisionSegment(
-        id=line.id,
-        recording_id=line.id,
-        start=0.0,
-        duration=recording.duration,
-        text=line.text,
-        language="English",
-        speaker=traits.name,
-        custom={"split": line.split},
-    )
-    return MonoCut(
-        id=line.id,
-        start=0.0,
-        duration=recording.duration,
-        channel=0,
-        recording=recording,
-        supervisions=[supervision],
-        custom={"split": line.split},
-    )
-
-
 def synthesise(directory: Path, speakers: int, sizes: dict[str, int], seed: int, jobs: int) -> CutSet:
     """Speaks all utterances, and writes traits.jsonl and then `cuts.jsonl.gz`, whose presence means that all are there.
 
@@ -135,7 +112,9 @@ def synthesise(directory: Path, speakers: int, sizes: dict[str, int], seed: int,
         todo = [(traits, lines[traits.name], directory) for traits in everyone]
         pool.starmap(speak_lines, todo, chunksize=1)
     cuts = CutSet.from_cuts(
-        as_cut(traits, line, audio_file(directory, traits, line)) for traits in everyone for line in lines[traits.name]
+        as_cut(audio_file(directory, traits, line), line.id, line.text, traits.name, {"split": line.split})
+        for traits in everyone
+        for line in lines[traits.name]
     )
     write_text(table_path, table)
     with replacing(cuts_path) as temporary:
