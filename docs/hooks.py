@@ -66,6 +66,7 @@ def on_config(config):
                 "experiment.md",
                 "long.md",
                 "streaming.md",
+                "cluster.md",
                 "deploy.md",
                 "head-file.md",
                 "security.md",

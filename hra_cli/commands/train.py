@@ -71,6 +71,7 @@ def train(
     from hra_cli.commands.tables import PlainConsole
     from hra_cli.commands.wer_tables import before_after_table
     from hra_cli.data.skipped import SKIPPED_NAME
+    from hra_cli.training.processes import together
     from hra_cli.training.train_heads import train as run_training
 
     if controller is not None:
@@ -112,8 +113,10 @@ def train(
         device=device,
         num_workers=num_workers,
     )
-    with progress_bar() as progress:
-        result = run_training(config, exp_dir, resume, progress)
+    with together() as processes, progress_bar() as progress:
+        result = run_training(config, exp_dir, resume, progress if processes.writes else None, processes)
+    if not processes.writes:
+        return
     console = PlainConsole()
     console.print(before_after_table(result.rows, "dev"))
     without = [row.task for row in result.rows if not row.before.words]

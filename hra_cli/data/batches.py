@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -184,7 +184,7 @@ def load_readable_batches(plan: Iterable[CutSet], num_workers: int = 0) -> Itera
         yield from DataLoader(_Plan(list(plan)), batch_size=None, num_workers=num_workers)
 
 
-def load_batches(plan: list[CutSet], num_workers: int = 0) -> Iterator[Batch]:
+def load_batches(plan: Sequence[CutSet], num_workers: int = 0) -> Iterator[Batch]:
     """As `load_readable_batches`, but all can be read.
 
     Raises `HraError` naming the cut that cannot be read, and its file, where its batch would have come.

@@ -1,10 +1,10 @@
-"""SpecAugment whose masks depend on a seed alone, not on what was drawn before."""
+"""SpecAugment whose masks depend on a seed and the utterance alone: not on what was drawn before, nor on the batch."""
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy
 import torch
@@ -31,22 +31,25 @@ class Augment:
             p=0.9,
         )
 
-    def __call__(self, features: Tensor, lens: Tensor, seed: int) -> Tensor:
-        """Masked and warped copies of features (N, T, 80), of which the first lens (N,) frames are no padding."""
+    def __call__(self, features: Tensor, lens: Tensor, ids: Sequence[str], seed: int) -> Tensor:
+        """Masked and warped copies of features (N, T, 80), of which the first lens (N,) frames are no padding.
+
+        ids: of the N utterances.
+        """
         features = features.clone()
-        with _seeded(seed):
-            for utterance, length in zip(features, lens.tolist()):
+        for utterance, length, name in zip(features, lens.tolist(), ids):
+            with _seeded(random.Random(f"{seed} {name}").getrandbits(32)):
                 utterance[:length] = self.transform(utterance[None, :length])[0]
         return features
 
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seeds the three global generators that lhotse draws from, and puts their state back at the end."""
+    """Seeds the three global generators that lhotse draws from, by 32 bits, and puts their state back at the end."""
     states = random.getstate(), numpy.random.get_state()
     with torch.random.fork_rng(devices=[]):
         random.seed(seed)
-        numpy.random.seed(seed % 2**32)
+        numpy.random.seed(seed)
         torch.manual_seed(seed)
         yield
     random.setstate(states[0])

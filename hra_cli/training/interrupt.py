@@ -8,10 +8,14 @@ from typing import Any, Optional
 
 
 class StopRequest:
-    """`asked` turns true on the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+    """`asked` turns true on the first SIGINT or SIGTERM; a second SIGINT interrupts at once.
 
-    def __init__(self) -> None:
+    once: it does not. torchrun passes a SIGINT on to processes that the terminal has sent it to as well.
+    """
+
+    def __init__(self, once: bool = False) -> None:
         self.asked = False
+        self.once = once
 
     def __enter__(self) -> StopRequest:
         try:
@@ -27,6 +31,6 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: Optional[FrameType]) -> None:
-        if self.asked and number == signal.SIGINT:
+        if self.asked and number == signal.SIGINT and not self.once:
             raise KeyboardInterrupt
         self.asked = True

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
+from lhotse import CutSet
 from rich.progress import Progress
 
-from hra_cli.data.batches import load_batches, training_batches
+from hra_cli.data.batches import load_batches, longest_first, training_batches
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.io.progress import no_progress
@@ -20,7 +21,8 @@ from hra_cli.scoring.wer import ErrorCounts
 from hra_cli.training.gradient_sharing import SharingPolicy
 from hra_cli.training.interrupt import StopRequest
 from hra_cli.training.optimizers import new_optimizers
-from hra_cli.training.recorder import Recorder, WriteSelected
+from hra_cli.training.processes import Processes
+from hra_cli.training.recorder import NoRecorder, Recorder, WriteSelected
 from hra_cli.training.run_state import REMEDY, RunState, check, load_checkpoint, restore
 from hra_cli.training.schedule import learning_rate_factor
 from hra_cli.training.selection import SelectedEpochs
@@ -39,7 +41,8 @@ class TrainingLoop:
 
     frozen: the model without an adapter, which is scored first. sharing: how tasks share gradients. write_selected:
     called with the selected epochs and the run's state when the run ends or is asked to stop, to write the heads or the
-    model. A run that is killed has what is needed for them in its checkpoint.
+    model. A run that is killed has what is needed for them in its checkpoint. processes: those that run this loop
+    together, each on its part of every batch; one of them writes.
 
     Where `exp_dir` holds a checkpoint the run goes on from it, to the same result as without a break. Raises HraError
     where the checkpoint is damaged or of another run, or the data have changed since. Nothing is written before `run`.
@@ -54,6 +57,7 @@ class TrainingLoop:
         model: AdaptedModel,
         sharing: SharingPolicy,
         write_selected: WriteSelected,
+        processes: Optional[Processes] = None,
     ):
         assert model.adapter is not None
         self.config = config
@@ -64,8 +68,10 @@ class TrainingLoop:
         self.adapter = model.adapter
         self.write_selected = write_selected
         self.optimizers = new_optimizers(self.adapter, config.lr, sharing(list(data.seconds.values())))
-        self.step = TrainingStep(model, self.optimizers, config, strength_of_pull(list(data.seconds.values())))
-        self.validate = Validator(data, config)
+        self.processes = processes or Processes()
+        pull = strength_of_pull(list(data.seconds.values()))
+        self.step = TrainingStep(model, self.optimizers, config, pull, self.processes)
+        self.validate = Validator(data, config, self.processes)
         self.selected = SelectedEpochs(data.tasks, epoch_per_task=config.controller is not None)
         self.state = RunState(data_digest=data.digest, start=fingerprint(self.adapter.start))
         self.resumed = self._go_on()
@@ -78,9 +84,11 @@ class TrainingLoop:
         """
         make_repeatable(self.model.backbone.device)
         step = self.state.step if self.resumed else -1
-        self.recorder = Recorder(self.exp_dir, self.config, self.data.skipped, self.write_selected, step)
+        self.recorder: Union[Recorder, NoRecorder] = NoRecorder()
+        if self.processes.writes:
+            self.recorder = Recorder(self.exp_dir, self.config, self.data.skipped, self.write_selected, step)
         try:
-            with StopRequest() as stop:
+            with StopRequest(once=self.processes.size > 1) as stop:
                 self._describe()
                 if not self.state.frozen:
                     self._score_frozen()
@@ -124,6 +132,7 @@ class TrainingLoop:
             f"{'onboarding' if self.config.controller else 'joint training of'} {len(data.tasks)} tasks, "
             f"{len(data.train)} utterances, {sum(p.numel() for p in self.step.trained)} trainable parameters, "
             f"{sum(p.numel() for p in self.frozen.backbone.parameters())} frozen, on {backbone.device}"
+            + (f", by {self.processes.size} processes" if self.processes.size > 1 else "")
         )
         for one in data.skipped:
             self.recorder.say(f"skipped {one}")
@@ -148,7 +157,8 @@ class TrainingLoop:
             left = (config.num_epochs - state.epoch) * len(plan) - state.batch
             progress.update(bar, completed=state.step, total=state.step + left)
             started = time.monotonic()
-            for batch in load_batches(plan[state.batch :], config.num_workers):
+            own = [self._own_part(batch) for batch in plan[state.batch :]]
+            for batch in load_batches(own, config.num_workers):
                 lr = config.lr * learning_rate_factor((state.epoch + state.batch / len(plan)) / config.num_epochs)
                 result = self.step(batch, state.step, lr)
                 state.step, state.batch = state.step + 1, state.batch + 1
@@ -160,14 +170,21 @@ class TrainingLoop:
                 note = f"epoch {state.epoch + 1}/{config.num_epochs} loss {result.per_frame:.3f}"
                 progress.update(bar, advance=1, note=note)
                 # After an epoch's last batch, _end_epoch saves, so that the epoch's dev scores are recorded once.
-                if state.batch < len(plan) and (stop.asked or state.step % SAVE_EVERY == 0):
+                asked = self.processes.any(stop.asked)
+                if state.batch < len(plan) and (asked or state.step % SAVE_EVERY == 0):
                     self._save()
-                    self._stop_if(stop)
+                    self._stop_if(asked)
             self._end_epoch()
-            self._stop_if(stop)
+            self._stop_if(self.processes.any(stop.asked))
 
-    def _stop_if(self, stop: StopRequest) -> None:
-        if stop.asked:
+    def _own_part(self, batch: CutSet) -> CutSet:
+        """What this process computes of a batch: about as many seconds as the others."""
+        if self.processes.size == 1:
+            return batch
+        return CutSet.from_cuts(self.processes.part(longest_first(batch)))
+
+    def _stop_if(self, asked: bool) -> None:
+        if asked:
             if self.selected.by_task:
                 self.recorder.write_selected(self.selected, self.state)
             self.recorder.say(f"interrupted at step {self.state.step}")

@@ -69,8 +69,8 @@ class Recorder:
                 state.step,
                 epoch=state.epoch + 1,
                 loss=result.per_frame,
-                simple_loss=result.loss.simple.item() / result.frames,
-                pruned_loss=result.loss.pruned.item() / result.frames,
+                simple_loss=result.simple / result.frames,
+                pruned_loss=result.pruned / result.frames,
                 gradient_norm=result.gradient_norm,
                 lr=lr,
             )
@@ -108,3 +108,27 @@ class Recorder:
         with writing(self.metrics_file), open(self.metrics_file, "a", encoding="utf-8") as stream:
             stream.write(as_line(record))
         self.board.add({f"{record.kind}/{name}": value for name, value in values.items()}, record.step)
+
+
+class NoRecorder:
+    """What the other processes have in place of a Recorder: nothing is written."""
+
+    def say(self, message: str) -> None:
+        pass
+
+    def step(self, state: RunState, result: StepResult, lr: float) -> None:
+        pass
+
+    def dev(self, state: RunState, result: DevResult, train_loss: Optional[float] = None) -> None:
+        pass
+
+    def save(
+        self, state: RunState, adapter: TaskAdapter, selected: SelectedEpochs, optimizers: Sequence[Optimizer]
+    ) -> None:
+        pass
+
+    def write_selected(self, selected: SelectedEpochs, state: RunState) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

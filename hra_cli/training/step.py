@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import torch
 
@@ -15,6 +15,7 @@ from hra_cli.experiment.config import TrainConfig
 from hra_cli.nn.device import gradient_scaler, without_cudnn
 from hra_cli.training.augment import Augment
 from hra_cli.training.gradient_sharing import follow_all_tasks
+from hra_cli.training.processes import Processes
 from hra_cli.training.start_pull import pull_to_start
 from hra_cli.transducer.adapted import AdaptedModel
 from hra_cli.transducer.loss import Loss, check_installed, check_loss, check_rnnt_type, pruned_loss
@@ -29,10 +30,12 @@ class Diverged(HraError):
 
 @dataclass(frozen=True)
 class StepResult:
-    """total: the loss, summed over the batch; frames: encoder frames; gradient_norm: before clipping."""
+    """total: the loss, summed over the batch; simple, pruned: its parts; frames: encoder frames; gradient_norm: before
+    clipping."""
 
-    loss: Loss
     total: float
+    simple: float
+    pruned: float
     frames: int
     gradient_norm: float
 
@@ -46,6 +49,7 @@ class TrainingStep:
     """Updates the trained parameters of `model.adapter` by the gradient of one batch at a time.
 
     pull (tasks,): how strongly each task's parameters are pulled towards their start, as `strength_of_pull` says.
+    processes: those that make the same step, each with its part of the batch.
     Raises HraError where the config's rnnt_type or loss is not known, or its chunks do not fit the recogniser.
     """
 
@@ -55,6 +59,7 @@ class TrainingStep:
         optimizers: Sequence[torch.optim.Optimizer],
         config: TrainConfig,
         pull: torch.Tensor,
+        processes: Optional[Processes] = None,
     ):
         assert model.adapter is not None
         check_rnnt_type(config.rnnt_type)
@@ -68,11 +73,12 @@ class TrainingStep:
         self.optimizers = optimizers
         self.config = config
         self.pull = pull
+        self.processes = processes or Processes()
         self.augment = Augment() if config.spec_augment else None
         self.scaler = gradient_scaler(config.precision)
 
     def __call__(self, batch: Batch, number: int, lr: float) -> StepResult:
-        """One step on `batch`, whose features SpecAugment replaces, at the learning rate `lr`.
+        """One step on `batch`, or this process's part of it, whose features SpecAugment replaces, at the rate `lr`.
 
         number: of the step in the run, from 0; with the config's seed it decides what SpecAugment hides, and which
         chunks a causal recogniser sees.
@@ -82,19 +88,15 @@ class TrainingStep:
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.zero_grad(set_to_none=True)
-        if self.augment is not None:
-            seed = self.config.seed * 1_000_003 + number
-            batch.features = self.augment(batch.features, batch.feature_lens, seed)
-        encoder_out, lens = self.model.encode(batch, self.config.chunk_plan.drawn(self.config.seed, number))
-        loss = batch_loss(self.model, batch, encoder_out, lens, self.config).sum()
         frames = sum(map(self.model.backbone.num_frames, batch.feature_lens.tolist()))
-        with without_cudnn(self.model.backbone.device):  # convolutions have gradients, too
-            self.scaler.scale(loss.total / frames).backward()
+        frames = int(self.processes.add_numbers(frames)[0])
+        sums = self._backward(batch, number, frames)
+        self.processes.add([sums, *self._gradients()])
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, GRADIENT_NORM)
         # Here a step waits for the device; what Muon asks it afterwards is done by then.
-        total, gradient_norm = torch.stack([loss.total.detach(), norm]).tolist()
+        total, simple, pruned, gradient_norm = torch.cat([sums, norm[None]]).tolist()
         self._check_finite(total, gradient_norm, batch, number)
         if math.isfinite(gradient_norm):
             follow_all_tasks(self.adapter)
@@ -104,7 +106,30 @@ class TrainingStep:
             pull_to_start(self.adapter, self.pull, lr)
         else:  # it overflows float16: no optimiser moves, also one whose own gradients are finite
             self.scaler.update(self.scaler.get_scale() / 2)
-        return StepResult(loss, total, frames, gradient_norm)
+        return StepResult(total, simple, pruned, frames, gradient_norm)
+
+    def _backward(self, batch: Batch, number: int, frames: int) -> torch.Tensor:
+        """The loss summed over the batch, and its parts, (3,); leaves the gradient of the loss over `frames`."""
+        if not batch.ids:  # there are more processes than utterances in the whole batch
+            return torch.zeros(3, device=self.model.backbone.device)
+        if self.augment is not None:
+            seed = self.config.seed * 1_000_003 + number
+            batch.features = self.augment(batch.features, batch.feature_lens, batch.ids, seed)
+        encoder_out, lens = self.model.encode(batch, self.config.chunk_plan.drawn(self.config.seed, number))
+        loss = batch_loss(self.model, batch, encoder_out, lens, self.config).sum()
+        with without_cudnn(self.model.backbone.device):  # convolutions have gradients, too
+            self.scaler.scale(loss.total / frames).backward()
+        return torch.stack([loss.total, loss.simple, loss.pruned]).detach()
+
+    def _gradients(self) -> list[torch.Tensor]:
+        """The gradients that several processes add up: zero where this one's part of the batch has none."""
+        if self.processes.size == 1:
+            return []
+        of_no_batch = {id(parameter) for parameter in self.adapter.common_parameters().values()}
+        for parameter in self.trained:
+            if parameter.grad is None and id(parameter) not in of_no_batch:
+                parameter.grad = torch.zeros_like(parameter)
+        return [parameter.grad for parameter in self.trained if parameter.grad is not None]
 
     def _check_finite(self, total: float, gradient_norm: float, batch: Batch, number: int) -> None:
         for what, value in (("loss", total), ("gradient's norm", gradient_norm)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ from hra_cli.io.tensors import fingerprint
 from hra_cli.scoring.wer import BeforeAfter, rounded
 from hra_cli.training.gradient_sharing import by_amount_of_speech, own_gradient
 from hra_cli.training.loop import TrainingLoop
+from hra_cli.training.processes import Processes
 from hra_cli.training.run_state import RunState
 from hra_cli.training.selection import Selected, SelectedEpochs
 from hra_cli.training.training_data import load_training_data
@@ -56,23 +58,34 @@ class TrainResult:
     skipped: list[Skipped]
 
 
-def train(config: TrainConfig, exp_dir: Path, resume: bool = False, progress: Optional[Progress] = None) -> TrainResult:
+def train(
+    config: TrainConfig,
+    exp_dir: Path,
+    resume: bool = False,
+    progress: Optional[Progress] = None,
+    processes: Optional[Processes] = None,
+) -> TrainResult:
     """Trains the heads that `config` asks for into `exp_dir`.
 
     With `resume` an interrupted run goes on from its last checkpoint, to the result it would have had; a
     finished one is only reported. Raises HraError for what the user can mend, also where another process trains into
     `exp_dir`, and KeyboardInterrupt after having saved a checkpoint when asked to stop. `progress` is told of every
-    step.
+    step. processes: those that `together` gives, which all call this; one of them writes.
     """
-    with one_writer(exp_dir):
+    processes = processes or Processes()
+    config = dataclasses.replace(config, device=processes.device(config.device))
+    with one_writer(exp_dir) if processes.writes else contextlib.nullcontext():
         _check_folder(exp_dir, config, resume)
-        loop = heads_loop(config, exp_dir)
+        loop = heads_loop(config, exp_dir, processes)
+        _check_same(loop, processes)
         loop.run(progress)
-        shutil.rmtree(exp_dir / FRONTEND_NAME, ignore_errors=True)
+        processes.wait()
+        if processes.writes:
+            shutil.rmtree(exp_dir / FRONTEND_NAME, ignore_errors=True)
     return _result(loop)
 
 
-def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
+def heads_loop(config: TrainConfig, exp_dir: Path, processes: Optional[Processes] = None) -> TrainingLoop:
     """The run that trains a controller and heads, or heads on a given controller (onboarding).
 
     Raises HraError for a backbone, data or controller that cannot be used, and as `TrainingLoop` does.
@@ -94,9 +107,8 @@ def heads_loop(config: TrainConfig, exp_dir: Path) -> TrainingLoop:
     files = _HeadFiles(
         config, exp_dir, adapter, backbone.fingerprint, tokenizer.fingerprint, data.utterances, started_from
     )
-    return TrainingLoop(
-        config, exp_dir, data, AdaptedModel(backbone, tokenizer, None, cache), model, sharing, files.write
-    )
+    frozen = AdaptedModel(backbone, tokenizer, None, cache)
+    return TrainingLoop(config, exp_dir, data, frozen, model, sharing, files.write, processes)
 
 
 def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
@@ -106,6 +118,16 @@ def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:
         changed = differences(load_config(exp_dir), config)
         if changed:
             raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); resume it with its own")
+
+
+def _check_same(loop: TrainingLoop, processes: Processes) -> None:
+    """Raises HraError where processes, which may be on several machines, would not train the same; waits for all."""
+    state = loop.state
+    start = (loop.model.backbone.fingerprint, loop.data.digest, fingerprint(loop.adapter.state_dict()), state.step)
+    if len(set(processes.gather(start))) > 1:
+        raise HraError(
+            "the processes do not start alike; --backbone, --data and --exp-dir must be folders that all machines see"
+        )
 
 
 def _new_adapter(

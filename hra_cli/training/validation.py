@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 import torch
 
 from hra_cli.data.batches import load_batches
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.scoring.wer import Scores, Utterance, score
+from hra_cli.training.processes import Processes
 from hra_cli.training.step import batch_loss
 from hra_cli.training.training_data import TrainingData
 from hra_cli.transducer.adapted import AdaptedModel
@@ -24,21 +26,24 @@ class DevResult:
 
 
 class Validator:
-    """Scores a model on the dev batches of `data`."""
+    """Scores a model on the dev batches of `data`, each of which one of the processes decodes."""
 
-    def __init__(self, data: TrainingData, config: TrainConfig):
+    def __init__(self, data: TrainingData, config: TrainConfig, processes: Optional[Processes] = None):
         self.data = data
         self.config = config
+        self.processes = processes or Processes()
 
     @torch.no_grad()
     def __call__(self, model: AdaptedModel) -> DevResult:
         """WER and loss of `model` on dev. Raises HraError for a cut that cannot be read."""
         utterances: list[Utterance] = []
         losses = dict.fromkeys(self.data.tasks, 0.0)
-        for batch in load_batches(self.data.dev, self.config.num_workers):
+        for batch in load_batches(self.processes.part(self.data.dev), self.config.num_workers):
             encoder_out, lens = model.encode(batch)
             utterances += model.utterances(batch, search("greedy_search", model.backbone, encoder_out, lens))
             loss = batch_loss(model, batch, encoder_out, lens, self.config)
             for task, value in zip(batch.tasks, loss.total.tolist()):
                 losses[task] += value
-        return DevResult(score(utterances), losses)
+        everyone = self.processes.gather((utterances, losses))
+        found = [one for utterances, _ in everyone for one in utterances]
+        return DevResult(score(found), {task: sum(losses[task] for _, losses in everyone) for task in self.data.tasks})
