@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import torch
 from torch import Tensor
@@ -86,11 +86,12 @@ _LARGEST = 1 << 20  # of a width, hidden or inner
 
 def read_head(file: Path) -> Head:
     """Reads and checks a head file. Raises HraError for anything that is not a whole head of a known version."""
-    return _checked_head(file, *read_safetensors(file))
+    return checked_head(file, *read_safetensors(file))
 
 
-def _checked_head(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Head:
-    _check_format(file, metadata, HEAD_FORMAT)
+def checked_head(file: Union[Path, str], tensors: dict[str, Tensor], metadata: dict[str, str]) -> Head:
+    """The head with these tensors and metadata, found in `file`. Raises HraError as `read_head` does."""
+    check_format(file, metadata, HEAD_FORMAT)
     _check_keys(file, metadata, _NEEDED)
     own = {name: tensor for name, tensor in tensors.items() if name.startswith("head.")}
     controller = {name: tensor for name, tensor in tensors.items() if name.startswith("controller.")}
@@ -145,6 +146,11 @@ def write_head(file: Path, head: Head) -> None:
 
     Raises HraError for a head that has numbers which are not finite, and where it cannot be written.
     """
+    write_safetensors(file, {**head.tensors, **(head.controller or {})}, head_metadata(head))
+
+
+def head_metadata(head: Head) -> dict[str, str]:
+    """The metadata of a head's file, with its seal. Raises HraError for numbers that are not finite."""
     check_parameters(head.tensors, f"the head of task '{head.task}' is not written", _TRAIN_AGAIN)
     metadata = {
         **head.other,
@@ -163,7 +169,7 @@ def write_head(file: Path, head: Head) -> None:
         "scores": json.dumps(head.scores, sort_keys=True, ensure_ascii=False),
     }
     metadata["head_fingerprint"] = head_fingerprint(metadata, head.tensors)
-    write_safetensors(file, {**head.tensors, **(head.controller or {})}, metadata)
+    return metadata
 
 
 def head_fingerprint(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
@@ -204,18 +210,19 @@ def read_controller(file: Path, backbone_fingerprint: str) -> Controller:
     """
     tensors, metadata = read_safetensors(file)
     if metadata.get("format") == HEAD_FORMAT:
-        own = _checked_head(file, tensors, metadata).controller
+        own = checked_head(file, tensors, metadata).controller
         if own is None:
             raise HraError(f"{file}: this head has no controller; export it without --no-controller")
     else:
-        own = _checked_controller(file, tensors, metadata)
+        check_format(file, metadata, CONTROLLER_FORMAT)
+        own = checked_controller(file, tensors, metadata)
     if metadata["backbone_fingerprint"] != backbone_fingerprint:
         raise HraError(f"the controller in {file} belongs to another backbone; use the recogniser it was trained on")
     return controller_from_tensors(own)
 
 
-def _checked_controller(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Tensor]:
-    _check_format(file, metadata, CONTROLLER_FORMAT)
+def checked_controller(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Tensor]:
+    """The tensors of a controller, found in `file`. Raises HraError where they are not what was written."""
     _check_keys(file, metadata, ("backbone_fingerprint", "controller_fingerprint"))
     if "controller.weight" not in tensors or tensors["controller.weight"].dim() != 2:
         raise HraError(f"{file}: controller.weight is missing or no matrix; export it again")
@@ -346,7 +353,8 @@ def controller_of(heads: Sequence[Head], controller: Optional[Controller]) -> Co
     return controller_from_tensors(bundled[0])
 
 
-def _check_format(file: Path, metadata: dict[str, str], wanted: str) -> None:
+def check_format(file: Union[Path, str], metadata: dict[str, str], wanted: str) -> None:
+    """Raises HraError for metadata of another format, or another version of it."""
     if metadata.get("format") != wanted:
         found = in_one_line(metadata.get("format", "none"))
         raise HraError(f"{file} is not a file of format {wanted} (its format: {found})")
@@ -359,20 +367,20 @@ def _check_format(file: Path, metadata: dict[str, str], wanted: str) -> None:
         )
 
 
-def _check_keys(file: Path, metadata: dict[str, str], needed: Sequence[str]) -> None:
+def _check_keys(file: Union[Path, str], metadata: dict[str, str], needed: Sequence[str]) -> None:
     missing = sorted(set(needed) - metadata.keys())
     if missing:
         raise HraError(f"{file}: the metadata lack '{missing[0]}'; export it again")
 
 
-def _size(file: Path, metadata: dict[str, str], name: str, allowed: range) -> int:
+def _size(file: Union[Path, str], metadata: dict[str, str], name: str, allowed: range) -> int:
     text = metadata[name]
     if not re.fullmatch("[0-9]{1,9}", text) or int(text) not in allowed:
         raise _wrong(file, metadata, name)
     return int(text)
 
 
-def _wrong(file: Path, metadata: dict[str, str], name: str) -> HraError:
+def _wrong(file: Union[Path, str], metadata: dict[str, str], name: str) -> HraError:
     return HraError(f"{file}: the head's metadata are damaged ({name}: '{in_one_line(metadata[name])}'); {_AGAIN}")
 
 
@@ -384,7 +392,7 @@ def _controller_shapes(hidden: int, width: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _check_shapes(file: Path, tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> None:
+def _check_shapes(file: Union[Path, str], tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> None:
     names: list[str] = sorted(set(shapes) ^ set(tensors))
     if names:
         found = "missing" if names[0] in shapes else "not expected"

@@ -1,114 +1,44 @@
-"""A folder of head files, DIR/TASK.safetensors, of which no more than `max_heads` are in memory at a time."""
+"""A folder of head files, DIR/TASK.safetensors."""
 
 from __future__ import annotations
 
-import shlex
-from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import Optional
 
-from hra_cli.adapter.adapter import Adapter
-from hra_cli.adapter.controller import Controller
-from hra_cli.adapter.head_file import Head, check_backbone, check_same_bank, controller_of, read_head
-from hra_cli.adapter.heads import new_bank
-from hra_cli.errors import HraError, did_you_mean, nearest
+from hra_cli.adapter.head_file import Head, read_head
+from hra_cli.errors import HraError
 
 
-class HeadFolder(Adapter):
-    """An adapter that reads a task's head when a batch needs it. The least recently used head makes room for it.
+class HeadFolder:
+    """The heads of a folder. Each bundles its controller or has none.
 
-    Heads in memory are rows of one bank of fixed size, from which a batch is gathered as from any other.
+    Raises HraError where there is no such folder, or it has no heads.
     """
 
-    def __init__(self, files: Mapping[str, Path], first: Head, controller: Controller, max_heads: int):
-        """files: by task. first: one of their heads; all others must have its controller, kind and sizes."""
-        self._size = min(max_heads, len(files))
-        super().__init__(controller, new_bank(first.kind, self._size, first.sizes), list(files))
-        self._files = files
-        self._first = first
-        self._in_memory: OrderedDict[str, int] = OrderedDict()  # the rows of tasks, the least recently used first
-        self.requires_grad_(False)
+    def __init__(self, folder: Path):
+        if not folder.is_dir():
+            raise HraError(f"no such folder of heads: {folder}")
+        self.folder = folder
+        self._files = list_heads(folder)
+        if not self._files:
+            raise HraError(f"{folder} has no heads (TASK.safetensors); give the folder that holds them")
 
-    def check(self, tasks: Sequence[str]) -> None:
-        different = len(set(self.serving(tasks)))
-        if different > self._size:
-            raise HraError(
-                f"a batch has {different} different tasks, and --max-heads is {self._size}; "
-                f"raise it to {different} or more, or lower --max-duration"
-            )
+    @property
+    def tasks(self) -> Collection[str]:
+        """Those that have a head here, sorted."""
+        return self._files.keys()
 
-    def rows(self, tasks: Sequence[str]) -> list[int]:
-        """Where the tasks' heads are in the bank, read where they are not in memory. Raises HraError for one that
-        cannot be applied."""
-        self.check(tasks)
-        serving = self.serving(tasks)
-        needed = dict.fromkeys(serving)
-        # First those that are here, so that reading the others does not push them out.
-        for task in needed:
-            if task in self._in_memory:
-                self._in_memory.move_to_end(task)
-        for task in needed:
-            if task not in self._in_memory:
-                self._read(task)
-        return [self._in_memory[task] for task in serving]
+    @property
+    def where(self) -> str:
+        """The place, for messages."""
+        return f"in {self.folder}"
 
-    def _read(self, task: str) -> None:
-        head = read_head_of(self._files[task], task)
-        check_backbone(head, self._first.backbone_fingerprint, self._first.width, self._first.tokenizer_fingerprint)
-        check_same_bank(self._first, head)
-        row = len(self._in_memory)
-        if row == self._size:
-            _, row = self._in_memory.popitem(last=False)
-        self.bank.load(row, head.tensors)
-        self._in_memory[task] = row
+    def read(self, task: str) -> Head:
+        """One task's head. Raises HraError where its file is not whole, or holds another's."""
+        return read_head_of(self._files[task], task)
 
-
-def open_head_folder(
-    folder: Path,
-    backbone_fingerprint: str,
-    width: int,
-    tokenizer_fingerprint: Optional[str] = None,
-    tasks: Optional[Sequence[str]] = None,
-    controller: Optional[Controller] = None,
-    max_heads: Optional[int] = None,
-) -> HeadFolder:
-    """An adapter that serves `tasks` (None: all that are there) from the head files of `folder`.
-
-    Reads one head, to know their sizes; the others are read when they are needed. controller: for heads that bundle
-    none. max_heads: how many are in memory at a time, None: all. Raises HraError for a task without a file, and for a
-    head that cannot be applied.
-    """
-    if max_heads is not None and max_heads < 1:
-        raise HraError(f"--max-heads {max_heads} must be 1 or more")
-    files = head_files(folder, tasks)
-    task, file = next(iter(files.items()))
-    first = read_head_of(file, task)
-    check_backbone(first, backbone_fingerprint, width, tokenizer_fingerprint)
-    return HeadFolder(files, first, controller_of([first], controller), max_heads or len(files))
-
-
-def head_files(folder: Path, tasks: Optional[Sequence[str]] = None) -> dict[str, Path]:
-    """The head files of the named tasks, or of all. Raises HraError where one is not there."""
-    if not folder.is_dir():
-        raise HraError(f"no such folder of heads: {folder}")
-    files = list_heads(folder)
-    if not files:
-        raise HraError(f"{folder} has no heads (TASK.safetensors); give the folder that holds them")
-    check_heads_of(tasks or (), files, f"in {folder}")
-    return {task: files[task] for task in tasks or files}
-
-
-def check_heads_of(tasks: Sequence[str], known: Collection[str], where: str) -> None:
-    """Raises HraError for one of the tasks that is not among `known`, those that have a head `where`."""
-    missing = next((task for task in tasks if task not in known), None)
-    if missing is None:
-        return
-    remedy = did_you_mean(missing, known)
-    others = [f"--task {shlex.quote(task)}" for task in tasks if task in known]
-    if others and nearest(missing, known) is None:
-        remedy = f"; those that have one: {' '.join(others[:10])}" + (" …" if len(others) > 10 else "")
-    raise HraError(f"no head for task '{missing}' {where}{remedy}")
+    def controller(self) -> None:
+        """None: folders have no controller of their own."""
 
 
 def list_heads(folder: Path) -> dict[str, Path]:

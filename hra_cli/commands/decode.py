@@ -46,7 +46,7 @@ def decode(
     task: Optional[list[str]] = typer.Option(None, help="Task to decode; repeatable. Default: all in --data."),
     exp_dir: Optional[Path] = typer.Option(DecodeConfig.exp_dir, help="Experiment whose heads to use."),
     heads: Optional[Path] = typer.Option(
-        DecodeConfig.heads_dir, help="Folder whose heads to use, TASK.safetensors each."
+        DecodeConfig.heads_dir, help="Folder whose heads to use, TASK.safetensors each, or a pack of heads."
     ),
     head: Optional[list[Path]] = typer.Option(None, help="Head file to use; repeatable."),
     controller: Optional[Path] = typer.Option(

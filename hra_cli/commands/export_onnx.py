@@ -17,7 +17,7 @@ def export_onnx(
     output: Path = typer.Option(..., help="The folder to make."),
     exp_dir: Optional[Path] = typer.Option(ExportConfig.exp_dir, help="Experiment whose heads to export."),
     heads: Optional[Path] = typer.Option(
-        ExportConfig.heads_dir, help="Folder whose heads to export, TASK.safetensors each."
+        ExportConfig.heads_dir, help="Folder whose heads to export, TASK.safetensors each, or a pack of heads."
     ),
     head: Optional[list[Path]] = typer.Option(None, help="Head file to export; repeatable."),
     controller: Optional[Path] = typer.Option(

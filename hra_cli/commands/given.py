@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Optional, TypeVar
+
 import typer
 
 from hra_cli.errors import HraError
+
+Given = TypeVar("Given")
 
 
 def is_given(context: typer.Context, name: str) -> bool:
@@ -21,3 +25,10 @@ def refuse_useless(context: typer.Context, where: str, *names: str) -> None:
     for option in context.command.params:
         if option.name in names and is_given(context, option.name or ""):
             raise HraError(f"{option.opts[0]} has no effect {where}; leave it out")
+
+
+def needed(value: Optional[Given], option: str, when: str) -> Given:
+    """The value of an option that is needed only at times. Raises HraError where it was not given."""
+    if value is None:
+        raise HraError(f"{option} is missing, {when}; see --help")
+    return value

@@ -9,7 +9,9 @@ from typing import Optional
 
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, as_dtype, read_controller, write_head
-from hra_cli.adapter.head_folder import head_files, list_heads, read_head_of
+from hra_cli.adapter.head_folder import HeadFolder, list_heads
+from hra_cli.adapter.head_pack import write_pack
+from hra_cli.adapter.heads_on_disk import check_heads_of
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import load_config
 from hra_cli.experiment.export_options import ExportOptions
@@ -29,8 +31,9 @@ def experiment_heads_folder(exp_dir: Path) -> Path:
 
 def experiment_heads(exp_dir: Path, tasks: Optional[list[str]] = None) -> list[Head]:
     """The heads of the named tasks, or of all. Raises HraError where one is not there, or cannot be read."""
-    files = head_files(experiment_heads_folder(exp_dir), tasks)
-    return [read_head_of(file, task) for task, file in files.items()]
+    folder = HeadFolder(experiment_heads_folder(exp_dir))
+    check_heads_of(tasks or (), folder.tasks, folder.where)
+    return [folder.read(task) for task in tasks or folder.tasks]
 
 
 def experiment_controller(exp_dir: Path, backbone_fingerprint: str) -> Controller:
@@ -55,3 +58,18 @@ def export_head(
     head = as_dtype(head, dtype)
     write_head(output, head)
     return head
+
+
+def export_pack(exp_dir: Path, output: Path, dtype: str = ExportOptions.dtype) -> list[Head]:
+    """Writes all heads of an experiment, and their controller once, to the pack `output`, and returns them.
+
+    Raises HraError for a head that cannot be read, an unknown dtype, or an output that is no .safetensors.
+    """
+    heads = experiment_heads(exp_dir)
+    controller = experiment_controller(exp_dir, heads[0].backbone_fingerprint).tensors()
+    # A rounded controller is another one, so each head is rounded together with it.
+    rounded = [as_dtype(dataclasses.replace(head, controller=controller), dtype) for head in heads]
+    packed = rounded[0].controller
+    assert packed is not None
+    write_pack(output, rounded, packed)
+    return rounded

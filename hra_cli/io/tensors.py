@@ -47,6 +47,42 @@ def read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: opened.get_tensor(name).clone() for name in names}, dict(opened.metadata() or {})
 
 
+class TensorFile:
+    """A safetensors file that stays open and is mapped into memory, for reading a little of much.
+
+    Raises HraError as `read_safetensors` does.
+    """
+
+    def __init__(self, file: Path):
+        check_utf8(file)
+        self.file = file
+        self._files = contextlib.ExitStack()
+        self._opened = self._files.enter_context(_opened(file))
+        self.metadata: dict[str, str] = dict(self._opened.metadata() or {})
+        self.names: list[str] = list(self._opened.keys())
+
+    def tensor(self, name: str) -> Tensor:
+        """A copy of one tensor. Raises HraError where there is none of that name."""
+        with self._naming(name):
+            tensor: Tensor = self._opened.get_tensor(name).clone()
+            return tensor
+
+    def row(self, name: str, row: int) -> Tensor:
+        """A copy of one row of the first axis. Raises HraError where there is none."""
+        with self._naming(name):
+            tensor: Tensor = self._opened.get_slice(name)[row].clone()
+            return tensor
+
+    @contextlib.contextmanager
+    def _naming(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (SafetensorError, ValueError, TypeError, RuntimeError, IndexError, KeyError) as error:
+            raise HraError(
+                f"{self.file}: {in_one_line(name)} is missing or damaged; copy or export it again"
+            ) from error
+
+
 def read_metadata(file: Path) -> dict[str, str]:
     """The metadata alone. Raises HraError as `read_safetensors` does."""
     with _opened(file) as opened:

@@ -9,7 +9,9 @@ from typing import Optional
 from hra_cli.adapter.adapter import Adapter
 from hra_cli.adapter.controller import Controller
 from hra_cli.adapter.head_file import Head, adapter_from_heads, read_controller, read_head
-from hra_cli.adapter.head_folder import check_heads_of, list_heads, open_head_folder
+from hra_cli.adapter.head_folder import HeadFolder
+from hra_cli.adapter.head_pack import HeadPack
+from hra_cli.adapter.heads_on_disk import HeadSource, check_heads_of, serve_heads
 from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import BackboneOptions
@@ -32,11 +34,11 @@ def load_recogniser(
     max_heads: int = DecodeConfig.max_heads,
     unknown_tasks: Optional[str] = None,
 ) -> Recogniser:
-    """The recogniser at `backbone`, see `located`, with the heads of an experiment, of a folder of head files, or of
-    single head files; with none of these, the frozen recogniser alone.
+    """The recogniser at `backbone`, see `located`, with the heads of an experiment, of a folder of head files or a
+    pack, or of single files; with none of these, the frozen recogniser alone.
 
     tasks: which heads, None for all that are there. controller: for head files that bundle none. max_heads: of an
-    experiment or folder, how many are in memory at a time; they are read when a batch needs them.
+    experiment, folder or pack, how many are in memory at a time; they are read when a batch needs them.
     unknown_tasks: whose head serves tasks that have none, None: they are refused.
     Raises HraError for more than one source of heads, for what cannot be read, and for a head that cannot be applied.
     """
@@ -53,8 +55,10 @@ def load_recogniser(
     belongs_to = (model.fingerprint, model.width, tokenizer.fingerprint)
     adapter: Optional[Adapter] = None
     if heads_dir is not None:
-        tasks = _with_unknown(tasks, unknown_tasks, list_heads(heads_dir), f"in {heads_dir}")
-        adapter = open_head_folder(heads_dir, *belongs_to, tasks, shared, max_heads)
+        packed = heads_dir.suffix == ".safetensors" and not heads_dir.is_dir()
+        source: HeadSource = HeadPack(heads_dir) if packed else HeadFolder(heads_dir)
+        tasks = _with_unknown(tasks, unknown_tasks, source.tasks, source.where)
+        adapter = serve_heads(source, *belongs_to, tasks, shared, max_heads)
     elif heads:
         found = [read_head(file) for file in heads]
         tasks = _with_unknown(tasks, unknown_tasks, {head.task for head in found}, "among the head files")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hra_cli.adapter.head_file import CONTROLLER_FORMAT, HEAD_FORMAT, read_controller, read_head
 from hra_cli.adapter.head_folder import list_heads
 from hra_cli.adapter.head_kinds import head_kind
+from hra_cli.adapter.head_pack import PACK_FORMAT, HeadPack
 from hra_cli.backbone.checkpoint import find_checkpoint
 from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
@@ -22,6 +24,8 @@ from hra_cli.experiment.config import CONFIG_NAME, load_config
 from hra_cli.experiment.folder import experiment_heads
 from hra_cli.experiment.metrics import dev_records
 from hra_cli.io.tensors import read_metadata
+
+FEW = 10  # rows at either end of a long table
 
 
 @dataclass
@@ -51,6 +55,8 @@ def describe(path: Path, pos_head_dim: int = BackboneOptions.pos_head_dim) -> De
         file_format = read_metadata(path).get("format")
         if file_format == HEAD_FORMAT:
             return _describe_head(path)
+        if file_format == PACK_FORMAT:
+            return _describe_pack(path)
         if file_format == CONTROLLER_FORMAT:
             return _describe_controller(path)
     return _describe_backbone(path, pos_head_dim)
@@ -76,6 +82,36 @@ def _describe_head(path: Path) -> Description:
         "size": f"{path.stat().st_size:,} bytes",
     }
     return Description("head", facts)
+
+
+def _describe_pack(path: Path) -> Description:
+    pack = HeadPack(path)
+    controller = pack.controller()
+    first = pack.read(next(iter(pack.tasks)))
+    facts = {
+        "heads": f"{len(pack.tasks):,}, {first.kind}, {first.num_parameters:,} parameters each, {first.dtype}",
+        "width": str(first.width),
+        "hidden": str(first.hidden),
+        **({"inner": str(first.inner)} if first.inner else {}),
+        "controller": f"{sum(parameter.numel() for parameter in controller.parameters()):,} parameters, once for all",
+        "controller fingerprint": first.controller_fingerprint,
+        "backbone fingerprint": first.backbone_fingerprint,
+        "tokenizer fingerprint": first.tokenizer_fingerprint,
+        "size": f"{path.stat().st_size:,} bytes",
+    }
+    rows = [[task, *_before_after(scores)] for task, scores in pack.scores()]
+    return Description("pack of heads", facts, ["task", "frozen WER %", "with head WER %"], few_of(rows))
+
+
+def few_of(rows: list[list[str]]) -> list[list[str]]:
+    """The rows of a table, of many the first and last ten."""
+    if len(rows) <= 2 * FEW:
+        return rows
+    return [*rows[:FEW], [f"… {len(rows) - 2 * FEW:,} more", *[""] * (len(rows[0]) - 1)], *rows[-FEW:]]
+
+
+def _before_after(scores: dict[str, Any]) -> list[str]:
+    return ["" if scores.get(name) is None else f"{scores[name]:.2f}" for name in ("wer_before", "wer_after")]
 
 
 def _sealed(path: Path) -> str:

@@ -7,7 +7,8 @@ import torch
 from builders import BACKBONE, TOKENIZER, heads_of, random_adapter, random_features, refused, tiny_backbone
 
 from hra_cli.adapter.head_file import write_head
-from hra_cli.adapter.head_folder import open_head_folder
+from hra_cli.adapter.head_folder import HeadFolder
+from hra_cli.adapter.heads_on_disk import serve_heads
 
 WIDTH = 40
 TASKS = ["ann", "bob", "cho", "dan", "eve"]
@@ -22,7 +23,7 @@ def folder(tmp_path):
 
 
 def served(folder, **options):
-    return open_head_folder(folder, BACKBONE, WIDTH, TOKENIZER, **options)
+    return serve_heads(HeadFolder(folder), BACKBONE, WIDTH, TOKENIZER, **options)
 
 
 def use(adapter, *tasks):
@@ -111,8 +112,11 @@ def test_no_folder_and_no_heads(tmp_path):
     write_head(tmp_path / ".1234.ann.safetensors", heads_of(random_adapter(["ann"], WIDTH))[0])
     with refused("has no heads"):
         served(tmp_path)
+
+
+def test_room_for_no_head(folder):
     with refused("--max-heads 0 must be 1 or more"):
-        served(tmp_path, max_heads=0)
+        served(folder, max_heads=0)
 
 
 def other_kind(adapter):
@@ -151,9 +155,9 @@ def test_a_head_that_cannot_be_applied_is_an_error_when_it_is_needed(folder, cha
 
 def test_the_first_head_must_belong_to_the_recogniser(folder):
     with refused("'ann' belongs to another backbone"):
-        open_head_folder(folder, "d" * 64, WIDTH, TOKENIZER)
+        serve_heads(HeadFolder(folder), "d" * 64, WIDTH, TOKENIZER)
     with refused("'ann' has width 40, the backbone 48"):
-        open_head_folder(folder, BACKBONE, 48, TOKENIZER)
+        serve_heads(HeadFolder(folder), BACKBONE, 48, TOKENIZER)
 
 
 def test_heads_without_their_controller(tmp_path):

@@ -33,6 +33,7 @@ COMMANDS = {
     "compare --exp-dir": ["compare", "--backbone", "BACKBONE", "--data", "DATA", "--exp-dir", "@"],
     "export-head --exp-dir": ["export-head", "--exp-dir", "@", "--task", "fr", "--output", "o.safetensors"],
     "export-head --output": ["export-head", "--exp-dir", "EXP", "--task", "fr", "--output", "@.safetensors"],
+    "export-head --pack": ["export-head", "--exp-dir", "EXP", "--all", "--pack", "@.safetensors"],
     "export-onnx --backbone": ["export-onnx", "--backbone", "@", "--no-heads", "--output", "onnx"],
     "export-onnx --exp-dir": ["export-onnx", "--backbone", "BACKBONE", "--exp-dir", "@", "--output", "onnx"],
     "export-onnx --heads": ["export-onnx", "--backbone", "BACKBONE", "--heads", "@", "--output", "onnx"],
@@ -66,7 +67,13 @@ FOLDERS_WRITTEN = {
     "decode --output-dir",
     "prepare cuts --output-dir",
 }
-FILES_WRITTEN = {"check-export --json", "decode --json", "export-head --output", "report --output"}
+FILES_WRITTEN = {
+    "check-export --json",
+    "decode --json",
+    "export-head --output",
+    "export-head --pack",
+    "report --output",
+}
 SAME_AS_ABOVE = {
     f"prepare {source} {option}"
     for source in ("fsdd", "kaldi", "table", "folder", "shar", "lhotse")

@@ -10,7 +10,8 @@ from lhotse.utils import fastcopy
 from speech import BACKBONE, hra
 
 from hra_cli.adapter.head_file import write_head
-from hra_cli.adapter.head_folder import open_head_folder
+from hra_cli.adapter.head_folder import HeadFolder
+from hra_cli.adapter.heads_on_disk import serve_heads
 from hra_cli.data.task_index import load_tasks
 from hra_cli.experiment.folder import export_head
 from hra_cli.recognition.audio_options import AudioOptions
@@ -107,7 +108,7 @@ def test_a_head_that_is_not_there(data, without_fr, tmp_path):
 def test_unknown_tasks_take_the_room_of_one_head(tmp_path):
     for head in heads_of(random_adapter(["ann", "common"], 40)):
         write_head(tmp_path / f"{head.task}.safetensors", head)
-    lazy = open_head_folder(tmp_path, FINGERPRINT, 40, TOKENIZER, max_heads=1)
+    lazy = serve_heads(HeadFolder(tmp_path), FINGERPRINT, 40, TOKENIZER, max_heads=1)
     lazy.for_unknown_tasks = "common"
     lazy.check(["bob", "eve", "common"])
     assert lazy.rows(["bob", "eve"]) == lazy.rows(["common", "common"])

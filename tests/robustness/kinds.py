@@ -162,6 +162,15 @@ def _read_controller(file: Path, samples: Samples) -> Any:
     return fingerprint(read_safetensors(file)[0]), _decode_data(samples.data, samples, "--exp-dir", file.parent)
 
 
+def _place_pack(folder: Path, samples: Samples) -> Path:
+    hra("export-head", "--exp-dir", samples.exp, "--all", "--pack", folder / "heads.safetensors")
+    return folder / "heads.safetensors"
+
+
+def _read_pack(file: Path, samples: Samples) -> Any:
+    return hra("info", file), _decode_data(samples.data, samples, "--heads", file)
+
+
 def _place_checkpoint(folder: Path, samples: Samples) -> Path:
     shutil.copytree(samples.begun, folder / "exp")
     return folder / "exp" / "checkpoints" / "last.safetensors"
@@ -578,6 +587,7 @@ KINDS = (
     ),
     Kind("head", _place_head, SAFETENSORS, _read_head, _head_harmless),
     Kind("controller", _place_controller, SAFETENSORS, _read_controller),
+    Kind("pack", _place_pack, SAFETENSORS, _read_pack),
     Kind("checkpoint", _place_checkpoint, SAFETENSORS, _read_checkpoint, cost=3),
     Kind(
         "config.yaml",
