@@ -12,7 +12,18 @@ from typing import Any, Optional
 import typer
 
 from hra_cli import __version__
-from hra_cli.commands import check_export, compare, decode, export_head, export_onnx, info, prepare, report, train
+from hra_cli.commands import (
+    check_export,
+    compare,
+    decode,
+    export_head,
+    export_onnx,
+    info,
+    onboard,
+    prepare,
+    report,
+    train,
+)
 from hra_cli.commands.subcommands import add_command, new_app
 from hra_cli.commands.terminal import flush, say, show_every_character
 from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
@@ -32,6 +43,7 @@ app = new_app(
 )
 app.add_typer(prepare.app, name="prepare")
 add_command(app, "train", train.train)
+add_command(app, "onboard", onboard.onboard)
 add_command(app, "decode", decode.decode)
 add_command(app, "export-head", export_head.export_head)
 add_command(app, "export-onnx", export_onnx.export_onnx)

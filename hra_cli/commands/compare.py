@@ -59,6 +59,7 @@ def compare(
     spec_augment: bool = options.SPEC_AUGMENT,
     decoding_method: str = options.DECODING_METHOD,
     num_jobs: int = typer.Option(NUM_JOBS, help="Cells to train at a time; they share the cores."),
+    cluster: Optional[str] = options.CLUSTER,
     pos_head_dim: int = options.POS_HEAD_DIM,
     chunk_size: Optional[str] = options.CHUNK_SIZES,
     left_context_frames: Optional[str] = options.LEFT_CONTEXTS,
@@ -76,6 +77,8 @@ def compare(
     from hra_cli.comparison.run import compare as run_comparison
     from hra_cli.report.write import write_report
 
+    if cluster is not None:
+        refuse_useless(context, "with --cluster", "num_jobs")
     if budget_seconds is not None:
         refuse_useless(context, "with --budget-seconds", "num_epochs")
     if ONBOARD not in split(modes):
@@ -106,7 +109,7 @@ def compare(
         onboarding=onboarding,
     )
     with progress_bar() as progress:
-        found = run_comparison(config, exp_dir, shlex.join(["hra", *sys.argv[1:]]), num_jobs, progress)
+        found = run_comparison(config, exp_dir, shlex.join(["hra", *sys.argv[1:]]), num_jobs, progress, cluster)
     report = write_report(exp_dir, exp_dir / "report.html")
     for table in comparison_tables(found):
         print_whole(table)

@@ -84,6 +84,7 @@ def decode(
         AudioOptions.tasks_from, help="Table with the columns file and task, CSV or TSV: which head each file is for."
     ),
     num_workers: int = typer.Option(DecodeConfig.num_workers, help=options.NUM_WORKERS.help),
+    cluster: Optional[str] = options.CLUSTER,
     streaming: bool = typer.Option(
         DecodeConfig.streaming, "--streaming", help="Causal models: chunk by chunk, as if it were being spoken."
     ),
@@ -135,6 +136,7 @@ def decode(
         backbone_options=BackboneOptions(pos_head_dim, chunk_size, left_context_frames, precision, device),
         audio_options=AudioOptions(channels, segment, format, tasks_from),
         output_dir=output_dir,
+        cluster=cluster,
         num_workers=num_workers,
         streaming=streaming,
         microphone=microphone,

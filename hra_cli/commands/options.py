@@ -95,6 +95,12 @@ DEVICE = typer.Option(
 )
 NUM_EPOCHS = typer.Option(TrainConfig.num_epochs, help="Passes over the training data.")
 MAX_DURATION = typer.Option(TrainConfig.max_duration, help="Seconds of audio in a batch.")
+CLUSTER = typer.Option(
+    None,
+    "--cluster",
+    help="Where jobs run: local:N, processes of this machine; tcp://HOST:PORT, a Dask scheduler; or the file that it "
+    "wrote. Default: no cluster.",
+)
 NUM_WORKERS = typer.Option(TrainConfig.num_workers, help="Processes that read data ahead. 0: a thread does.")
 SPEC_AUGMENT = typer.Option(TrainConfig.spec_augment, help="Mask and warp features while training.")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import typer
 
 from hra_cli.commands.given import is_given, refuse_useless
-from hra_cli.commands.options import choice
+from hra_cli.commands.options import CLUSTER, choice
 from hra_cli.commands.subcommands import add_command
 from hra_cli.commands.terminal import say
 from hra_cli.data.prepare_options import PrepareOptions
@@ -90,6 +90,7 @@ def _asked(
         RandomSplit.split_speakers, "--split-speakers", help="At random: no speaker in two splits."
     ),
     num_jobs: int = typer.Option(PrepareOptions.num_jobs, "--num-jobs", help="Processes that read audio."),
+    cluster: Optional[str] = CLUSTER,
     on_the_fly: bool = typer.Option(
         PrepareOptions.on_the_fly,
         "--on-the-fly",
@@ -125,7 +126,9 @@ def _asked(
     random_split = RandomSplit(test_fraction, dev_fraction, seed, split_speakers, dev_of_train)
     assignment = Assignment(task_by, split_by, random_split)
     text_options = TextOptions(text_form, text_case, strip_punctuation, unicode_form)
-    options = PrepareOptions(num_jobs, on_the_fly, perturb_speed, text_options)
+    if cluster is not None:
+        refuse_useless(context, "with --cluster", "num_jobs")
+    options = PrepareOptions(num_jobs, cluster, on_the_fly, perturb_speed, text_options)
     return _Asked(context, output_dir, assignment, options, backbone)
 
 

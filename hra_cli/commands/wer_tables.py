@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
 from hra_cli.scoring.wer import BeforeAfter, ErrorCounts, Scores, relative_change, wer_text
+
+if TYPE_CHECKING:
+    from hra_cli.training.many_tasks import OnboardResult
 
 
 def wer_table(scores: Scores, title: str) -> Table:
@@ -56,3 +61,29 @@ def _before_after_cells(row: BeforeAfter) -> list[str]:
         wer_text(row.after.wer),
         relative_change(row.before.wer, row.after.wer),
     ]
+
+
+def onboarded_tables(result: OnboardResult, few: int) -> list[Table]:
+    """The tasks with the highest and the lowest WER on dev, `few` of each, and those that have no head, with the
+    reason; tables without rows are left out."""
+    tables = []
+    measured = [one for one in result.onboarded if one.wer_after is not None]
+    measured.sort(key=lambda one: (-(one.wer_after or 0.0), one.task))
+    halves = {"dev, highest WER": measured[:few], "dev, lowest WER": measured[few:][-few:]}
+    if len(measured) <= 2 * few:
+        halves = {"dev": measured}
+    for title, rows in halves.items():
+        table = Table(title=title)
+        table.add_column("task")
+        for column in ("utterances", "words", "frozen WER %", "with head WER %", "change %"):
+            table.add_column(column, justify="right")
+        for one in rows:
+            wers = (wer_text(one.wer_before), wer_text(one.wer_after), relative_change(one.wer_before, one.wer_after))
+            table.add_row(one.task, f"{one.utterances:,}", f"{one.words:,}", *wers)
+        tables.append(table)
+    failed = Table("task", "reason", title="without a head")
+    for task, reason in list(result.failed.items())[:few]:
+        failed.add_row(task, reason)
+    if len(result.failed) > few:
+        failed.add_row(f"… {len(result.failed) - few:,} more", "")
+    return [table for table in (*tables, failed) if table.row_count]

@@ -34,12 +34,13 @@ from hra_cli.comparison.onboard_run import OnboardRun
 from hra_cli.comparison.over_seeds import over_seeds
 from hra_cli.comparison.plan import NUM_JOBS, Cell, CompareConfig, model_configs
 from hra_cli.comparison.table import markdown
-from hra_cli.comparison.workers import train_cells
+from hra_cli.comparison.workers import train_cells, train_on_cluster
 from hra_cli.data.splits import SPLITS
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import MOST_PROCESSES, HraError, check_positive
 from hra_cli.experiment.config import CONFIG_NAME as EXPERIMENT_CONFIG_NAME
 from hra_cli.experiment.config import TrainConfig, changed_options
+from hra_cli.io.cluster import cluster_executor
 from hra_cli.io.documents import read_yaml
 from hra_cli.io.files import remove_leftovers, write_text
 from hra_cli.io.lock import one_writer
@@ -62,10 +63,12 @@ def compare(
     command: str = "",
     num_jobs: int = NUM_JOBS,
     progress: Optional[Progress] = None,
+    cluster: Optional[str] = None,
 ) -> Comparison:
     """Trains and tests every method, and returns what `comparison.json` holds.
 
-    num_jobs: cells trained at a time, each with its share of the CPU's cores (or OMP_NUM_THREADS of them). Cells that
+    num_jobs: cells trained at a time, each with its share of the CPU's cores (or OMP_NUM_THREADS of them). cluster:
+    where they are trained instead, as `cluster_executor` takes it; what is tested, is tested here. Cells that
     are finished are not trained again, and interrupted ones go on. Raises HraError for what the user can mend, also
     where another process compares in `exp_dir`.
     """
@@ -75,7 +78,7 @@ def compare(
     check_positive(MOST_PROCESSES, num_jobs=num_jobs)
     rows = config.rows()
     threads = _threads(num_jobs)
-    with one_writer(exp_dir):
+    with one_writer(exp_dir), cluster_executor(cluster) as executor:
         comparison = _Comparison(config, exp_dir)
         grid = [cell for row in rows for cell in config.grid(*row)]
         comparison.check(grid)
@@ -84,7 +87,9 @@ def compare(
         remove_leftovers(exp_dir)
 
         def train(folders: Sequence[Path], what: str) -> None:
-            if folders:
+            if folders and cluster is not None:
+                train_on_cluster(folders, executor, what, progress)
+            elif folders:
                 train_cells(folders, num_jobs, threads, what, progress)
 
         train([comparison.write_models(cell) for cell in grid], "learning rates")

@@ -1,4 +1,4 @@
-"""Running cells as processes, several at a time."""
+"""Running cells as processes, several at a time, or as jobs of a cluster."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import Executor, as_completed
 from pathlib import Path
 
 from rich.progress import Progress
 
+from hra_cli.comparison.cell import train_cell
 from hra_cli.comparison.cell_files import RESULT_NAME
 from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
 from hra_cli.io.files import writing
@@ -50,6 +52,27 @@ def train_cells(folders: Sequence[Path], num_jobs: int, threads: int, descriptio
             process.terminate()
         for process in running.values():
             process.wait()
+
+
+def train_on_cluster(folders: Sequence[Path], executor: Executor, description: str, progress: Progress) -> None:
+    """Trains the cells in `folders` that have no result yet, each by a job of `executor`.
+
+    Raises HraError with the message of one that failed; the others are finished first.
+    """
+    waiting = [folder for folder in folders if not (folder / RESULT_NAME).exists()]
+    task = progress.add_task(description, total=len(folders), completed=len(folders) - len(waiting), note="")
+    jobs = {executor.submit(train_cell, folder): folder for folder in waiting}
+    failed: list[str] = []
+    for job in as_completed(jobs):
+        try:
+            job.result()
+        except HraError as error:
+            failed.append(str(error))
+        except Exception as error:  # of a worker, which may be lost for any reason
+            failed.append(f"training {jobs[job].name} failed ({type(error).__name__}: {' '.join(str(error).split())})")
+        progress.advance(task)
+    if failed:
+        raise HraError(failed[0])
 
 
 def _start(folder: Path, threads: int) -> subprocess.Popen[bytes]:

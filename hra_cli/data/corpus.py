@@ -94,6 +94,7 @@ def prepare_corpus(
         perturb_speed=options.perturb_speed,
         allow_commands=corpus.allow_commands,
         num_jobs=options.num_jobs,
+        cluster=options.cluster,
         on_the_fly=options.on_the_fly,
         tokenizer=tokenizer,
         text=options.text_options,

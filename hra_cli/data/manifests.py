@@ -121,7 +121,8 @@ def write_manifest(file: Path, items: Iterable[Manifest]) -> str:
     digest = hashlib.sha256()
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with gzip.open(file, "wb") as stream:
+        # Without the time of day in its header: the same data make the same bytes.
+        with open(file, "wb") as raw, gzip.GzipFile(file.name, "wb", fileobj=raw, mtime=0) as stream:
             for item in items:
                 line = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n").encode()
                 digest.update(line)

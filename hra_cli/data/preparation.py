@@ -45,13 +45,15 @@ from hra_cli.data.text_form import AS_IT_IS, TextChanges, TextOptions
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.data.transcripts import advice, unwritable
 from hra_cli.errors import HraError
-from hra_cli.io.files import check_text, remove_leftovers, writing
+from hra_cli.io.cluster import cluster_executor
+from hra_cli.io.files import check_text, remove_leftovers, replacing, writing
 from hra_cli.io.lock import one_writer
 
 # A file that is there while a folder is being written: the next run may then remove what an unfinished one left.
 UNFINISHED_NAME = ".hra-prepare-unfinished"
 MANIFESTS = ("recordings.jsonl.gz", "supervisions.jsonl.gz", "features.jsonl.gz")
 CUTS_NAME = "cuts.jsonl.gz"
+ReadChunk = Callable[[list[Cut], Optional[Path]], tuple[list[Cut], list[Skipped]]]
 # One archive of features and one step of the progress bar; independent of num_jobs, so that results are too.
 CUTS_PER_CHUNK = 100
 
@@ -95,6 +97,7 @@ def prepare(
     perturb_speed: bool = PrepareOptions.perturb_speed,
     allow_commands: bool = False,
     num_jobs: int = PrepareOptions.num_jobs,
+    cluster: Optional[str] = PrepareOptions.cluster,
     on_the_fly: bool = PrepareOptions.on_the_fly,
     tokenizer: Optional[Tokenizer] = None,
     text: TextOptions = PrepareOptions.text_options,
@@ -108,6 +111,7 @@ def prepare(
     skipped:        what could not be used before this point; it is listed with the rest in `skipped.tsv`.
     random_split:   says the split of every cut that can be used, in place of its `custom`.
     allow_commands: whether audio may come from shell commands and URLs.
+    cluster:        where audio is read in place of `num_jobs` processes, as `cluster_executor` takes it.
     text:           what is done to transcripts before `tokenizer` is asked whether it can write them.
 
     An unfinished folder is started over. Raises `HraError` where no cut can be used, the folder was made from
@@ -126,7 +130,8 @@ def prepare(
         with writing(output_dir):
             _start_over(folder)
         left_out = list(skipped)
-        reader = _Reader(None if on_the_fly else folder / "feats", allow_commands, num_jobs, progress, left_out)
+        feats_dir = None if on_the_fly else folder / "feats"
+        reader = _Reader(feats_dir, allow_commands, num_jobs, cluster, progress, left_out)
         todo, changes = _with_changed_text(_with_text(cuts, left_out), tokenizer, text, left_out)
         usable = _usable(todo, reader, random_split, perturb_speed)
         if left_out:
@@ -230,7 +235,8 @@ def _with_changed_text(
 
 @dataclass
 class _Reader:
-    """Reads every cut's audio once, in `num_jobs` processes, and stores its features below `feats_dir` unless None.
+    """Reads every cut's audio once, in `num_jobs` processes or on `cluster`, and stores its features below `feats_dir`
+    unless None.
 
     skipped: gets what cannot be used.
     """
@@ -238,6 +244,7 @@ class _Reader:
     feats_dir: Optional[Path]
     allow_commands: bool
     num_jobs: int
+    cluster: Optional[str]
     progress: Optional[Progress]
     skipped: list[Skipped]
     archives: int = 0
@@ -253,13 +260,18 @@ class _Reader:
         bar = self.progress.add_task("reading audio", total=len(cuts), note="") if self.progress else None
         usable: list[Cut] = []
         read_chunk = partial(_read_chunk, allow_commands=self.allow_commands)
-        found = _map_chunks(read_chunk, chunks, archives, min(self.num_jobs, len(chunks)))
+        if self.cluster is not None:
+            found = _map_on_cluster(read_chunk, chunks, archives, self.cluster)
+        else:
+            found = _map_chunks(read_chunk, chunks, archives, min(self.num_jobs, len(chunks)))
         for chunk, (good, bad) in zip(chunks, found):
             usable += good
             self.skipped += bad
             if self.progress is not None and bar is not None:
                 note = f"{len(self.skipped)} skipped" if self.skipped else ""
                 self.progress.update(bar, advance=len(chunk), note=note)
+        if self.feats_dir is not None:
+            remove_leftovers(self.feats_dir)  # of a worker that was lost
         return usable
 
     def _archive(self, number: int) -> Optional[Path]:
@@ -267,7 +279,7 @@ class _Reader:
 
 
 def _map_chunks(
-    read_chunk: Callable[[list[Cut], Optional[Path]], tuple[list[Cut], list[Skipped]]],
+    read_chunk: ReadChunk,
     chunks: list[list[Cut]],
     archives: list[Optional[Path]],
     num_jobs: int,
@@ -291,6 +303,18 @@ def _map_chunks(
         pool.shutdown(cancel_futures=True)
 
 
+def _map_on_cluster(
+    read_chunk: ReadChunk, chunks: list[list[Cut]], archives: list[Optional[Path]], cluster: str
+) -> Iterator[tuple[list[Cut], list[Skipped]]]:
+    with cluster_executor(cluster) as executor:
+        yield from executor.map(partial(_by_one_thread, read_chunk), chunks, archives)
+
+
+def _by_one_thread(read_chunk: ReadChunk, cuts: list[Cut], archive: Optional[Path]) -> tuple[list[Cut], list[Skipped]]:
+    torch.set_num_threads(1)  # as in the workers of this machine
+    return read_chunk(cuts, archive)
+
+
 def _start_worker() -> None:
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -309,8 +333,10 @@ def _end_with_parent() -> None:
 def _read_chunk(cuts: list[Cut], archive: Optional[Path], allow_commands: bool) -> tuple[list[Cut], list[Skipped]]:
     if archive is None:
         return _read_cuts(cuts, None, allow_commands)
-    with writing(archive), LilcomChunkyWriter(archive) as writer:
-        return _read_cuts(cuts, writer, allow_commands)
+    # Whole or not at all: a worker that a cluster takes for lost may still be writing when another does its work again.
+    with replacing(archive) as temporary, LilcomChunkyWriter(temporary) as writer:
+        usable, skipped = _read_cuts(cuts, writer, allow_commands)
+    return [fastcopy(cut, features=fastcopy(cut.features, storage_path=str(archive))) for cut in usable], skipped
 
 
 def _read_cuts(
@@ -387,7 +413,8 @@ def _start_over(folder: Path) -> None:
     in_the_way = [path for path in ours if path.exists()]
     if in_the_way and not unfinished.exists():
         raise HraError(f"{in_the_way[0]} exists and was not written by `hra prepare`; choose another --output-dir")
-    remove_leftovers(folder)
+    for place in (folder, folder / "feats"):
+        remove_leftovers(place)
     for path in in_the_way:
         path.unlink()
     unfinished.touch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 from hra_cli.data.text_form import TextOptions
 from hra_cli.errors import MOST_PROCESSES, check_positive
@@ -10,7 +11,8 @@ from hra_cli.errors import MOST_PROCESSES, check_positive
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """num_jobs: processes that read audio; the result does not depend on it. on_the_fly: store no features, but
+    """num_jobs: processes that read audio; the result does not depend on it. cluster: where audio is read instead, as
+    `cluster_executor` takes it, or None. on_the_fly: store no features, but
     compute them from the audio whenever they are needed. perturb_speed: training cuts also 0.9 and 1.1 times as fast.
     text_options: what is done to transcripts.
 
@@ -18,6 +20,7 @@ class PrepareOptions:
     """
 
     num_jobs: int = 2
+    cluster: Optional[str] = None
     on_the_fly: bool = False
     perturb_speed: bool = False
     text_options: TextOptions = TextOptions()  # noqa: RUF009 - frozen

@@ -29,6 +29,7 @@ from hra_cli.io.documents import read_yaml
 from hra_cli.io.files import check_text, write_text
 
 CONFIG_NAME = "config.yaml"
+TASKS_PER_JOB = 100  # that `hra onboard` trains together
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from hra_cli.data.transcripts import advice_for
 from hra_cli.errors import HraError
 from hra_cli.io.lock import one_writer
 from hra_cli.recognition.batch import Decoded, decode_cuts, only_task
+from hra_cli.recognition.clustered import decode_on_cluster
 from hra_cli.recognition.decode_config import DecodeConfig
 from hra_cli.recognition.load import load_for
 from hra_cli.recognition.microphone import Heard, listen, microphone
@@ -74,7 +75,10 @@ def decode_data(
         form = advice_for((cut.supervisions[0].text for cut in cuts), recogniser.tokenizer)
         if form:
             note(f"{form}; until then their words count as errors")
-        decoded = _decode(config, recogniser, cuts, progress)
+        if config.cluster is not None:
+            decoded = decode_on_cluster(config, tasks, cuts, progress)
+        else:
+            decoded = _decode(config, recogniser, cuts, progress)
         found = DecodedData(decoded, score(decoded.utterances))
         try:
             scored(found)

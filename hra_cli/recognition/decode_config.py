@@ -25,6 +25,7 @@ class DecodeConfig:
     head files that bundle none. max_heads: of a folder or experiment, how many are in memory at a time.
     unknown_tasks: whose head serves tasks that have none, None: they are refused.
     max_duration: seconds of audio in a batch. num_workers: processes that read data ahead; 0: a thread does.
+    cluster: where whole utterances of data are decoded instead of here, as `cluster_executor` takes it.
     output_dir: for icefall's result files (None: below exp_dir, by method, and nowhere without one), or for a file of
     each audio file's text (None: nowhere). audio_options: of audio files. streaming: chunk by chunk, as if it were
     being spoken. microphone: what is being spoken, instead of data or audio; endpoint_rules: when an utterance there
@@ -53,6 +54,7 @@ class DecodeConfig:
     audio_options: AudioOptions = AudioOptions()  # noqa: RUF009 - frozen
     output_dir: Optional[Path] = None
     num_workers: int = 0
+    cluster: Optional[str] = None
     streaming: bool = False
     microphone: bool = False
     endpoint_rules: EndpointRules = EndpointRules()  # noqa: RUF009 - frozen
@@ -64,6 +66,8 @@ class DecodeConfig:
         by_table = self.audio_options.tasks_from is not None
         if [bool(self.audio) or by_table, self.data is not None, self.microphone].count(True) != 1:
             raise HraError("give audio files, --data or --microphone, one of them")
+        if self.cluster is not None and (self.data is None or self.streaming):
+            raise HraError("--cluster decodes whole utterances of prepared data; leave it out, or give --data")
         if self.streaming or self.microphone:
             self.backbone_options.check_streaming()
             check_streams(self.decoding_method)

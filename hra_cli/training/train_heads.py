@@ -48,10 +48,11 @@ FRONTEND_NAME = "frontend"  # the folder of --cache-frontend
 
 @dataclass
 class TrainResult:
-    """What a run came to. rows: WER on dev before and after, per task. selected_epochs: by task, of `num_epochs`.
-    skipped: utterances that could not be trained on."""
+    """What a run came to. rows: WER on dev before and after, per task. utterances: trained on, by task.
+    selected_epochs: by task, of `num_epochs`. skipped: utterances that could not be trained on."""
 
     rows: list[BeforeAfter]
+    utterances: dict[str, int]
     controller_parameters: int
     selected_epochs: dict[str, int]
     num_epochs: int
@@ -260,6 +261,7 @@ def _result(loop: TrainingLoop) -> TrainResult:
     ]
     return TrainResult(
         rows=rows,
+        utterances=loop.data.utterances,
         controller_parameters=adapter.parameters_shared,
         selected_epochs={task: selected[task].epoch for task in adapter.tasks},
         num_epochs=loop.config.num_epochs,

@@ -53,10 +53,20 @@ def load_training_data(config: TrainConfig, backbone: Backbone, tokenizer: Token
         seconds[cut.custom["task"]] += cut.duration
     for task in tasks:
         if task not in utterances:
-            raise HraError(_nothing_to_train_on(task, config.data, there, skipped))
+            raise HraError(_why_not(task, config.data, there, skipped))
     # Without gradients, batches twice as long fit into memory.
     dev_batches = decoding_batches(dev, 2 * config.max_duration)
     return TrainingData(tasks, train, dev_batches, skipped, dict(utterances), seconds, _digest(train))
+
+
+def nothing_to_train_on(config: TrainConfig, backbone: Backbone, tokenizer: Tokenizer) -> dict[str, str]:
+    """The tasks that `config` names that have no utterance to train on, and why; `load_training_data` refuses them."""
+    index = load_tasks(Path(config.data))
+    tasks = index.select(list(config.tasks) or None)
+    skipped: list[Skipped] = []
+    there = _cuts_of(index, tasks, "train")
+    able = {cut.custom["task"] for cut in _usable(there, backbone, tokenizer, skipped)}
+    return {task: _why_not(task, config.data, there, skipped) for task in tasks if task not in able}
 
 
 def few_of(data: TrainingData, utterances: int, seed: int) -> TrainingData:
@@ -105,7 +115,7 @@ def _usable(cuts: list[Cut], backbone: Backbone, tokenizer: Tokenizer, skipped: 
     return CutSet.from_cuts(usable)
 
 
-def _nothing_to_train_on(task: str, data: str, cuts: list[Cut], skipped: list[Skipped]) -> str:
+def _why_not(task: str, data: str, cuts: list[Cut], skipped: list[Skipped]) -> str:
     members = {cut.id for cut in cuts if cut.custom["task"] == task}
     reasons = Counter(one.reason for one in skipped if one.id in members)
     counts = "".join(f", {count} × {reason}" for reason, count in sorted(reasons.items()))

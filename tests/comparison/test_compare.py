@@ -28,8 +28,9 @@ from hra_cli.comparison.run import _Comparison, compare
 from hra_cli.data.batches import training_batches
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.task_index import load_tasks
-from hra_cli.errors import INTERRUPTED
+from hra_cli.errors import INTERRUPTED, HraError
 from hra_cli.experiment.config import load_config_as
+from hra_cli.io.cluster import OneByOne
 from hra_cli.io.files import write_text
 from hra_cli.io.progress import no_progress
 from hra_cli.io.tensors import read_safetensors
@@ -331,6 +332,34 @@ def test_a_cell_that_was_interrupted_interrupts_the_comparison(tmp_path, monkeyp
     monkeypatch.setattr(workers, "_start", lambda folder, threads: subprocess.Popen(command))
     with pytest.raises(KeyboardInterrupt):
         workers.train_cells([tmp_path], 1, 1, "cells", no_progress())
+
+
+def test_cells_trained_on_a_cluster_are_the_same(copied, little, comparison):
+    pytest.importorskip("distributed")
+    shutil.rmtree(copied / "cells")
+    for name in ("comparison.json", "comparison.md", "report.html"):
+        (copied / name).unlink()
+    compare(config(little), copied, cluster="local:2")
+    assert [cell["wer"] for cell in read(copied)["cells"]] == [cell["wer"] for cell in read(comparison)["cells"]]
+    assert trained(copied).keys() == trained(comparison).keys()
+
+
+def test_a_cell_that_fails_on_a_cluster_is_said_after_the_others(tmp_path, monkeypatch):
+    done = []
+
+    def train(folder):
+        if folder.name == "bad":
+            raise HraError("its data are gone")
+        if folder.name == "worse":
+            raise MemoryError
+        done.append(folder.name)
+
+    monkeypatch.setattr(workers, "train_cell", train)
+    with refuses("its data are gone"):
+        workers.train_on_cluster([tmp_path / "bad", tmp_path / "good"], OneByOne(), "cells", no_progress())
+    assert done == ["good"]
+    with refuses(r"training worse failed \(MemoryError"):
+        workers.train_on_cluster([tmp_path / "worse"], OneByOne(), "cells", no_progress())
 
 
 def test_killed_while_a_cell_only_starts_leaves_nothing_running(copied, little):

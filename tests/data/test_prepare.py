@@ -3,6 +3,8 @@ import os
 import random
 import re
 import shutil
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -428,6 +430,34 @@ def test_the_number_of_jobs_does_not_matter(tmp_path):
     for ours, theirs in zip(one.cuts("all", "train"), two.cuts("all", "train")):
         assert ours.id == theirs.id
         np.testing.assert_array_equal(ours.load_features(), theirs.load_features())
+
+
+def test_on_a_cluster_a_worker_that_is_killed_costs_nothing(tmp_path):
+    psutil, _ = pytest.importorskip("psutil"), pytest.importorskip("distributed")
+    cuts = [make_cut(write_wav(tmp_path / "audio" / f"{n:03}.wav", 0.2, seed=n)) for n in range(450)]
+    folder = tmp_path / "data"
+    prepare_here(cuts, folder)
+    expected = contents(folder)
+    shutil.rmtree(folder)
+    killed = []
+
+    def kill_at_the_first_archive():
+        while not list(folder.glob("feats/feats-*.lca")):
+            time.sleep(0.005)
+        worker = next(one for one in psutil.Process().children(True) if "spawn_main" in " ".join(one.cmdline()))
+        worker.kill()
+        killed.append(worker.pid)
+
+    killer = threading.Thread(target=kill_at_the_first_archive)
+    killer.start()
+    prepare_here(cuts, folder, cluster="local:1")
+    killer.join()
+    assert killed
+    assert contents(folder) == expected
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_an_interrupted_run_is_started_over(tmp_path, corpus, monkeypatch):

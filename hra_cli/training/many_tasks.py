@@ -1,0 +1,157 @@
+"""Onboarding thousands of tasks on a frozen controller: shards of tasks, each trained by a job of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, as_completed
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Optional
+
+from rich.progress import Progress, TaskID
+
+from hra_cli.adapter.head_folder import list_heads
+from hra_cli.data.task_index import load_tasks
+from hra_cli.errors import HraError
+from hra_cli.experiment.config import CONFIG_NAME, TASKS_PER_JOB, TrainConfig, differences, load_config, save_config
+from hra_cli.io.documents import read_json
+from hra_cli.io.files import remove_leftovers, replacing, write_text
+from hra_cli.io.lock import one_writer
+from hra_cli.io.progress import no_progress
+from hra_cli.training.task_shard import Onboarded, is_finished, read_shard, train_shard
+
+SHARDS_NAME = "shards"  # the folder of the shards' experiments
+PLAN_NAME = "shards.json"
+SUMMARY_NAME = "onboarded.tsv"
+FAILED_NAME = "failed.tsv"
+_COLUMNS = ("task", "utterances", "dev_words", "wer_before", "wer_after", "epoch")
+
+
+@dataclass(frozen=True)
+class OnboardResult:
+    """onboarded: the tasks that have their head, sorted by name. failed: why the others have none, by task. new: how
+    many heads this run has trained."""
+
+    onboarded: list[Onboarded] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    new: int = 0
+
+
+def onboard(
+    config: TrainConfig,
+    exp_dir: Path,
+    executor: Executor,
+    tasks_per_job: int = TASKS_PER_JOB,
+    progress: Optional[Progress] = None,
+) -> OnboardResult:
+    """Trains a head for every task of `config` that has none in `exp_dir`, each shard of tasks by a job of `executor`.
+
+    Which tasks share a shard is decided once, so that heads are the same whatever was interrupted; tasks that are new
+    since then get shards of their own. What is finished is never trained again. The folder is one that `hra decode
+    --exp-dir` takes. A shard that fails costs the others nothing, and is tried again next time.
+    Raises HraError for a config without a controller, and for a folder begun with other options.
+    """
+    if config.controller is None:
+        raise HraError("onboarding needs the controller that heads are for; give --controller")
+    if tasks_per_job < 1:
+        raise HraError(f"--tasks-per-job {tasks_per_job} must be 1 or more")
+    with one_writer(exp_dir):
+        shards = _planned(config, exp_dir, tasks_per_job)
+        before = sum(len(read_shard(folder).onboarded) for folder in shards if is_finished(folder))
+        broken: dict[Path, str] = {}
+        try:
+            broken = _train(config, shards, executor, progress or no_progress())
+        finally:  # what is finished is there, also when interrupted
+            result = _collected(exp_dir, shards, broken)
+    return dataclasses.replace(result, new=len(result.onboarded) - before)
+
+
+def _planned(config: TrainConfig, exp_dir: Path, tasks_per_job: int) -> dict[Path, list[str]]:
+    """The tasks of every shard, by its folder; what is new is planned and written down."""
+    wanted = load_tasks(Path(config.data)).select(list(config.tasks) or None)
+    config = dataclasses.replace(config, tasks=())  # more may be asked for next time
+    plan: list[list[str]] = []
+    if (exp_dir / CONFIG_NAME).exists():
+        changed = differences(load_config(exp_dir), config)
+        if changed:
+            raise HraError(f"{exp_dir} was begun with other options ({'; '.join(changed)}); go on with its own")
+        plan = read_json(exp_dir / PLAN_NAME, list[list[str]], "onboard into a new folder")
+    known = {task for shard in plan for task in shard}
+    new = [task for task in wanted if task not in known]
+    plan += [new[begin : begin + tasks_per_job] for begin in range(0, len(new), tasks_per_job)]
+    for folder in (exp_dir, exp_dir / "heads"):
+        remove_leftovers(folder)
+    write_text(exp_dir / PLAN_NAME, json.dumps(plan, ensure_ascii=False) + "\n")
+    assert config.controller is not None
+    with replacing(exp_dir / "controller.safetensors") as temporary:
+        shutil.copyfile(config.controller, temporary)
+    save_config(config, exp_dir)
+    return {exp_dir / SHARDS_NAME / f"{number:05d}": tasks for number, tasks in enumerate(plan)}
+
+
+def _train(
+    config: TrainConfig, shards: dict[Path, list[str]], executor: Executor, progress: Progress
+) -> dict[Path, str]:
+    """Trains the shards that are not finished. Returns those that failed, and why."""
+    bar = progress.add_task("onboarding", total=sum(map(len, shards.values())), note="")
+    jobs: dict[Future[None], Path] = {}
+    for folder, tasks in shards.items():
+        if is_finished(folder):
+            progress.advance(bar, len(tasks))
+            continue
+        job = executor.submit(train_shard, dataclasses.replace(config, tasks=tuple(tasks)), folder)
+        job.add_done_callback(partial(_advance, progress, bar, len(tasks)))
+        jobs[job] = folder
+    broken: dict[Path, str] = {}
+    for job in as_completed(jobs):
+        try:
+            job.result()
+        except Exception as error:  # of a worker, which may be lost for any reason
+            broken[jobs[job]] = str(error) if isinstance(error, HraError) else f"{type(error).__name__}: {error}"
+    return broken
+
+
+def _advance(progress: Progress, bar: TaskID, tasks: int, job: Future[None]) -> None:
+    progress.advance(bar, tasks)
+
+
+def _collected(exp_dir: Path, shards: dict[Path, list[str]], broken: dict[Path, str]) -> OnboardResult:
+    """Puts the heads of all finished shards into one folder, and writes the tables."""
+    onboarded: list[Onboarded] = []
+    failed: dict[str, str] = {}
+    heads = exp_dir / "heads"
+    there = list_heads(heads)
+    for folder, tasks in shards.items():
+        if folder in broken:
+            failed.update(dict.fromkeys(tasks, " ".join(broken[folder].split())))
+        if not is_finished(folder):
+            continue
+        result = read_shard(folder)
+        onboarded += result.onboarded
+        failed.update(result.failed)
+        for one in result.onboarded:
+            if one.task not in there:
+                heads.mkdir(exist_ok=True)
+                with replacing(heads / f"{one.task}.safetensors") as temporary:
+                    shutil.copyfile(folder / "heads" / f"{one.task}.safetensors", temporary)
+    onboarded.sort(key=lambda one: one.task)
+    failed = dict(sorted(failed.items()))
+    _write_table(exp_dir / SUMMARY_NAME, _COLUMNS, [[_cell(value) for value in _values(one)] for one in onboarded])
+    _write_table(exp_dir / FAILED_NAME, ("task", "reason"), [list(one) for one in failed.items()])
+    return OnboardResult(onboarded, failed)
+
+
+def _values(one: Onboarded) -> tuple[object, ...]:
+    return one.task, one.utterances, one.words, one.wer_before, one.wer_after, one.epoch
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _write_table(file: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    write_text(file, "".join("\t".join(row) + "\n" for row in [columns, *rows]))

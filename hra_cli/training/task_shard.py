@@ -1,0 +1,85 @@
+"""One job of onboarding many tasks: the heads of a shard of tasks, trained as one stream of mixed batches."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from hra_cli.backbone.location import located
+from hra_cli.backbone.model import load_backbone
+from hra_cli.data.find_tokenizer import load_tokenizer
+from hra_cli.errors import HraError
+from hra_cli.experiment.config import TrainConfig
+from hra_cli.io.documents import read_json
+from hra_cli.io.files import write_text
+from hra_cli.training.train_heads import train
+from hra_cli.training.training_data import nothing_to_train_on
+
+RESULT_NAME = "shard.json"
+
+
+@dataclass(frozen=True)
+class Onboarded:
+    """A task that has its head. utterances: trained on. words, wer_before, wer_after: on dev, WER in per cent, None
+    without words. epoch: the selected one."""
+
+    task: str
+    utterances: int
+    words: int
+    wer_before: Optional[float]
+    wer_after: Optional[float]
+    epoch: int
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """The tasks of a shard that have their head, and why the others have none, by task."""
+
+    onboarded: list[Onboarded]
+    failed: dict[str, str]
+
+
+def train_shard(config: TrainConfig, folder: Path) -> None:
+    """Trains the heads of `config.tasks` into the experiment folder `folder`, and writes its result there.
+
+    What an earlier worker has done is kept: a finished shard stays as it is, an unfinished one goes on from its
+    checkpoint. A task without speech to train on costs the others nothing. Raises HraError where none can be trained
+    for another reason.
+    """
+    if is_finished(folder):
+        return
+    backbone = load_backbone(config.backbone, config.backbone_options)
+    failed = nothing_to_train_on(config, backbone, load_tokenizer(located(config.backbone)))
+    able = tuple(task for task in config.tasks if task not in failed)
+    onboarded: list[Onboarded] = []
+    if able:
+        result = train(dataclasses.replace(config, tasks=able), folder, resume=True)
+        onboarded = [
+            Onboarded(
+                row.task,
+                result.utterances[row.task],
+                row.after.words,
+                row.before.wer,
+                row.after.wer,
+                result.selected_epochs[row.task],
+            )
+            for row in result.rows
+        ]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / RESULT_NAME, json.dumps(dataclasses.asdict(ShardResult(onboarded, failed)), indent=1) + "\n")
+
+
+def read_shard(folder: Path) -> ShardResult:
+    """The result of a finished shard. Raises HraError where it is damaged."""
+    return read_json(folder / RESULT_NAME, ShardResult, f"delete {folder}, and onboard again")
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a shard's heads are all there."""
+    try:
+        return (folder / RESULT_NAME).is_file() and bool(read_shard(folder))
+    except HraError:
+        return False
