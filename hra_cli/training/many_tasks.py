@@ -14,7 +14,13 @@ from typing import Optional
 
 from rich.progress import Progress, TaskID
 
+from hra_cli.adapter.controller import Controller
+from hra_cli.adapter.head_file import read_controller, write_controller
 from hra_cli.adapter.head_folder import list_heads
+from hra_cli.adapter.head_start import read_start
+from hra_cli.backbone.location import located
+from hra_cli.backbone.model import load_backbone
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, TASKS_PER_JOB, TrainConfig, differences, load_config, save_config
@@ -72,6 +78,7 @@ def onboard(
 
 def _planned(config: TrainConfig, exp_dir: Path, tasks_per_job: int) -> dict[Path, list[str]]:
     """The tasks of every shard, by its folder; what is new is planned and written down."""
+    controller, fingerprint = _checked(config)
     wanted = load_tasks(Path(config.data)).select(list(config.tasks) or None)
     config = dataclasses.replace(config, tasks=())  # more may be asked for next time
     plan: list[list[str]] = []
@@ -86,11 +93,21 @@ def _planned(config: TrainConfig, exp_dir: Path, tasks_per_job: int) -> dict[Pat
     for folder in (exp_dir, exp_dir / "heads"):
         remove_leftovers(folder)
     write_text(exp_dir / PLAN_NAME, json.dumps(plan, ensure_ascii=False) + "\n")
-    assert config.controller is not None
-    with replacing(exp_dir / "controller.safetensors") as temporary:
-        shutil.copyfile(config.controller, temporary)
+    write_controller(exp_dir / "controller.safetensors", controller, fingerprint)
     save_config(config, exp_dir)
     return {exp_dir / SHARDS_NAME / f"{number:05d}": tasks for number, tasks in enumerate(plan)}
+
+
+def _checked(config: TrainConfig) -> tuple[Controller, str]:
+    """The controller, and the fingerprint of the recogniser that it is for. Raises HraError for what would make every
+    shard fail."""
+    assert config.controller is not None
+    backbone = load_backbone(config.backbone, config.backbone_options)
+    tokenizer = load_tokenizer(located(config.backbone))
+    controller = read_controller(Path(config.controller), backbone.fingerprint)
+    if config.start is not None:
+        read_start(Path(config.start), controller, backbone.fingerprint, backbone.width, tokenizer.fingerprint)
+    return controller, backbone.fingerprint
 
 
 def _train(

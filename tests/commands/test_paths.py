@@ -18,6 +18,10 @@ COMMANDS = {
     "train --data": ["train", "--backbone", "BACKBONE", "--data", "@", "--exp-dir", "exp"],
     "train --exp-dir": ["train", "--backbone", "BACKBONE", "--data", "DATA", "--exp-dir", "@"],
     "train --controller": ["train", "--backbone", "BACKBONE", "--data", "DATA", "--exp-dir", "exp", "--controller", "@"],  # noqa: E501
+    "onboard --backbone": ["onboard", "--backbone", "@", "--data", "DATA", "--controller", "EXP/controller.safetensors", "--exp-dir", "exp"],  # noqa: E501
+    "onboard --data": ["onboard", "--backbone", "BACKBONE", "--data", "@", "--controller", "EXP/controller.safetensors", "--exp-dir", "exp"],  # noqa: E501
+    "onboard --controller": ["onboard", "--backbone", "BACKBONE", "--data", "DATA", "--controller", "@", "--exp-dir", "exp"],  # noqa: E501
+    "onboard --exp-dir": ["onboard", "--backbone", "BACKBONE", "--data", "DATA", "--controller", "EXP/controller.safetensors", "--exp-dir", "@"],  # noqa: E501
     "decode audio": ["decode", "@", "--backbone", "BACKBONE", "--no-heads"],
     "decode --backbone": ["decode", "--backbone", "@", "--data", "DATA", "--no-heads"],
     "decode --data": ["decode", "--backbone", "BACKBONE", "--data", "@", "--no-heads"],
@@ -96,6 +100,7 @@ def test_a_path_that_cannot_be(refused, data, experiment, lists, tmp_path, monke
     Path("file").write_text("kept")
     Path("loop").symlink_to("loop")
     there = {"BACKBONE": BACKBONE, "DATA": data, "EXP": experiment, "EXP/heads": experiment / "heads"}
+    there["EXP/controller.safetensors"] = experiment / "controller.safetensors"
     there |= {"CUTS": data.parent / "speech" / "cuts.jsonl.gz", **lists}
     possible = {"loop", PATHS[-1]} if which in FILES_WRITTEN else {PATHS[-1]} if which in FOLDERS_WRITTEN else set()
     for path in (one for one in PATHS if one not in possible):

@@ -1,4 +1,5 @@
 import collections
+import errno
 import os
 import random
 import re
@@ -6,7 +7,6 @@ import shutil
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from hra_cli.data.corpora.fsdd import fsdd_cuts
 from hra_cli.data.features import fbank
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.manifests import read_cuts
-from hra_cli.data.preparation import _Reader, prepare
+from hra_cli.data.preparation import prepare
 from hra_cli.data.splits import RandomSplit
 from hra_cli.data.task_index import load_tasks
 from hra_cli.data.text_form import TextOptions
@@ -697,18 +697,14 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path, corpus):
     assert {path.name for path in data.iterdir() if path.name.startswith(".")} == {".mine"}
 
 
-def test_a_full_disk_is_one_line(tmp_path, corpus):
-    if not Path("/dev/full").exists():
-        pytest.skip("needs /dev/full")
-    data = tmp_path / "data"
-    (data / "feats").mkdir(parents=True)
-    (data / ".hra-prepare-unfinished").touch()
-    os.symlink("/dev/full", data / "feats" / "mine.lca")
-    with pytest.MonkeyPatch.context() as patch:
-        # Where the first archive is to be written.
-        patch.setattr(_Reader, "_archive", lambda self, number: data / "feats" / "mine.lca")
-        with refused("cannot write .*feats/mine.lca: No space left on device"):
-            prepare_here(corpus, data)
+def test_a_full_disk_is_one_line(tmp_path, corpus, monkeypatch):
+    def full(self, key, value):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("hra_cli.data.preparation.LilcomChunkyWriter.write", full)
+    with refused("cannot write .*feats/feats-000000.lca: No space left on device"):
+        prepare_here(corpus, tmp_path / "data")
+    assert not list((tmp_path / "data" / "feats").iterdir())
 
 
 def test_folders_whose_names_are_no_text_are_refused_by_name(tmp_path, monkeypatch):
