@@ -9,8 +9,10 @@ import contextlib
 import datetime
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any, Optional, TypeVar
 
 import torch
@@ -167,24 +169,42 @@ def together(environment: Optional[Mapping[str, str]] = None) -> Iterator[Proces
         return
     os.environ.update(started)
     processes = _connected()
+    signals = _EndedByTorchrun()
     try:
         yield processes
-    except _OthersEnded as error:
-        if processes.tells() and str(error):
-            raise
-        raise SystemExit(MISTAKE) from None
-    except HraError as error:
-        if not processes.tells():
+    except BaseException as error:
+        signals.ignore()
+        told = processes.tells()
+        if isinstance(error, _OthersEnded):
+            told = told and bool(str(error))
+        if isinstance(error, HraError) and not told:
             raise SystemExit(MISTAKE) from None
-        raise (HraError(f"rank {processes.rank}: {error}") if processes.rank else error) from None
-    except KeyboardInterrupt:
-        if not processes.tells():
+        if isinstance(error, KeyboardInterrupt) and not told:
             raise SystemExit(INTERRUPTED) from None
+        if type(error) is not _OthersEnded and isinstance(error, HraError) and processes.rank:
+            raise HraError(f"rank {processes.rank}: {error}") from None
         raise
     finally:
         # Without waiting for the others, of whom some may be gone.
         with contextlib.suppress(RuntimeError):
             torch.distributed.destroy_process_group()
+
+
+class _EndedByTorchrun:
+    """torchrun sends SIGTERM to all others when one process ends. It interrupts, and is ignored by a process that is
+    ending already and has something to say."""
+
+    def __init__(self) -> None:
+        with contextlib.suppress(ValueError):  # not in the main thread: whoever owns it decides
+            signal.signal(signal.SIGTERM, self._interrupt)
+
+    def ignore(self) -> None:
+        """From now on."""
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def _interrupt(self, number: int, frame: Optional[FrameType]) -> None:
+        raise KeyboardInterrupt
 
 
 def _connected() -> Rank:

@@ -1,6 +1,7 @@
 """Training by several processes, which torchrun starts."""
 
 import signal
+import socket
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from speech import BACKBONE, hra
 from hra_cli.experiment.metrics import dev_records
 from hra_cli.training.processes import Processes, _started, together
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
 if torch.__version__.startswith("1.13") and sys.version_info >= (3, 11):
     TORCHRUN += ["-r", "9:1", "-t", "9:1"]  # where its default fails, see docs/cluster.md
 # Runs `hra` as one of several processes, of which one sends itself a signal when it comes to a step.
@@ -42,7 +43,12 @@ def options(data, tmp_path):
 
 
 def by_two(*arguments):
-    return subprocess.run([*TORCHRUN, *map(str, arguments)], capture_output=True, text=True, check=False)
+    # A port of its own: torchrun's own, with --standalone too, is the same for all that run at a time.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [*TORCHRUN, "--master_port", str(port), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def said(done):
