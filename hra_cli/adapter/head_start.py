@@ -32,12 +32,6 @@ def find_start(given: str, controller: Path) -> Path:
     return found
 
 
-def kind_of_start(file: Path, inner: int) -> tuple[str, int]:
-    """The kind and the inner size of a head that starts from this one; `inner` for a kind without."""
-    begun = read_head(file)
-    return begun.kind, begun.inner or inner
-
-
 def read_start(
     file: Path, controller: Controller, backbone_fingerprint: str, width: int, tokenizer_fingerprint: Optional[str]
 ) -> Adapter:

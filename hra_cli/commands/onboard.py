@@ -9,6 +9,7 @@ from typing import Optional
 import typer
 
 from hra_cli.commands import options
+from hra_cli.commands.head_options import head_to_train
 from hra_cli.commands.lists import frames
 from hra_cli.errors import MISTAKE
 from hra_cli.experiment.config import TASKS_PER_JOB, TrainConfig
@@ -17,6 +18,7 @@ FEW = 10  # rows of each table in the terminal
 
 
 def onboard(
+    context: typer.Context,
     backbone: Path = options.BACKBONE,
     data: Path = options.DATA,
     controller: Path = typer.Option(..., help="The frozen controller (or a head file that bundles one)."),
@@ -28,14 +30,14 @@ def onboard(
         "Default: they start untrained.",
     ),
     head: str = options.HEAD,
-    inner: int = typer.Option(TrainConfig.inner, help="F, the inner size of heads that have one."),
+    inner: int = options.INNER,
     rnnt_type: str = options.RNNT_TYPE,
     loss: str = options.LOSS,
     max_duration: float = options.MAX_DURATION,
     num_epochs: int = options.NUM_EPOCHS,
-    lr: float = typer.Option(TrainConfig.lr, help="Peak learning rate."),
+    lr: float = options.LR,
     spec_augment: bool = options.SPEC_AUGMENT,
-    seed: int = typer.Option(TrainConfig.seed, help="Same seed, same machine: same heads."),
+    seed: int = options.SEED,
     pos_head_dim: int = options.POS_HEAD_DIM,
     chunk_size: Optional[str] = options.CHUNK_SIZES,
     left_context_frames: Optional[str] = options.LEFT_CONTEXTS,
@@ -49,7 +51,6 @@ def onboard(
 ) -> None:
     """Train heads for thousands of tasks on a frozen controller, some of them at a time."""
 
-    from hra_cli.adapter.head_start import find_start, kind_of_start
     from hra_cli.backbone.location import recorded
     from hra_cli.commands.progress import progress_bar
     from hra_cli.commands.tables import PlainConsole
@@ -58,9 +59,7 @@ def onboard(
     from hra_cli.training.many_tasks import FAILED_NAME, SUMMARY_NAME
     from hra_cli.training.many_tasks import onboard as run_onboarding
 
-    start_file = None if start is None else find_start(start, controller)
-    if start_file is not None:
-        head, inner = kind_of_start(start_file, inner)
+    start_file, head, inner = head_to_train(context, controller, start, head, inner)
     config = TrainConfig(
         backbone=recorded(backbone),
         data=os.path.realpath(data),

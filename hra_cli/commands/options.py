@@ -102,6 +102,9 @@ CLUSTER = typer.Option(
     "wrote. Default: no cluster.",
 )
 NUM_WORKERS = typer.Option(TrainConfig.num_workers, help="Processes that read data ahead. 0: a thread does.")
+LR = typer.Option(TrainConfig.lr, help="Peak learning rate.")
+SEED = typer.Option(TrainConfig.seed, help="Same seed, same machine: same heads.")
+INNER = typer.Option(TrainConfig.inner, help="F, the inner size of heads that have one.")
 SPEC_AUGMENT = typer.Option(TrainConfig.spec_augment, help="Mask and warp features while training.")
 
 PRECISION = choice(

@@ -10,7 +10,8 @@ from typing import Optional
 import typer
 
 from hra_cli.commands import options
-from hra_cli.commands.given import is_given, refuse_useless
+from hra_cli.commands.given import refuse_useless
+from hra_cli.commands.head_options import head_to_train
 from hra_cli.commands.lists import frames
 from hra_cli.experiment.config import TrainConfig
 
@@ -36,12 +37,12 @@ def train(
     ),
     head: str = options.HEAD,
     hidden: int = typer.Option(TrainConfig.hidden, help="H, the controller's size."),
-    inner: int = typer.Option(TrainConfig.inner, help="F, the inner size of heads that have one."),
+    inner: int = options.INNER,
     rnnt_type: str = options.RNNT_TYPE,
     loss: str = options.LOSS,
     max_duration: float = options.MAX_DURATION,
     num_epochs: int = options.NUM_EPOCHS,
-    lr: float = typer.Option(TrainConfig.lr, help="Peak learning rate."),
+    lr: float = options.LR,
     spec_augment: bool = options.SPEC_AUGMENT,
     recompute: bool = typer.Option(
         TrainConfig.recompute, help="Less memory for more time: compute layers again for the gradient."
@@ -50,7 +51,7 @@ def train(
         TrainConfig.cache_frontend,
         help="Keep the front end's output on disk between epochs; needs --no-spec-augment.",
     ),
-    seed: int = typer.Option(TrainConfig.seed, help="Same seed, same machine: same heads."),
+    seed: int = options.SEED,
     pos_head_dim: int = options.POS_HEAD_DIM,
     chunk_size: Optional[str] = options.CHUNK_SIZES,
     left_context_frames: Optional[str] = options.LEFT_CONTEXTS,
@@ -63,9 +64,6 @@ def train(
 ) -> None:
     """Train one small head per task on a frozen recogniser."""
 
-    from hra_cli.adapter.head_file import read_head
-    from hra_cli.adapter.head_kinds import KINDS
-    from hra_cli.adapter.head_start import find_start
     from hra_cli.backbone.location import recorded
     from hra_cli.commands.progress import progress_bar
     from hra_cli.commands.tables import PlainConsole
@@ -77,14 +75,7 @@ def train(
     if controller is not None:
         refuse_useless(context, "with --controller, which has its own size", "hidden")
         refuse_useless(context, "with --controller, where no controller is learned", "common_head")
-    start_file = None
-    if start is not None and controller is not None:
-        start_file = find_start(start, controller)
-        begun = read_head(start_file)
-        head = head if is_given(context, "head") else begun.kind
-        inner = inner if is_given(context, "inner") or not begun.inner else begun.inner
-    if not KINDS[head].has_inner:
-        refuse_useless(context, f"with --head {head}", "inner")
+    start_file, head, inner = head_to_train(context, controller, start, head, inner)
     config = TrainConfig(
         backbone=recorded(backbone),
         data=os.path.realpath(data),

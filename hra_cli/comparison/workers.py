@@ -15,6 +15,7 @@ from rich.progress import Progress
 from hra_cli.comparison.cell import train_cell
 from hra_cli.comparison.cell_files import RESULT_NAME
 from hra_cli.errors import INTERRUPTED, MISTAKE, HraError
+from hra_cli.io.cluster import outcome
 from hra_cli.io.files import writing
 
 PROGRAM = "hra_cli.commands.train_cell"
@@ -65,11 +66,9 @@ def train_on_cluster(folders: Sequence[Path], executor: Executor, description: s
     failed: list[str] = []
     for job in as_completed(jobs):
         try:
-            job.result()
+            outcome(job, f"training {jobs[job].name} failed")
         except HraError as error:
             failed.append(str(error))
-        except Exception as error:  # of a worker, which may be lost for any reason
-            failed.append(f"training {jobs[job].name} failed ({type(error).__name__}: {' '.join(str(error).split())})")
         progress.advance(task)
     if failed:
         raise HraError(failed[0])

@@ -9,12 +9,13 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from hra_cli.errors import MOST_PROCESSES, HraError
 
 FORMS = "local:N, tcp://HOST:PORT, or a scheduler file"
 CONNECT_SECONDS = 30
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -44,6 +45,16 @@ class OneByOne(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+def outcome(job: Future[T], what: str) -> T:
+    """The result of a job. Raises its HraError; for any other error (of a lost worker), one that begins so."""
+    try:
+        return job.result()
+    except HraError:
+        raise
+    except Exception as error:
+        raise HraError(f"{what} ({type(error).__name__}: {' '.join(str(error).split())})") from error
 
 
 def _import_distributed() -> Any:

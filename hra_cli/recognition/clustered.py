@@ -16,8 +16,7 @@ from rich.progress import Progress
 
 from hra_cli.backbone.location import recorded
 from hra_cli.data.batches import decoding_batches
-from hra_cli.errors import HraError
-from hra_cli.io.cluster import cluster_executor
+from hra_cli.io.cluster import cluster_executor, outcome
 from hra_cli.io.progress import no_progress
 from hra_cli.recognition.batch import Decoded, decode_cuts
 from hra_cli.recognition.decode_config import DecodeConfig
@@ -48,12 +47,7 @@ def decode_on_cluster(
         while shard := [cut for batch in islice(batches, BATCHES_PER_JOB) for cut in batch]:
             jobs.append(executor.submit(_decode_shard, config, tuple(tasks), shard))
         for job in jobs:
-            try:
-                decoded = job.result()
-            except HraError:
-                raise
-            except Exception as error:  # of a worker, which may be lost for any reason
-                raise HraError(f"a job failed on {config.cluster} ({type(error).__name__}: {error})") from error
+            decoded = outcome(job, f"a job failed on {config.cluster}")
             utterances += decoded.utterances
             progress.advance(bar, decoded.audio_seconds)
     return Decoded(utterances, audio_seconds, time.monotonic() - started)

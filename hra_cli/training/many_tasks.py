@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,11 +24,13 @@ from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, TASKS_PER_JOB, TrainConfig, differences, load_config, save_config
+from hra_cli.io.cluster import outcome
 from hra_cli.io.documents import read_json
 from hra_cli.io.files import remove_leftovers, replacing, write_text
 from hra_cli.io.lock import one_writer
 from hra_cli.io.progress import no_progress
-from hra_cli.training.task_shard import Onboarded, is_finished, read_shard, train_shard
+from hra_cli.training.task_shard import Onboarded, ShardResult, read_shard, train_shard
+from hra_cli.training.train_heads import adapter_to_train
 
 SHARDS_NAME = "shards"  # the folder of the shards' experiments
 PLAN_NAME = "shards.json"
@@ -67,13 +69,13 @@ def onboard(
         raise HraError(f"--tasks-per-job {tasks_per_job} must be 1 or more")
     with one_writer(exp_dir):
         shards = _planned(config, exp_dir, tasks_per_job)
-        before = sum(len(read_shard(folder).onboarded) for folder in shards if is_finished(folder))
+        before = _finished(shards)
         broken: dict[Path, str] = {}
         try:
-            broken = _train(config, shards, executor, progress or no_progress())
+            broken = _train(config, shards, before, executor, progress or no_progress())
         finally:  # what is finished is there, also when interrupted
             result = _collected(exp_dir, shards, broken)
-    return dataclasses.replace(result, new=len(result.onboarded) - before)
+    return dataclasses.replace(result, new=len(result.onboarded) - sum(len(one.onboarded) for one in before.values()))
 
 
 def _planned(config: TrainConfig, exp_dir: Path, tasks_per_job: int) -> dict[Path, list[str]]:
@@ -106,18 +108,30 @@ def _checked(config: TrainConfig) -> tuple[Controller, str]:
     tokenizer = load_tokenizer(located(config.backbone))
     controller = read_controller(Path(config.controller), backbone.fingerprint)
     if config.start is not None:
-        read_start(Path(config.start), controller, backbone.fingerprint, backbone.width, tokenizer.fingerprint)
+        belongs_to = (backbone.fingerprint, backbone.width, tokenizer.fingerprint)
+        adapter_to_train(
+            config, [], backbone.width, controller, read_start(Path(config.start), controller, *belongs_to)
+        )
     return controller, backbone.fingerprint
 
 
+def _finished(shards: Iterable[Path]) -> dict[Path, ShardResult]:
+    found = ((folder, read_shard(folder)) for folder in shards)
+    return {folder: result for folder, result in found if result is not None}
+
+
 def _train(
-    config: TrainConfig, shards: dict[Path, list[str]], executor: Executor, progress: Progress
+    config: TrainConfig,
+    shards: dict[Path, list[str]],
+    finished: Collection[Path],
+    executor: Executor,
+    progress: Progress,
 ) -> dict[Path, str]:
     """Trains the shards that are not finished. Returns those that failed, and why."""
     bar = progress.add_task("onboarding", total=sum(map(len, shards.values())), note="")
     jobs: dict[Future[None], Path] = {}
     for folder, tasks in shards.items():
-        if is_finished(folder):
+        if folder in finished:
             progress.advance(bar, len(tasks))
             continue
         job = executor.submit(train_shard, dataclasses.replace(config, tasks=tuple(tasks)), folder)
@@ -126,9 +140,9 @@ def _train(
     broken: dict[Path, str] = {}
     for job in as_completed(jobs):
         try:
-            job.result()
-        except Exception as error:  # of a worker, which may be lost for any reason
-            broken[jobs[job]] = str(error) if isinstance(error, HraError) else f"{type(error).__name__}: {error}"
+            outcome(job, f"shard {jobs[job].name} failed")
+        except HraError as error:
+            broken[jobs[job]] = str(error)
     return broken
 
 
@@ -142,12 +156,9 @@ def _collected(exp_dir: Path, shards: dict[Path, list[str]], broken: dict[Path, 
     failed: dict[str, str] = {}
     heads = exp_dir / "heads"
     there = list_heads(heads)
-    for folder, tasks in shards.items():
-        if folder in broken:
-            failed.update(dict.fromkeys(tasks, " ".join(broken[folder].split())))
-        if not is_finished(folder):
-            continue
-        result = read_shard(folder)
+    for folder, why in broken.items():
+        failed.update(dict.fromkeys(shards[folder], why))
+    for folder, result in _finished(shards).items():
         onboarded += result.onboarded
         failed.update(result.failed)
         for one in result.onboarded:

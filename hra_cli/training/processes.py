@@ -172,17 +172,21 @@ def together(environment: Optional[Mapping[str, str]] = None) -> Iterator[Proces
     signals = _EndedByTorchrun()
     try:
         yield processes
-    except BaseException as error:
+    except _OthersEnded as error:
         signals.ignore()
-        told = processes.tells()
-        if isinstance(error, _OthersEnded):
-            told = told and bool(str(error))
-        if isinstance(error, HraError) and not told:
-            raise SystemExit(MISTAKE) from None
-        if isinstance(error, KeyboardInterrupt) and not told:
-            raise SystemExit(INTERRUPTED) from None
-        if type(error) is not _OthersEnded and isinstance(error, HraError) and processes.rank:
+        if processes.tells() and str(error):
+            raise
+        raise SystemExit(MISTAKE) from None
+    except (HraError, KeyboardInterrupt) as error:
+        signals.ignore()
+        if not processes.tells():
+            raise SystemExit(MISTAKE if isinstance(error, HraError) else INTERRUPTED) from None
+        if isinstance(error, HraError) and processes.rank:
             raise HraError(f"rank {processes.rank}: {error}") from None
+        raise
+    except BaseException:
+        signals.ignore()
+        processes.tells()
         raise
     finally:
         # Without waiting for the others, of whom some may be gone.

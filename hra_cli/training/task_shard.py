@@ -49,7 +49,7 @@ def train_shard(config: TrainConfig, folder: Path) -> None:
     checkpoint. A task without speech to train on costs the others nothing. Raises HraError where none can be trained
     for another reason.
     """
-    if is_finished(folder):
+    if read_shard(folder) is not None:
         return
     backbone = load_backbone(config.backbone, config.backbone_options)
     failed = nothing_to_train_on(config, backbone, load_tokenizer(located(config.backbone)))
@@ -72,14 +72,11 @@ def train_shard(config: TrainConfig, folder: Path) -> None:
     write_text(folder / RESULT_NAME, json.dumps(dataclasses.asdict(ShardResult(onboarded, failed)), indent=1) + "\n")
 
 
-def read_shard(folder: Path) -> ShardResult:
-    """The result of a finished shard. Raises HraError where it is damaged."""
-    return read_json(folder / RESULT_NAME, ShardResult, f"delete {folder}, and onboard again")
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a shard's heads are all there."""
+def read_shard(folder: Path) -> Optional[ShardResult]:
+    """The result of a shard; None where it is not finished, or the result is damaged, and so to be trained again."""
+    if not (folder / RESULT_NAME).is_file():
+        return None
     try:
-        return (folder / RESULT_NAME).is_file() and bool(read_shard(folder))
+        return read_json(folder / RESULT_NAME, ShardResult, f"delete {folder}, and onboard again")
     except HraError:
-        return False
+        return None

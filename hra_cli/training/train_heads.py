@@ -99,7 +99,7 @@ def heads_loop(config: TrainConfig, exp_dir: Path, processes: Optional[Processes
     if controller is not None and config.start is not None:
         belongs_to = (backbone.fingerprint, backbone.width, tokenizer.fingerprint)
         start = read_start(Path(config.start), controller, *belongs_to)
-    adapter = _new_adapter(config, data.tasks, backbone.width, controller, start)
+    adapter = adapter_to_train(config, data.tasks, backbone.width, controller, start)
     cache = FrontendCache(exp_dir / FRONTEND_NAME, backbone) if config.cache_frontend else None
     # On a frozen controller heads are independent of each other; sharing gradients would change that.
     sharing = by_amount_of_speech if config.controller is None else own_gradient
@@ -131,11 +131,11 @@ def _check_same(loop: TrainingLoop, processes: Processes) -> None:
         )
 
 
-def _new_adapter(
+def adapter_to_train(
     config: TrainConfig, tasks: Sequence[str], width: int, controller: Optional[Controller], start: Optional[Adapter]
 ) -> Adapter:
     """The adapter to train: a controller and heads, and where there are several the one for other tasks; or heads on a
-    given controller, which start from a given one, if any."""
+    given controller, which start from a given one, if any. Raises HraError where that is of another kind or size."""
     joint = controller is None and len(tasks) > 1
     if joint:
         _check_common_head(config.common_head, tasks)

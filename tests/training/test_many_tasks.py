@@ -155,3 +155,14 @@ def test_without_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with refused(r"install them with pip install -e '\.\[cluster\]'"), cluster_executor("local:1"):
         pass
+
+
+def test_heads_that_start_from_a_head_are_of_its_kind(data, experiment, tmp_path):
+    options = ["--backbone", BACKBONE, "--data", data, "--exp-dir", tmp_path / "exp", "--start", "common"]
+    options += ["--controller", experiment / "controller.safetensors"]
+    done = hra("onboard", *options, "--head", "ffn", check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "common.safetensors is a linear head" in done.stderr
+    done = hra("onboard", *options, "--inner", "8", check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "--inner has no effect with --head linear" in done.stderr
