@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from hra_cli.data.manifests import write_manifest
-from hra_cli.data.task_index import Split, load_tasks, seconds_of, words_of
+from hra_cli.data.manifests import ManifestWriter
+from hra_cli.data.task_index import Split, load_tasks
 from hra_cli.io.documents import digest_of
 
 
@@ -12,9 +12,12 @@ def write_split(data: Path, task: str, split: str, cuts) -> None:
     """Puts other cuts into a split, as if they had been prepared."""
     index = load_tasks(data)
     file = index.splits(task)[split].cuts
-    index.tasks[task][split] = Split(
-        file, len(cuts), seconds_of(cuts), words_of(cuts), write_manifest(data / file, cuts)
-    )
+    with ManifestWriter(data / file) as writer:
+        for cut in cuts:
+            writer.write(cut.to_dict())
+    words = sum(len(cut.supervisions[0].text.split()) for cut in cuts)
+    seconds = round(sum(cut.duration for cut in cuts), 3)
+    index.tasks[task][split] = Split(file, len(cuts), seconds, words, writer.sha256)
     index.save()
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 
 from hra_cli.backbone.location import located
@@ -22,7 +23,8 @@ from hra_cli.comparison.cell_files import (
 )
 from hra_cli.comparison.onboard_model import train_onboarded
 from hra_cli.comparison.plan import ALIKE, CellConfig
-from hra_cli.data.batches import load_batches, training_batches
+from hra_cli.data.batch_plan import training_batches
+from hra_cli.data.batches import load_batches
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.experiment.config import CONFIG_NAME, load_config_as
 from hra_cli.io.files import remove_leftovers
@@ -81,7 +83,8 @@ def seconds_per_epoch(config: CellConfig, at_most: float) -> float:
         plan = training_batches(loop.data.train, config.max_duration, config.seed, 0)
         seconds: list[float] = []
         # The first step allocates, and is not counted.
-        for number, batch in enumerate(load_batches(plan[:1] + plan * TIMED_STEPS)):
+        timed_batches = chain(load_batches(plan[:1]), *(load_batches(plan) for _ in range(TIMED_STEPS)))
+        for number, batch in enumerate(timed_batches):
             started = time.monotonic()
             loop.step(batch, number, config.lr * learning_rate_factor(0.0))
             seconds.append(time.monotonic() - started)

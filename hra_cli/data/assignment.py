@@ -5,7 +5,9 @@ from __future__ import annotations
 import collections
 import contextlib
 import hashlib
+import heapq
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Optional
 
@@ -14,6 +16,7 @@ from lhotse.cut import Cut, MonoCut, MultiCut
 from lhotse.utils import fastcopy, to_list
 
 from hra_cli.data.cut_fields import CutField, fields_of, parse_field
+from hra_cli.data.cut_store import CutStore
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.splits import ALSO_CALLED, SPLITS, RandomSplit
 from hra_cli.data.stored_features import WANTED, unlike_ours
@@ -28,83 +31,107 @@ TOLERANCE = 0.025  # seconds
 def cuts_by_task(
     cuts: Iterable[Cut], task_by: str, split_by: Optional[str] = None, corpus: Optional[Path] = None
 ) -> tuple[CutSet, list[Skipped]]:
-    """One cut per supervision, with its task in `cut.custom`, its split too for `split_by`, and what cannot be used.
+    """As `assigned`, all of them at once, and what cannot be used. Raises `HraError` as it does."""
+    skipped: list[Skipped] = []
+    return CutSet.from_cuts(list(assigned(cuts, skipped, task_by, split_by, corpus))), skipped
 
-    task_by, split_by: as in `parse_field`; a split is train, dev or test, or one of `ALSO_CALLED`. Without split_by the
-    splits are still to be drawn, see `draw_splits`. corpus: where the cuts are from, for messages.
+
+def assigned(
+    cuts: Iterable[Cut],
+    skipped: list[Skipped],
+    task_by: str,
+    split_by: Optional[str] = None,
+    corpus: Optional[Path] = None,
+) -> Iterator[Cut]:
+    """One cut per supervision, with its task in `cut.custom`, and its split too for `split_by`; each when it is asked
+    for.
+
+    skipped: gets what cannot be used. task_by, split_by: as in `parse_field`; a split is train, dev or test, or one of
+    `ALSO_CALLED`. Without split_by the splits are still to be drawn, see `draw_splits`. corpus: where the cuts are
+    from, for messages.
 
     A cut is trimmed to its supervision and to that one's channels; one that is so already stays as it is.
-    Raises `HraError` for a malformed spec, for a field that no cut has, and ids that occur more than once.
+    Raises `HraError` for a malformed spec, and at the end for a field that no cut has.
     """
     task_field = parse_field(task_by, "--task-by")
     split_field = None if split_by is None else parse_field(split_by, "--split-by")
-    skipped: list[Skipped] = []
-    usable: list[Cut] = []
-    tried: list[Cut] = []
+    fields = [_Lookup(task_field, "--task-by"), _Lookup(split_field, "--split-by")]
+    found = False
     for cut in _one_supervision_each(cuts, skipped):
         task = task_field.of(cut)
-        if task is None:
-            skipped.append(Skipped(cut.id, f"no {task_by}"))
-            tried.append(cut)
+        split = None if split_field is None else split_field.of(cut)
+        if task is None or (split is None and split_field is not None):
+            skipped.append(Skipped(cut.id, f"no {task_by}" if task is None else f"no {split_by}"))
+            for field in () if found else fields:
+                field.look(cut)
             continue
         custom = {**(cut.custom or {}), "task": task}
-        if split_field is not None:
-            split = split_field.of(cut)
-            if split is None:
-                skipped.append(Skipped(cut.id, f"no {split_by}"))
-                tried.append(cut)
-                continue
+        if split is not None:
             named = ALSO_CALLED.get(split.lower(), split.lower())
             if named not in SPLITS:
                 skipped.append(Skipped(cut.id, f"{split_by} is not train, dev or test", split))
                 continue
             custom["split"] = named
-        usable.append(fastcopy(cut, custom=custom))
-    with _naming(corpus):
-        if not usable:
-            _refuse_unknown_fields(tried, (task_field, "--task-by"), (split_field, "--split-by"))
-        refuse_duplicates(usable)
-    return CutSet.from_cuts(usable), skipped
+        found = True
+        yield fastcopy(cut, custom=custom)
+    with naming_corpus(corpus):
+        for field in () if found else fields:
+            field.refuse_unknown()
 
 
 @contextlib.contextmanager
-def _naming(corpus: Optional[Path]) -> Iterator[None]:
+def naming_corpus(corpus: Optional[Path]) -> Iterator[None]:
+    """An HraError of the block begins with the corpus."""
     try:
         yield
     except HraError as error:
         raise HraError(f"{corpus}: {error}" if corpus is not None else str(error)) from error
 
 
-def _refuse_unknown_fields(cuts: list[Cut], *fields: tuple[Optional[CutField], str]) -> None:
-    """Raises HraError for a field that none of the cuts has, where there are cuts."""
-    for field, option in fields:
-        if field is None or not cuts or any(field.of(cut) is not None for cut in cuts):
-            continue
+class _Lookup:
+    """Looks for a field in cuts that lack one, to say what they have instead."""
+
+    def __init__(self, field: Optional[CutField], option: str) -> None:
+        self._field = field
+        self._option = option
+        self._first: Optional[str] = None
+        self._names: set[str] = set()
+        self._there = False
+
+    def look(self, cut: Cut) -> None:
+        """Looks at one more."""
+        self._first = self._first or cut.id
+        self._names |= fields_of([cut])
+        self._there = self._there or self._field is None or self._field.of(cut) is not None
+
+    def refuse_unknown(self) -> None:
+        """Raises HraError where none of the cuts has it, and there were cuts."""
+        field = self._field
+        if field is None or self._first is None or self._there:
+            return
         if field.lines is not None:
-            raise HraError(f"{option} {field.spec}: no utterance is in it; one is called '{cuts[0].id}'")
-        instead = "; --task-by constant:NAME makes one task of all" if option == "--task-by" else ""
-        known = did_you_mean(field.spec, fields_of(cuts))
-        raise HraError(f"{option} {field.spec}: no utterance has it{known}{instead}")
+            raise HraError(f"{self._option} {field.spec}: no utterance is in it; one is called '{self._first}'")
+        instead = "; --task-by constant:NAME makes one task of all" if self._option == "--task-by" else ""
+        known = did_you_mean(field.spec, self._names)
+        raise HraError(f"{self._option} {field.spec}: no utterance has it{known}{instead}")
 
 
-def draw_splits(cuts: Iterable[Cut], random_split: RandomSplit) -> None:
-    """Says in `cut.custom` which split each cut belongs to, task by task.
+def draw_splits(store: CutStore, random_split: RandomSplit) -> None:
+    """Says which split each cut belongs to, task by task.
 
     Which one depends on the seed, its id and the ids of the task's other cuts, not on their order. A task of three cuts
     or more gets at least one in each part whose fraction is above 0, and one in train; a smaller one is all train. For
     split_speakers the same is said of a task's speakers, and fractions are still of its cuts. For dev_of_train only
     cuts in train and dev are drawn, and test stays. Raises HraError for split_speakers where a speaker is not known.
     """
-    tasks = collections.defaultdict(list)
-    for cut in cuts:
-        if not random_split.dev_of_train or cut.custom["split"] != "test":
-            tasks[cut.custom["task"]].append(cut)
+    given = "test" if random_split.dev_of_train else None
     splits: dict[str, str] = {}  # of speakers, who may have several tasks
-    for _, members in sorted(tasks.items()):
+    store.put_all_in("train", but=given)
+    for task in store.tasks():
         if random_split.split_speakers:
-            _split_by_speaker(members, random_split, splits)
+            _split_by_speaker(store, task, given, random_split, splits)
         else:
-            _split_by_fraction(members, random_split)
+            _split_by_fraction(store, task, given, random_split)
 
 
 def _one_supervision_each(cuts: Iterable[Cut], skipped: list[Skipped]) -> Iterator[Cut]:
@@ -169,55 +196,41 @@ def _trimmed(cut: Cut, supervision: SupervisionSegment, id_: str) -> Cut:
     return trimmed
 
 
-def refuse_duplicates(cuts: Iterable[Cut]) -> None:
-    """Raises `HraError` for ids that occur more than once."""
-    counts = collections.Counter(cut.id for cut in cuts)
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
-        raise HraError(f"{len(twice)} cut ids occur more than once, such as '{twice[0]}'; make the ids unique")
+def _split_by_fraction(store: CutStore, task: str, given: Optional[str], random_split: RandomSplit) -> None:
+    def rank(member: tuple[int, str]) -> str:
+        return _rank(random_split, member[1])
+
+    cuts = store.count_of(task, but=given)
+    num_test, num_dev = _sizes(cuts, cuts, random_split)
+    first = heapq.nsmallest(num_test + num_dev, store.ids_of(task, but=given), key=rank)
+    store.put_in("test", (row for row, _ in first[:num_test]))
+    store.put_in("dev", (row for row, _ in first[num_test:]))
 
 
-def _split_by_fraction(cuts: list[Cut], random_split: RandomSplit) -> None:
-    def rank(cut: Cut) -> str:
-        return hashlib.sha256(f"{random_split.seed} {cut.id}".encode()).hexdigest()
-
-    num_test, num_dev = _sizes(len(cuts), len(cuts), random_split)
-    for position, cut in enumerate(sorted(cuts, key=rank)):
-        if position < num_test:
-            cut.custom["split"] = "test"
-        elif position < num_test + num_dev:
-            cut.custom["split"] = "dev"
-        else:
-            cut.custom["split"] = "train"
-
-
-def _split_by_speaker(cuts: list[Cut], random_split: RandomSplit, splits: dict[str, str]) -> None:
+def _split_by_speaker(
+    store: CutStore, task: str, given: Optional[str], random_split: RandomSplit, splits: dict[str, str]
+) -> None:
     """As `_split_by_fraction`, by speaker. splits: of the speakers that have one; the others get theirs."""
-    of_speaker: dict[str, list[Cut]] = collections.defaultdict(list)
-    for cut in cuts:
-        if not cut.supervisions[0].speaker:
-            raise HraError(f"--split-speakers: the speaker of '{cut.id}' is not known; give every utterance a speaker")
-        of_speaker[cut.supervisions[0].speaker].append(cut)
-
-    def rank(speaker: str) -> str:
-        return hashlib.sha256(f"{random_split.seed} {speaker}".encode()).hexdigest()
-
-    num_test, num_dev = _sizes(len(cuts), len(of_speaker), random_split)
+    of_speaker = store.speakers_of(task, but=given)
+    num_test, num_dev = _sizes(sum(of_speaker.values()), len(of_speaker), random_split)
     sizes = collections.Counter[str]()
-    for speaker, members in of_speaker.items():
-        sizes[splits.get(speaker, "")] += len(members)
-    new = sorted((speaker for speaker in of_speaker if speaker not in splits), key=rank)
+    for speaker, cuts in of_speaker.items():
+        sizes[splits.get(speaker, "")] += cuts
+    new = sorted((speaker for speaker in of_speaker if speaker not in splits), key=partial(_rank, random_split))
     for split, wanted, later in (("test", num_test, num_dev), ("dev", num_dev, 0)):
         # One speaker at least is left for dev, and one for train.
         left = (1 if later and not sizes["dev"] else 0) + (0 if sizes["train"] else 1)
         while len(new) > left and sizes[split] < wanted:
             speaker = new.pop(0)
             splits[speaker] = split
-            sizes[split] += len(of_speaker[speaker])
+            sizes[split] += of_speaker[speaker]
     splits.update((speaker, "train") for speaker in new)
-    for speaker, members in of_speaker.items():
-        for cut in members:
-            cut.custom["split"] = splits[speaker]
+    for speaker in of_speaker:
+        store.put_speaker_in(splits[speaker], task, speaker, but=given)
+
+
+def _rank(random_split: RandomSplit, name: str) -> str:
+    return hashlib.sha256(f"{random_split.seed} {name}".encode()).hexdigest()
 
 
 def _sizes(cuts: int, units: int, random_split: RandomSplit) -> tuple[int, int]:

@@ -1,8 +1,7 @@
-"""Cuts to padded batches of features: the plan of an epoch, and its loading."""
+"""Cuts to padded batches of features."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
-from lhotse.dataset import DynamicBucketingSampler, DynamicCutSampler
+from lhotse.dataset import DynamicCutSampler
 from lhotse.dataset.collation import collate_matrices
 from torch.utils.data import DataLoader, Dataset
 
@@ -23,7 +22,6 @@ from hra_cli.errors import HraError
 
 # The log energy of silence, as icefall pads with: log(1e-10).
 LOG_EPSILON = -23.025850929940457
-MAX_BUCKETS = 10
 
 
 @dataclass
@@ -103,54 +101,6 @@ def _cause(cut: Cut, error: Exception) -> str:
     return f"{file}: {one_line(error)}" if file.exists() else f"{file} is missing, was it moved?"
 
 
-def training_batches(cuts: CutSet, max_duration: float, seed: int, epoch: int) -> list[CutSet]:
-    """The batches of one epoch, each cut once: cuts of similar length together, in a random order.
-
-    Where there are only a few batches, their cuts are not sorted by length.
-
-    The same (cuts, max_duration, seed, epoch) give the same batches. `max_duration` is seconds of audio per
-    batch, padding included; as lhotse counts, a batch's last cut may exceed it, and a longer cut is a batch of
-    its own.
-    """
-    # A string, since `seed + epoch` would give epoch 2 of seed 1 the order of epoch 1 of seed 2.
-    shuffler = random.Random(f"{seed} {epoch}")
-    # lhotse shuffles within a buffer only; cuts come ordered by task and must be mixed across all of them.
-    shuffled = sorted(cuts, key=lambda cut: cut.id)
-    shuffler.shuffle(shuffled)
-    if not shuffled:
-        return []
-    # With less than two batches in a bucket, most batches would be the small rest of one.
-    seconds = sum(cut.duration for cut in shuffled)
-    num_buckets = min(MAX_BUCKETS, len(shuffled), int(seconds / max_duration / 2))
-    if num_buckets < 2:
-        return list(DynamicCutSampler(shuffled, max_duration=max_duration, world_size=1, rank=0))
-    sampler = DynamicBucketingSampler(
-        shuffled,
-        max_duration=max_duration,
-        shuffle=True,
-        drop_last=False,
-        num_buckets=num_buckets,
-        seed=shuffler.getrandbits(32),
-        world_size=1,
-        rank=0,
-    )
-    plan = list(sampler)
-    # lhotse draws the buckets in the same order in every epoch. (Not with sync_buckets=False, but then it ends
-    # the epoch at the first bucket that runs empty and so loses cuts.)
-    shuffler.shuffle(plan)
-    return plan
-
-
-def longest_first(cuts: Iterable[Cut]) -> list[Cut]:
-    """The cuts so that memory runs out at the start if it does."""
-    return sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
-
-
-def decoding_batches(cuts: CutSet, max_duration: float) -> list[CutSet]:
-    """Every cut once, longest first; `max_duration` as in `batches_in_order`."""
-    return list(batches_in_order(longest_first(cuts), max_duration))
-
-
 def batches_in_order(cuts: Iterable[Cut], max_duration: float) -> Iterator[CutSet]:
     """Every cut once, in the given order, asked for when its batch is.
 
@@ -160,9 +110,9 @@ def batches_in_order(cuts: Iterable[Cut], max_duration: float) -> Iterator[CutSe
 
 
 class _Plan(Dataset[Batch]):
-    """A list of CutSets as a map-style dataset of batches."""
+    """A sequence of CutSets as a map-style dataset of batches."""
 
-    def __init__(self, plan: list[CutSet]) -> None:
+    def __init__(self, plan: Sequence[CutSet]) -> None:
         self._plan = plan
         self._speech = SpeechDataset()
 
@@ -181,7 +131,8 @@ def load_readable_batches(plan: Iterable[CutSet], num_workers: int = 0) -> Itera
     if num_workers == 0:
         yield from one_ahead(SpeechDataset().__getitem__, plan)
     else:
-        yield from DataLoader(_Plan(list(plan)), batch_size=None, num_workers=num_workers)
+        batches = plan if isinstance(plan, Sequence) else list(plan)
+        yield from DataLoader(_Plan(batches), batch_size=None, num_workers=num_workers)
 
 
 def load_batches(plan: Sequence[CutSet], num_workers: int = 0) -> Iterator[Batch]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Optional
 
 from lhotse.cut import Cut
 from rich.progress import Progress
 
-from hra_cli.data.assignment import cuts_by_task
-from hra_cli.data.audio import naming
+from hra_cli.data.assignment import assigned
 from hra_cli.data.cut_fields import FORMS, parse_field
 from hra_cli.data.preparation import find_prepared, prepare
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.splits import AT_RANDOM, Assignment, RandomSplit
-from hra_cli.data.task_index import TaskIndex, check_task_names
+from hra_cli.data.task_index import TaskIndex
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.errors import HraError
 from hra_cli.io.files import sha256_of_file
@@ -29,8 +29,9 @@ class Corpus:
 
     path:           where it lies, for messages.
     arguments:      what decides its cuts, as JSON; a data folder made from equal ones need not be made again.
-    cuts:           makes the cuts and lists what cannot be used. A cut's supervisions have what the source knows: text,
-                    speaker, gender, language, and whatever else in their `custom`.
+    cuts:           gives the cuts, and a list of what cannot be used, which is whole once all cuts are asked for. Their
+                    supervisions have what the source knows: text, speaker, gender, language, and whatever else in their
+                    `custom`.
     task_by:        which task an utterance belongs to where nobody says another; None: the user has to say.
     split_by:       the field that says train, dev or test; None: none does.
     allow_commands: whether its audio may come from shell commands and URLs.
@@ -65,7 +66,7 @@ def prepare_corpus(
     """Makes the data folder `output_dir`, or finds that it was made from the same corpus in the same way.
 
     assignment: to tasks and splits. tokenizer: utterances whose text it cannot write, once the options' text options
-    are done to it, are left out. progress: told of every utterance. Raises HraError as `prepare` and `cuts_by_task` do.
+    are done to it, are left out. progress: told of every utterance. Raises HraError as `prepare` and `assigned` do.
     """
     if corpus.allow_commands and options.on_the_fly:
         raise HraError("commands run once, when data are prepared; store features, without --on-the-fly")
@@ -80,16 +81,16 @@ def prepare_corpus(
     if before is not None:
         return Prepared(before, was_there=True)
     found, skipped = corpus.cuts()
-    cuts, without = cuts_by_task(found, task_by, split_by, corpus.path)
-    if random_split is not None and random_split.dev_of_train and any(cut.custom["split"] == "dev" for cut in cuts):
-        raise HraError(f"{corpus.path} has a dev split; leave out --dev-fraction")
-    with naming(str(corpus.path)):
-        check_task_names({cut.custom["task"] for cut in cuts})
+    without: list[Skipped] = []
+    cuts = assigned(found, without, task_by, split_by, corpus.path)
+    if random_split is not None and random_split.dev_of_train:
+        cuts = _without_dev(cuts, corpus.path)
     index = prepare(
         cuts,
         output_dir,
         arguments,
-        skipped=[*skipped, *without],
+        corpus=corpus.path,
+        skipped=chain(skipped, without),
         random_split=random_split,
         perturb_speed=options.perturb_speed,
         allow_commands=corpus.allow_commands,
@@ -101,6 +102,13 @@ def prepare_corpus(
         progress=progress,
     )
     return Prepared(index, was_there=False)
+
+
+def _without_dev(cuts: Iterable[Cut], corpus: Path) -> Iterator[Cut]:
+    for cut in cuts:
+        if cut.custom["split"] == "dev":
+            raise HraError(f"{corpus} has a dev split; leave out --dev-fraction")
+        yield cut
 
 
 def _resolved(corpus: Corpus, assignment: Assignment) -> tuple[str, Optional[str], Optional[RandomSplit]]:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Optional, Protocol, Union
@@ -22,10 +22,12 @@ from lhotse.cut import Cut
 from lhotse.cut.set import deserialize_cut
 
 from hra_cli.data.audio import HIGHEST_RATE, LOWEST_RATE, naming, one_line
+from hra_cli.data.cut_table import Place
 from hra_cli.data.resampling import check_resampling
 from hra_cli.errors import HraError
 from hra_cli.io.documents import parse_json, read_yaml
 from hra_cli.io.files import writing
+from hra_cli.io.gzip_blocks import BlockWriter, LongLine, read_lines
 
 # Where audio may come from; "memory" cannot be read from a JSON file, and so ends as an unreadable recording. "shar" is
 # a `TarMember`, as hra writes it; as lhotse writes it, it says nothing.
@@ -49,18 +51,24 @@ _LONGEST_LINE = 1 << 28  # bytes; a gzip file of a few kB may hold more than any
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # "pipe:" runs a command, "https:" downloads
 
 
-class Manifest(Protocol):
-    """An item of a manifest, such as a cut."""
+class Digest(Protocol):
+    """A hash of hashlib's."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """What is written."""
+    def update(self, content: bytes, /) -> None:
+        """Adds content."""
 
 
 def read_cuts(path: Path, allow_commands: bool = False) -> CutSet:
-    """The cuts of a manifest: .jsonl, .json (both also with .gz) or .yaml.
+    """The cuts of a manifest, all of them at once: see `stream_cuts`. Raises HraError as it does."""
+    return CutSet.from_cuts(list(stream_cuts(path, allow_commands)))
+
+
+def stream_cuts(path: Path, allow_commands: bool = False) -> Iterator[Cut]:
+    """The cuts of a manifest, one after the other: .jsonl, .json (both also with .gz) or .yaml.
 
     allow_commands: whether audio may come from shell commands and URLs. Nothing is run here. Raises HraError that names
-    the line where the file is missing, damaged or something else, or where reading its cuts could run something.
+    the line where the file is missing, damaged or something else, or where reading its cuts could run something. That
+    it is missing, or no manifest by its name, is said at once.
     """
     if os.path.isdir(path):
         raise HraError(f"{path} is a folder; give its cuts.jsonl.gz, or a Shar archive to `hra prepare shar`")
@@ -76,14 +84,17 @@ def read_cuts(path: Path, allow_commands: bool = False) -> CutSet:
         unit, lines = "item", (json.dumps(item).encode() for item in read_yaml(path, list[Any], remedy))
     else:
         raise HraError(f"{path} is not a lhotse cut manifest; give its cuts.jsonl.gz")
-    cuts = [
-        _cut(line, f"{path}, {unit} {number}", remedy, allow_commands)
-        for number, line in enumerate(lines, 1)
-        if line.strip()
-    ]
-    if not cuts:
+    return _cuts_of_lines(path, unit, lines, remedy, allow_commands)
+
+
+def _cuts_of_lines(path: Path, unit: str, lines: Iterable[bytes], remedy: str, allow_commands: bool) -> Iterator[Cut]:
+    empty = True
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            empty = False
+            yield _cut(line, f"{path}, {unit} {number}", remedy, allow_commands)
+    if empty:
         raise HraError(f"{path} is not a lhotse cut manifest: it holds nothing; give its cuts.jsonl.gz")
-    return CutSet.from_cuts(cuts)
 
 
 def parse_lines(file: Path, remedy: str) -> Iterator[dict[str, Any]]:
@@ -103,50 +114,95 @@ def parse_cut(content: dict[str, Any], what: str, remedy: str) -> Cut:
     return _cut_of(content, json.dumps(content).encode(), what, remedy, allow_commands=False)
 
 
-def read_prepared_cuts(file: Path, remedy: str, allow_commands: bool) -> tuple[list[Cut], str]:
-    """The cuts that `write_manifest` has written, and the digest that it gave. Raises HraError as `read_cuts` does."""
-    digest = hashlib.sha256()
-    cuts = []
-    for number, line in enumerate(_lines(file, remedy), 1):
-        digest.update(line)
-        cuts.append(_cut(line, f"{file}, line {number}", remedy, allow_commands))
-    return cuts, digest.hexdigest()
+def prepared_cuts(
+    file: Path, remedy: str, allow_commands: bool, digest: Optional[Digest] = None
+) -> Iterator[tuple[Cut, Place]]:
+    """The cuts that `ManifestWriter` has written, one after the other, and where each can be read again.
 
-
-def write_manifest(file: Path, items: Iterable[Manifest]) -> str:
-    """Writes .jsonl.gz as lhotse does; SHA-256 (hex) of the uncompressed content. Raises HraError where it cannot.
-
-    lhotse itself takes a folder whose name ends in .tar for an archive.
+    digest: is told of all content. Raises HraError as `read_cuts` does.
     """
-    digest = hashlib.sha256()
-    with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Without the time of day in its header: the same data make the same bytes.
-        with open(file, "wb") as raw, gzip.GzipFile(file.name, "wb", fileobj=raw, mtime=0) as stream:
-            for item in items:
-                line = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n").encode()
-                digest.update(line)
-                stream.write(line)
-    return digest.hexdigest()
+    with _reading(file, remedy):
+        for number, (block, line, content) in enumerate(read_lines(file, _LONGEST_LINE), 1):
+            if digest is not None:
+                digest.update(content)
+            yield _cut(content, f"{file}, line {number}", remedy, allow_commands), Place(file, block, line)
+
+
+def read_block(file: Path, block: int, lines: Sequence[int], remedy: str, allow_commands: bool) -> list[Cut]:
+    """The cuts at these lines of a file's block, as `prepared_cuts` has counted them. Raises HraError as it does, and
+    where the file has no such lines."""
+    wanted, found = set(lines), {}
+    with _reading(file, remedy):
+        for begins, line, content in read_lines(file, _LONGEST_LINE, start=block):
+            if begins != block or line > max(wanted):
+                break
+            if line in wanted:
+                found[line] = _cut(content, f"{file}, line {line + 1} from byte {block} on", remedy, allow_commands)
+    if len(found) < len(wanted):
+        raise HraError(f"{file} has changed since it was first read; {remedy}")
+    return [found[line] for line in lines]
+
+
+class ManifestWriter:
+    """Writes a .jsonl.gz as lhotse does, line by line, in blocks that can be read alone. A context manager.
+
+    lhotse itself takes a folder whose name ends in .tar for an archive. Raises HraError where it cannot write.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = open(file, "wb")  # noqa: SIM115 - `close` does
+        self._lines = BlockWriter(self._stream)
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Adds an item, as its `to_dict` gives it."""
+        line = (json.dumps(content, ensure_ascii=False) + "\n").encode()
+        self._digest.update(line)
+        with writing(self._file):
+            self._lines.write(line)
+
+    def close(self) -> None:
+        """Ends the file."""
+        with writing(self._file), self._stream:
+            self._lines.end()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of the uncompressed content so far."""
+        return self._digest.hexdigest()
+
+    def __enter__(self) -> ManifestWriter:
+        return self
+
+    def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._stream.close()
 
 
 def _lines(file: Path, remedy: str) -> Iterator[bytes]:
     with _reading(file, remedy), gzip.open(file) if file.name.endswith(".gz") else open(file, "rb") as stream:
         while line := stream.readline(_LONGEST_LINE):
             if len(line) == _LONGEST_LINE:
-                raise HraError(f"{file} is damaged: it has a line of more than {_LONGEST_LINE >> 20} MiB; {remedy}")
+                raise LongLine
             yield line
 
 
 def _items_of_json(file: Path, remedy: str) -> Iterator[bytes]:
     items = parse_json(b"".join(_lines(file, remedy)), list[Any], str(file), remedy)
-    return (json.dumps(item).encode() for item in items)
+    yield from (json.dumps(item).encode() for item in items)
 
 
 @contextlib.contextmanager
 def _reading(file: Path, remedy: str) -> Iterator[None]:
     try:
         yield
+    except LongLine as error:
+        raise HraError(f"{file} is damaged: it has a line of more than {_LONGEST_LINE >> 20} MiB; {remedy}") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise HraError(f"{file} is damaged: it is cut off or no gzip file; {remedy}") from error
     except OSError as error:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Optional
 
 from lhotse import CutSet
 from lhotse.cut import Cut, MonoCut, MultiCut
 
+from hra_cli.data.cut_table import CutTable, Place
 from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS
-from hra_cli.data.manifests import read_prepared_cuts
+from hra_cli.data.manifests import prepared_cuts, read_block
 from hra_cli.data.splits import SPLITS
 from hra_cli.data.text_form import TextChanges
 from hra_cli.errors import HraError, did_you_mean
@@ -102,46 +105,50 @@ class TaskIndex:
         """The tasks that lack that split, sorted."""
         return [task for task in self.names if split not in self.tasks[task]]
 
-    def cuts(self, task: str, split: str) -> CutSet:
-        """The cuts of a task's split. Each has one supervision and `cut.custom["task"]`.
+    def stored_cuts(self, task: str, split: str) -> Iterator[tuple[Cut, Place]]:
+        """The cuts of a task's split, one after the other, and where each is. They have one supervision and
+        `cut.custom["task"]`.
 
         Raises `HraError` where there is no such task or split, or its file is missing, damaged, or another than the one
-        that was written.
+        that was written; of some of that only when all is read.
         """
         splits = self.splits(task)
         if split not in splits:
             raise HraError(f"task '{task}' has no {split} split in {self.data_dir}; it has: {', '.join(splits)}")
         path = self.data_dir / splits[split].cuts
-        remedy = f"delete {self.data_dir} and run `hra prepare` again"
         if not os.path.isfile(path):
-            raise HraError(f"{path} is missing; {remedy}")
-        # Where features are stored, audio is not read, and so no command is run either.
-        cuts, sha256 = read_prepared_cuts(path, remedy, allow_commands=self.features == "stored")
-        change = self._change(task, split, cuts, sha256)
+            raise HraError(f"{path} is missing; {self._remedy}")
+        entry, checked = splits[split], _Checked(task, split, self.features == "stored")
+        for cut, place in prepared_cuts(path, self._remedy, self._allow_commands, checked.digest):
+            checked.add(cut)
+            yield cut, place
+        change = checked.change(entry)
         if change:
-            raise HraError(f"{path} has changed since it was prepared: {change}; {remedy}")
-        return CutSet.from_cuts(cuts)
+            raise HraError(f"{path} has changed since it was prepared: {change}; {self._remedy}")
 
-    def _change(self, task: str, split: str, cuts: list[Cut], sha256: str) -> str:
-        """How the cuts of a split differ from what was prepared; '' where they do not."""
-        entry = self.tasks[task][split]
-        if len(cuts) != entry.utterances:
-            return f"it has {len(cuts)} utterances in place of {entry.utterances}"
-        if len({cut.id for cut in cuts}) < len(cuts):
-            return "it has an utterance twice"
-        for cut in cuts:
-            custom = cut.custom if isinstance(cut, (MonoCut, MultiCut)) and cut.custom else {}
-            if (custom.get("task"), custom.get("split")) != (task, split):
-                return f"cut '{cut.id}' is not one of task '{task}', {split}"
-            if len(cut.supervisions) != 1 or not isinstance(cut.supervisions[0].text, str):
-                return f"cut '{cut.id}' has no transcript"
-            if cut.duration < SHORTEST_SECONDS or cut.has_features != (self.features == "stored"):
-                return f"cut '{cut.id}' has no features or is too short"
-        if words_of(cuts) != entry.words or abs(seconds_of(cuts) - entry.seconds) > 0.01:
-            return "it has other words or durations"
-        if entry.sha256 is not None and sha256 != entry.sha256:
-            return "its content is another"
-        return ""
+    def cuts(self, task: str, split: str) -> CutSet:
+        """As `stored_cuts`, all of them at once."""
+        return CutSet.from_cuts([cut for cut, _ in self.stored_cuts(task, split)])
+
+    def table(self, tasks: Iterable[str], split: str) -> CutTable:
+        """The cuts of that split of all these tasks, task after task. Raises `HraError` as `stored_cuts` does."""
+        table = self.empty_table()
+        for task in tasks:
+            for cut, place in self.stored_cuts(task, split):
+                table.add(cut, place)
+        return table
+
+    def empty_table(self) -> CutTable:
+        """A table for what `stored_cuts` gives."""
+        return CutTable(partial(read_block, remedy=self._remedy, allow_commands=self._allow_commands))
+
+    @property
+    def _remedy(self) -> str:
+        return f"delete {self.data_dir} and run `hra prepare` again"
+
+    @property
+    def _allow_commands(self) -> bool:
+        return self.features == "stored"  # where audio is not read, and so no command is run either
 
     def save(self) -> None:
         """Writes `tasks.json`, whole or not at all."""
@@ -162,6 +169,52 @@ class TaskIndex:
             self.data_dir / INDEX_NAME,
             json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         )
+
+
+class _Checked:
+    """What is seen of a split's cuts, to tell whether they are those that were prepared."""
+
+    def __init__(self, task: str, split: str, stored: bool) -> None:
+        self._of = (task, split)
+        self._stored = stored
+        self.digest = hashlib.sha256()
+        self._utterances, self._words, self._seconds = 0, 0, 0.0
+        self._last: Optional[str] = None
+        self._wrong = ""
+
+    def add(self, cut: Cut) -> None:
+        """The next cut."""
+        self._utterances += 1
+        self._wrong = self._wrong or self._problem(cut)
+        self._last = cut.id
+        if not self._wrong:
+            self._words += len(cut.supervisions[0].text.split())
+            self._seconds += cut.duration
+
+    def change(self, entry: Split) -> str:
+        """How they differ from what the index says; '' where they do not."""
+        if self._utterances != entry.utterances:
+            return f"it has {self._utterances} utterances in place of {entry.utterances}"
+        if self._wrong:
+            return self._wrong
+        if self._words != entry.words or abs(self._seconds - entry.seconds) > 0.01:
+            return "it has other words or durations"
+        if entry.sha256 is not None and self.digest.hexdigest() != entry.sha256:
+            return "its content is another"
+        return ""
+
+    def _problem(self, cut: Cut) -> str:
+        task, split = self._of
+        custom = cut.custom if isinstance(cut, (MonoCut, MultiCut)) and cut.custom else {}
+        if (custom.get("task"), custom.get("split")) != (task, split):
+            return f"cut '{cut.id}' is not one of task '{task}', {split}"
+        if len(cut.supervisions) != 1 or not isinstance(cut.supervisions[0].text, str):
+            return f"cut '{cut.id}' has no transcript"
+        if cut.duration < SHORTEST_SECONDS or cut.has_features != self._stored:
+            return f"cut '{cut.id}' has no features or is too short"
+        if cut.id == self._last:  # they are sorted by id
+            return "it has an utterance twice"
+        return ""
 
 
 def load_tasks(data_dir: Path) -> TaskIndex:
@@ -198,16 +251,6 @@ def load_tasks(data_dir: Path) -> TaskIndex:
         sampling_rate=content.sampling_rate,
         text=content.text,
     )
-
-
-def seconds_of(cuts: Iterable[Cut]) -> float:
-    """The durations of the cuts in all, to the millisecond."""
-    return float(round(sum(cut.duration for cut in cuts), 3))
-
-
-def words_of(cuts: Iterable[Cut]) -> int:
-    """How many words the cuts' transcripts have."""
-    return sum(len(cut.supervisions[0].text.split()) for cut in cuts)
 
 
 @dataclass

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from lhotse import CutSet
+from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 from rich.progress import Progress
 
+from hra_cli.data.cut_table import CutTable
 from hra_cli.errors import HraError
 from hra_cli.io.progress import no_progress
 from hra_cli.recognition.decode_config import DecodeConfig
@@ -60,7 +63,7 @@ class Decoded:
 
 def decode_cuts(
     recogniser: Recogniser,
-    cuts: CutSet,
+    cuts: Iterable[Cut],
     method: str = DecodeConfig.decoding_method,
     options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
     max_duration: float = DecodeConfig.max_duration,
@@ -71,12 +74,13 @@ def decode_cuts(
 
     Raises HraError as `Recogniser.decode` does.
     """
-    audio_seconds = sum(cut.duration for cut in cuts)
+    table = CutTable.of(cuts)
+    audio_seconds = float(table.durations.sum())
     started = time.monotonic()
     progress = progress or no_progress()
     task = progress.add_task("decoding", total=audio_seconds)
     utterances: list[Utterance] = []
-    for batch, seconds in recogniser.decode_with_progress(cuts, method, options, max_duration, num_workers):
+    for batch, seconds in recogniser.decode_with_progress(table, method, options, max_duration, num_workers):
         utterances += batch
         progress.advance(task, seconds)
     return Decoded(utterances, audio_seconds, time.monotonic() - started, recogniser.latency)

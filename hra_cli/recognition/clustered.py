@@ -10,12 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Optional
 
-from lhotse import CutSet
 from lhotse.cut import Cut
 from rich.progress import Progress
 
 from hra_cli.backbone.location import recorded
-from hra_cli.data.batches import decoding_batches
+from hra_cli.data.batch_plan import decoding_batches
 from hra_cli.io.cluster import cluster_executor, outcome
 from hra_cli.io.progress import no_progress
 from hra_cli.recognition.batch import Decoded, decode_cuts
@@ -28,7 +27,7 @@ BATCHES_PER_JOB = 10
 
 
 def decode_on_cluster(
-    config: DecodeConfig, tasks: Sequence[str], cuts: CutSet, progress: Optional[Progress] = None
+    config: DecodeConfig, tasks: Sequence[str], cuts: Sequence[Cut], progress: Optional[Progress] = None
 ) -> Decoded:
     """As `decode_cuts`, by the workers of `config.cluster`, which load the recogniser once each.
 
@@ -56,7 +55,7 @@ def decode_on_cluster(
 def _decode_shard(config: DecodeConfig, tasks: tuple[str, ...], cuts: list[Cut]) -> Decoded:
     return decode_cuts(
         _recogniser(config, tasks),
-        CutSet.from_cuts(cuts),
+        cuts,
         config.decoding_method,
         config.search_options,
         config.max_duration,

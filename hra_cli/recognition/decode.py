@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Optional
 
-from lhotse import CutSet
 from rich.progress import Progress
 
 from hra_cli.data.batches import task_of
+from hra_cli.data.cut_table import CutTable
 from hra_cli.data.features import SAMPLING_RATE
 from hra_cli.data.task_index import load_tasks
 from hra_cli.data.transcripts import advice_for
@@ -65,10 +66,10 @@ def decode_data(
     if not config.tasks and len(tasks) < len(index.names):
         without = ", ".join(name for name in index.names if name not in tasks)
         note(f"without a {config.split} split, not decoded: {without}")
-    cuts = CutSet.from_cuts(cut for name in tasks for cut in index.cuts(name, config.split))
+    cuts = index.table(tasks, config.split)
     output_dir = _output_dir(config)
     if output_dir is not None:  # before the work, not after it
-        check_names([*tasks, *(cut.id for cut in cuts)])
+        check_names(chain(tasks, (cut.id for cut in cuts)))
     with contextlib.nullcontext() if output_dir is None else one_writer(output_dir):
         recogniser = load_for(config, tasks)
         note_unknown(note, recogniser, map(task_of, cuts), "utterances")
@@ -114,7 +115,7 @@ def decode_microphone(config: DecodeConfig, note: Callable[[str], None] = lambda
     return listen(microphone(), stream, SAMPLING_RATE)
 
 
-def _decode(config: DecodeConfig, recogniser: Recogniser, cuts: CutSet, progress: Optional[Progress]) -> Decoded:
+def _decode(config: DecodeConfig, recogniser: Recogniser, cuts: CutTable, progress: Optional[Progress]) -> Decoded:
     return decode_cuts(
         recogniser,
         cuts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Optional
@@ -14,11 +14,11 @@ from hra_cli.data.batches import (
     Batch,
     batches_in_order,
     load_readable_batches,
-    longest_first,
     task_of,
     text_of,
     unreadable_cut,
 )
+from hra_cli.data.cut_table import CutTable
 from hra_cli.data.skipped import Skipped
 from hra_cli.recognition.assembly import Assembly, Finished
 from hra_cli.recognition.decode_config import DecodeConfig
@@ -72,7 +72,8 @@ class Recogniser(AdaptedModel):
         self, cuts: Iterable[Cut], method: str, options: SearchOptions, max_duration: float, num_workers: int
     ) -> Iterator[tuple[list[Utterance], float]]:
         """As `decode`, and how many seconds of audio each batch was."""
-        for finished in self._run(longest_first(cuts), method, options, max_duration, num_workers, self.split):
+        ordered = CutTable.of(cuts).longest_first()
+        for finished in self._run(ordered, method, options, max_duration, num_workers, self.split):
             for one in finished.unreadable:
                 raise unreadable_cut(one)
             yield [self._utterance(cut, found) for cut, found in finished.found], finished.seconds
@@ -113,7 +114,7 @@ class Recogniser(AdaptedModel):
     @torch.no_grad()
     def _run(
         self,
-        cuts: list[Cut],
+        cuts: Sequence[Cut],
         method: str,
         options: SearchOptions,
         max_duration: float,

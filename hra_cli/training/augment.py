@@ -11,6 +11,8 @@ import torch
 from lhotse.dataset import SpecAugment
 from torch import Tensor
 
+SHARE = 0.9  # of the utterances that are masked and warped
+
 
 class Augment:
     """lhotse's SpecAugment, applied to each utterance without its padding.
@@ -28,7 +30,7 @@ class Augment:
             num_frame_masks=4,
             frames_mask_size=10,
             max_frames_mask_fraction=0.1,
-            p=0.9,
+            p=1.0,  # what `random` draws decides nothing: other threads, such as Dask's, draw from it, too
         )
 
     def __call__(self, features: Tensor, lens: Tensor, ids: Sequence[str], seed: int) -> Tensor:
@@ -38,19 +40,19 @@ class Augment:
         """
         features = features.clone()
         for utterance, length, name in zip(features, lens.tolist(), ids):
-            with _seeded(random.Random(f"{seed} {name}").getrandbits(32)):
-                utterance[:length] = self.transform(utterance[None, :length])[0]
+            drawn = random.Random(f"{seed} {name}").getrandbits(32)
+            if random.Random(drawn).random() <= SHARE:
+                with _seeded(drawn):
+                    utterance[:length] = self.transform(utterance[None, :length])[0]
         return features
 
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seeds the three global generators that lhotse draws from, by 32 bits, and puts their state back at the end."""
-    states = random.getstate(), numpy.random.get_state()
+    """Seeds the global generators that lhotse draws from, by 32 bits, and puts their state back at the end."""
+    state = numpy.random.get_state()
     with torch.random.fork_rng(devices=[]):
-        random.seed(seed)
         numpy.random.seed(seed)
         torch.manual_seed(seed)
         yield
-    random.setstate(states[0])
-    numpy.random.set_state(states[1])
+    numpy.random.set_state(state)

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Optional, Union
 
-from lhotse import CutSet
 from rich.progress import Progress
 
-from hra_cli.data.batches import load_batches, longest_first, training_batches
+from hra_cli.data.batch_plan import training_batches
+from hra_cli.data.batches import load_batches
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.io.progress import no_progress
@@ -157,8 +157,8 @@ class TrainingLoop:
             left = (config.num_epochs - state.epoch) * len(plan) - state.batch
             progress.update(bar, completed=state.step, total=state.step + left)
             started = time.monotonic()
-            own = [self._own_part(batch) for batch in plan[state.batch :]]
-            for batch in load_batches(own, config.num_workers):
+            own = plan if self.processes.size == 1 else plan.part(self.processes.part)
+            for batch in load_batches(own[state.batch :], config.num_workers):
                 lr = config.lr * learning_rate_factor((state.epoch + state.batch / len(plan)) / config.num_epochs)
                 result = self.step(batch, state.step, lr)
                 state.step, state.batch = state.step + 1, state.batch + 1
@@ -176,12 +176,6 @@ class TrainingLoop:
                     self._stop_if(asked)
             self._end_epoch()
             self._stop_if(self.processes.any(stop.asked))
-
-    def _own_part(self, batch: CutSet) -> CutSet:
-        """What this process computes of a batch: about as many seconds as the others."""
-        if self.processes.size == 1:
-            return batch
-        return CutSet.from_cuts(self.processes.part(longest_first(batch)))
 
     def _stop_if(self, asked: bool) -> None:
         if asked:

@@ -8,13 +8,14 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Optional
 
-from lhotse import CutSet
 from lhotse.cut import Cut
 from lhotse.utils import compute_num_frames
 
 from hra_cli.backbone.model import Backbone
-from hra_cli.data.batches import decoding_batches
+from hra_cli.data.batch_plan import BatchPlan, decoding_batches
+from hra_cli.data.cut_table import CutTable
 from hra_cli.data.features import FRAME_SHIFT, SAMPLING_RATE
 from hra_cli.data.skipped import Skipped
 from hra_cli.data.task_index import TaskIndex, load_tasks
@@ -27,12 +28,12 @@ from hra_cli.transducer.loss import fits
 
 @dataclass(frozen=True)
 class TrainingData:
-    """tasks: in the order of the adapter's rows. train: cuts. dev: cuts in batches, longest first.
-    skipped: what cannot be used. utterances, seconds: of speech to train on, by task. digest: SHA-256 of `train`."""
+    """tasks: in the order of the adapter's rows. train: cuts. dev: its batches, longest first. skipped: what cannot be
+    used. utterances, seconds: of speech to train on, by task. digest: SHA-256 of `train`."""
 
     tasks: list[str]
-    train: CutSet
-    dev: list[CutSet]
+    train: CutTable
+    dev: BatchPlan
     skipped: list[Skipped]
     utterances: dict[str, int]
     seconds: dict[str, float]
@@ -43,30 +44,25 @@ def load_training_data(config: TrainConfig, backbone: Backbone, tokenizer: Token
     """The train and dev cuts of the tasks that `config` names. Raises HraError for a task that has none to train on."""
     index = load_tasks(Path(config.data))
     tasks = index.select(list(config.tasks) or None)
-    skipped: list[Skipped] = []
-    there = _cuts_of(index, tasks, "train")
-    train = _usable(there, backbone, tokenizer, skipped)
-    dev = _usable(_cuts_of(index, tasks, "dev"), backbone, tokenizer, skipped)
-    utterances = Counter(cut.custom["task"] for cut in train)
-    seconds = dict.fromkeys(tasks, 0.0)
-    for cut in train:
-        seconds[cut.custom["task"]] += cut.duration
+    train = _Usable(index, tasks, "train", backbone, tokenizer)
+    dev = _Usable(index, tasks, "dev", backbone, tokenizer)
     for task in tasks:
-        if task not in utterances:
-            raise HraError(_why_not(task, config.data, there, skipped))
+        if not train.utterances[task]:
+            raise HraError(train.why_not(task))
     # Without gradients, batches twice as long fit into memory.
-    dev_batches = decoding_batches(dev, 2 * config.max_duration)
-    return TrainingData(tasks, train, dev_batches, skipped, dict(utterances), seconds, _digest(train))
+    dev_batches = decoding_batches(dev.cuts, 2 * config.max_duration)
+    skipped = [*train.skipped, *dev.skipped]
+    return TrainingData(
+        tasks, train.cuts, dev_batches, skipped, train.utterances, train.seconds, train.digest.hexdigest()
+    )
 
 
 def nothing_to_train_on(config: TrainConfig, backbone: Backbone, tokenizer: Tokenizer) -> dict[str, str]:
     """The tasks that `config` names that have no utterance to train on, and why; `load_training_data` refuses them."""
     index = load_tasks(Path(config.data))
     tasks = index.select(list(config.tasks) or None)
-    skipped: list[Skipped] = []
-    there = _cuts_of(index, tasks, "train")
-    able = {cut.custom["task"] for cut in _usable(there, backbone, tokenizer, skipped)}
-    return {task: _why_not(task, config.data, there, skipped) for task in tasks if task not in able}
+    train = _Usable(index, tasks, "train", backbone, tokenizer)
+    return {task: train.why_not(task) for task in tasks if not train.utterances[task]}
 
 
 def few_of(data: TrainingData, utterances: int, seed: int) -> TrainingData:
@@ -75,57 +71,73 @@ def few_of(data: TrainingData, utterances: int, seed: int) -> TrainingData:
     A task's are the first of all of its own, shuffled by the seed: fewer are among more, whatever the other tasks are.
     Raises HraError for a task that has fewer.
     """
+    by_task: dict[str, list[Cut]] = {task: [] for task in data.tasks}
+    for cut in data.train:
+        by_task[cut.custom["task"]].append(cut)
     train: list[Cut] = []
     for task in data.tasks:
-        own = sorted((cut for cut in data.train if cut.custom["task"] == task), key=lambda cut: cut.id)
+        own = sorted(by_task[task], key=lambda cut: cut.id)
         if len(own) < utterances:
             raise HraError(f"task '{task}' has {len(own)} utterances to train on, not {utterances}")
         Random(f"{seed} {task}").shuffle(own)
         train += own[:utterances]
     seconds = {task: sum(cut.duration for cut in train if cut.custom["task"] == task) for task in data.tasks}
-    cuts = CutSet.from_cuts(train)
+    digest = hashlib.sha256()
+    for cut in train:
+        digest.update(_line(cut))
     return dataclasses.replace(
         data,
-        train=cuts,
-        dev=[],
+        train=CutTable.of(train),
+        dev=decoding_batches([], 1.0),
         skipped=[],
         utterances=dict.fromkeys(data.tasks, utterances),
         seconds=seconds,
-        digest=_digest(cuts),
+        digest=digest.hexdigest(),
     )
 
 
-def _cuts_of(index: TaskIndex, tasks: list[str], split: str) -> list[Cut]:
-    return [cut for task in tasks if split in index.splits(task) for cut in index.cuts(task, split)]
+class _Usable:
+    """The cuts of a split of some tasks that the loss can be computed for, and what the rest lacks."""
+
+    def __init__(self, index: TaskIndex, tasks: list[str], split: str, backbone: Backbone, tokenizer: Tokenizer):
+        self.index = index
+        self.cuts = index.empty_table()
+        self.skipped: list[Skipped] = []
+        self.utterances = dict.fromkeys(tasks, 0)
+        self.seconds = dict.fromkeys(tasks, 0.0)
+        self.digest = hashlib.sha256()
+        self._reasons: dict[str, Counter[str]] = {}
+        for task in tasks:
+            stored = index.stored_cuts(task, split) if split in index.splits(task) else ()
+            for cut, place in stored:
+                problem = _problem(cut, backbone, tokenizer)
+                if problem is not None:
+                    self.skipped.append(problem)
+                    self._reasons.setdefault(task, Counter())[problem.reason] += 1
+                    continue
+                self.cuts.add(cut, place)
+                self.utterances[task] += 1
+                self.seconds[task] += cut.duration
+                self.digest.update(_line(cut))
+
+    def why_not(self, task: str) -> str:
+        """Why a task has no utterance."""
+        reasons = self._reasons.get(task, Counter())
+        counts = "".join(f", {count} × {reason}" for reason, count in sorted(reasons.items()))
+        remedy = advice(reasons, sum(reasons.values())) or "train others with --task"
+        return f"task '{task}' has no utterance to train on in {self.index.data_dir}{counts}; {remedy}"
 
 
-def _usable(cuts: list[Cut], backbone: Backbone, tokenizer: Tokenizer, skipped: list[Skipped]) -> CutSet:
-    usable = []
-    for cut in cuts:
-        text = cut.supervisions[0].text
-        tokens = len(tokenizer.encode(text))
-        frames = backbone.num_frames(compute_num_frames(cut.duration, FRAME_SHIFT, SAMPLING_RATE))
-        problem = unwritable(cut.id, text, tokenizer)
-        if problem is not None:
-            skipped.append(problem)
-        elif not fits(frames, tokens):
-            skipped.append(Skipped(cut.id, "fewer encoder frames than tokens", f"{frames} < {tokens}"))
-        else:
-            usable.append(cut)
-    return CutSet.from_cuts(usable)
+def _problem(cut: Cut, backbone: Backbone, tokenizer: Tokenizer) -> Optional[Skipped]:
+    text = cut.supervisions[0].text
+    tokens = len(tokenizer.encode(text))
+    frames = backbone.num_frames(compute_num_frames(cut.duration, FRAME_SHIFT, SAMPLING_RATE))
+    problem = unwritable(cut.id, text, tokenizer)
+    if problem is None and not fits(frames, tokens):
+        return Skipped(cut.id, "fewer encoder frames than tokens", f"{frames} < {tokens}")
+    return problem
 
 
-def _why_not(task: str, data: str, cuts: list[Cut], skipped: list[Skipped]) -> str:
-    members = {cut.id for cut in cuts if cut.custom["task"] == task}
-    reasons = Counter(one.reason for one in skipped if one.id in members)
-    counts = "".join(f", {count} × {reason}" for reason, count in sorted(reasons.items()))
-    remedy = advice(reasons, len(members)) or "train others with --task"
-    return f"task '{task}' has no utterance to train on in {data}{counts}; {remedy}"
-
-
-def _digest(cuts: CutSet) -> str:
-    """SHA-256 (hex) of the cuts' ids, durations and texts, in order."""
-    digest = hashlib.sha256()
-    for cut in cuts:
-        digest.update(f"{cut.id}\t{cut.duration}\t{cut.supervisions[0].text}\n".encode())
-    return digest.hexdigest()
+def _line(cut: Cut) -> bytes:
+    """What of a cut makes it the same data."""
+    return f"{cut.id}\t{cut.duration}\t{cut.supervisions[0].text}\n".encode()

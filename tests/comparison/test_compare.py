@@ -25,7 +25,7 @@ from hra_cli.comparison import workers
 from hra_cli.comparison.cell import train_cell
 from hra_cli.comparison.plan import Cell, CellConfig, CompareConfig
 from hra_cli.comparison.run import _Comparison, compare
-from hra_cli.data.batches import training_batches
+from hra_cli.data.batch_plan import training_batches
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import INTERRUPTED, HraError

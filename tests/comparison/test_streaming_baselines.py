@@ -8,7 +8,8 @@ from hra_cli.backbone.options import Chunking
 from hra_cli.baselines.methods import parse_method
 from hra_cli.comparison.cell import cell_loop
 from hra_cli.comparison.plan import Cell, CompareConfig, model_configs
-from hra_cli.data.batches import load_batches, training_batches
+from hra_cli.data.batch_plan import training_batches
+from hra_cli.data.batches import load_batches
 from hra_cli.data.task_index import load_tasks
 from hra_cli.experiment.chunk_plan import ChunkPlan
 

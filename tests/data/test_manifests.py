@@ -13,10 +13,11 @@ from recordings import make_cut, write_wav
 from typer.testing import CliRunner
 
 from hra_cli.commands.prepare import app
-from hra_cli.data.batches import decoding_batches, load_batches
+from hra_cli.data.batch_plan import decoding_batches
+from hra_cli.data.batches import load_batches
 from hra_cli.data.corpora.cuts import cuts_corpus
 from hra_cli.data.corpus import prepare_corpus
-from hra_cli.data.manifests import read_cuts, write_manifest
+from hra_cli.data.manifests import ManifestWriter, read_cuts
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import Assignment
 from hra_cli.data.task_index import load_tasks
@@ -255,7 +256,9 @@ def test_what_lhotse_writes_is_read(tmp_path, corpus, suffix):
 
 def test_what_is_written_is_what_lhotse_writes(tmp_path, corpus):
     corpus.to_file(tmp_path / "theirs.jsonl.gz")
-    digest = write_manifest(tmp_path / "ours.jsonl.gz", corpus)
-    assert len(digest) == 64
+    with ManifestWriter(tmp_path / "ours.jsonl.gz") as writer:
+        for cut in corpus:
+            writer.write(cut.to_dict())
+    assert len(writer.sha256) == 64
     theirs, ours = ((tmp_path / f"{name}.jsonl.gz").read_bytes() for name in ("theirs", "ours"))
     assert gzip.decompress(ours) == gzip.decompress(theirs)

@@ -19,6 +19,7 @@ from recordings import make_cut, write_wav
 from hra_cli.data.assignment import cuts_by_task, draw_splits
 from hra_cli.data.audio import mono_audio
 from hra_cli.data.corpora.fsdd import fsdd_cuts
+from hra_cli.data.cut_store import CutStore
 from hra_cli.data.features import fbank
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.data.manifests import read_cuts
@@ -161,8 +162,7 @@ def test_splits_as_the_cuts_say(tmp_path):
 def test_splits_by_fraction_depend_on_the_seed_and_ids_alone(corpus):
     def split(cuts, seed=7):
         kept, _ = cuts_by_task(CutSet.from_cuts(cuts), "speaker")
-        draw_splits(kept, RandomSplit(0.3, 0.2, seed))
-        return splits_of(kept)
+        return splits_of(draw(kept, RandomSplit(0.3, 0.2, seed)))
 
     cuts = list(corpus)
     expected = split(cuts)
@@ -181,14 +181,20 @@ def test_small_tasks_keep_something_to_train_on(corpus):
     def counts(number, test_fraction, dev_fraction):
         cuts = CutSet.from_cuts(list(corpus)[:number])
         kept, _ = cuts_by_task(cuts, "speaker")
-        draw_splits(kept, RandomSplit(test_fraction, dev_fraction))
-        return dict(collections.Counter(splits_of(kept).values()))
+        return dict(collections.Counter(splits_of(draw(kept, RandomSplit(test_fraction, dev_fraction))).values()))
 
     assert counts(2, 0.1, 0.1) == {"train": 2}
     assert counts(3, 0.1, 0.1) == {"test": 1, "dev": 1, "train": 1}
     assert counts(3, 0.9, 0.09) == {"test": 1, "dev": 1, "train": 1}
     assert counts(3, 0, 0) == {"train": 3}
     assert counts(6, 0.5, 0) == {"test": 3, "train": 3}
+
+
+def draw(cuts, random_split):
+    """The cuts with their splits."""
+    store = CutStore.of(cuts)
+    draw_splits(store, random_split)
+    return list(store)
 
 
 def with_speakers(cuts, speakers, task):
@@ -205,16 +211,16 @@ def test_no_speaker_is_in_two_splits(corpus):
     random_split = RandomSplit(0.2, 0.2, split_speakers=True)
 
     def drawn(cuts):
-        draw_splits(cuts, random_split)
         of_speaker = collections.defaultdict(set)
-        for cut in cuts:
+        for cut in draw(cuts, random_split):
             of_speaker[cut.supervisions[0].speaker].add(cut.custom["split"])
         return of_speaker
 
     found = drawn(cuts)
     assert all(len(splits) == 1 for splits in found.values())
     for task in ("first", "second"):
-        assert {cut.custom["split"] for cut in cuts if cut.custom["task"] == task} == {"train", "dev", "test"}
+        members = [cut for cut in draw(cuts, random_split) if cut.custom["task"] == task]
+        assert {cut.custom["split"] for cut in members} == {"train", "dev", "test"}
     random.Random(0).shuffle(cuts)
     assert drawn(cuts) == found
     assert {*map(str, drawn(with_speakers(corpus, "ab", "first")).values())} == {"{'train'}"}  # too few to split
@@ -229,7 +235,7 @@ def test_dev_is_drawn_from_train_where_the_splits_are_given_without(corpus):
         cut.custom["split"] = "test"
     random_split = RandomSplit(0.0, 0.2, dev_of_train=True)
     for _ in range(2):  # a second time, among those that are left, it is the same
-        draw_splits(cuts, random_split)
+        cuts = draw(cuts, random_split)
         assert collections.Counter(cut.custom["split"] for cut in cuts) == {"train": 8, "dev": 2, "test": 2}
     assert [cut.id for cut in cuts if cut.custom["split"] == "test"] == ["ann-0", "ann-1"]
 
@@ -260,9 +266,11 @@ def test_cuts_are_trimmed_to_their_supervisions(tmp_path):
     ]
 
 
-def test_ids_that_occur_twice_are_refused(corpus):
-    with pytest.raises(HraError, match="'ann-0'"):
-        cuts_by_task(CutSet.from_cuts([*corpus, next(iter(corpus))]), "speaker")
+def test_ids_that_occur_twice_are_refused(corpus, tmp_path):
+    cuts, _ = cuts_by_task([*corpus, next(iter(corpus))], "speaker")
+    with refused("CORPUS: 1 cut ids occur more than once, such as 'ann-0'"):
+        prepare(cuts, tmp_path / "data", {}, corpus="CORPUS", random_split=RandomSplit())
+    assert not (tmp_path / "data").exists()
 
 
 def test_reading_a_manifest(tmp_path, corpus):
@@ -611,8 +619,7 @@ def test_a_cut_beyond_its_recording_is_skipped(tmp_path):
 
 
 def test_splits_are_drawn_among_what_can_be_used(tmp_path, corpus):
-    kept, _ = cuts_by_task(corpus, "speaker")
-    draw_splits(kept, RandomSplit())
+    kept = draw(cuts_by_task(corpus, "speaker")[0], RandomSplit())
     lost = [cut for cut in kept if cut.custom["split"] != "train"]
     assert len(lost) == 4
     for cut, spoil in zip(lost, ("text", "audio", "audio", "text")):
@@ -701,7 +708,7 @@ def test_a_full_disk_is_one_line(tmp_path, corpus, monkeypatch):
     def full(self, key, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("hra_cli.data.preparation.LilcomChunkyWriter.write", full)
+    monkeypatch.setattr("hra_cli.data.audio_reader.LilcomChunkyWriter.write", full)
     with refused("cannot write .*feats/feats-000000.lca: No space left on device"):
         prepare_here(corpus, tmp_path / "data")
     assert not list((tmp_path / "data" / "feats").iterdir())

@@ -16,7 +16,8 @@ from hra_cli.adapter.head_file import read_head
 from hra_cli.app import main
 from hra_cli.backbone.model import load_backbone
 from hra_cli.backbone.options import WHOLE, BackboneOptions, Chunking
-from hra_cli.data.batches import load_batches, training_batches
+from hra_cli.data.batch_plan import training_batches
+from hra_cli.data.batches import load_batches
 from hra_cli.data.task_index import load_tasks
 from hra_cli.experiment.config import load_config, save_config
 from hra_cli.experiment.metrics import dev_records

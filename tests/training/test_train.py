@@ -69,6 +69,12 @@ def test_heads_learn_from_each_other_by_the_speech_that_each_task_has(data, tmp_
         torch.testing.assert_close(optimizer.own_weights.cpu(), by_amount_of_speech(seconds), rtol=1e-3, atol=0)
 
 
+def test_cuts_that_stay_on_disk_train_the_same_heads(data, experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr("hra_cli.data.cut_table.KEPT", 0)
+    train(config(data), tmp_path / "again")
+    assert heads_of(tmp_path / "again") == heads_of(experiment)
+
+
 def test_same_seed_same_bytes_and_another_seed_others(data, experiment, tmp_path):
     train(config(data), tmp_path / "again")
     assert heads_of(tmp_path / "again") == heads_of(experiment)

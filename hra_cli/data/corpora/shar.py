@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from lhotse import CutSet
 from lhotse.cut import Cut
 
 from hra_cli.data.corpora.named_splits import named_splits
@@ -94,9 +93,13 @@ def _digest(shards: list[_Shard]) -> str:
     return digest.hexdigest()
 
 
-def _cuts(shards: list[_Shard]) -> tuple[CutSet, list[Skipped]]:
-    cuts: list[Cut] = []
+def _cuts(shards: list[_Shard]) -> tuple[Iterator[Cut], list[Skipped]]:
     skipped: list[Skipped] = []
+    return _stream(shards, skipped), skipped
+
+
+def _stream(shards: list[_Shard], skipped: list[Skipped]) -> Iterator[Cut]:
+    """The cuts of one shard after the other. skipped: gets what cannot be used."""
     for shard in shards:
         tars = {name: shard.tars[name] for name in FILLED if name in shard.tars}
         held = {name: _held(path, skipped) for name, path in tars.items()}
@@ -117,8 +120,7 @@ def _cuts(shards: list[_Shard]) -> tuple[CutSet, list[Skipped]]:
                     content.pop(name)
             if shard.split is not None:
                 put_field(content, "split", shard.split)
-            cuts.append(parse_cut(content, what, REMEDY))
-    return CutSet.from_cuts(cuts), skipped
+            yield parse_cut(content, what, REMEDY)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import torch
 from lhotse import CutSet
 
 from hra_cli.backbone.options import BackboneOptions
-from hra_cli.data.batches import Batch, decoding_batches, load_batches
+from hra_cli.data.batch_plan import decoding_batches
+from hra_cli.data.batches import Batch, load_batches
 from hra_cli.data.features import SILENCE
 from hra_cli.data.task_index import load_tasks
 from hra_cli.errors import HraError
