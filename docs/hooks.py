@@ -67,6 +67,7 @@ def on_config(config):
                 "long.md",
                 "streaming.md",
                 "cluster.md",
+                "scale.md",
                 "deploy.md",
                 "head-file.md",
                 "security.md",
