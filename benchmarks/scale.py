@@ -6,6 +6,7 @@ steps    joint training by 1 and 2 processes, in pairs: how many times as fast, 
 onboard  `hra onboard` of --tasks tasks by 1 and 2 workers
 pack     their heads in one file, and their test utterances decoded from it, all tasks mixed
 decode   an utterance of each of --many-tasks tasks, from as many heads, beside the same utterances of one task
+cuts     `hra prepare --on-the-fly` and the start of training with millions of cuts: their memory and time
 index    the list of tasks in prepared data: its size, and what it takes to read
 sizes    bytes by the formulas of docs/scale.md
 
@@ -35,6 +36,7 @@ from models import SMALL
 from pairs import machine
 from rich.console import Console
 from rich.table import Table
+from scale_cuts import cuts
 from scale_onboard import onboard
 from scale_packs import decode, pack
 from scale_sizes import index, sizes
@@ -76,6 +78,11 @@ def decode_part(arguments: argparse.Namespace) -> dict[str, Any]:
     return decode(wanted(arguments), arguments.many_tasks, arguments.pairs)
 
 
+def cuts_part(arguments: argparse.Namespace) -> dict[str, Any]:
+    folder = arguments.work.resolve() / "many-cuts"
+    return {"counts": [cuts(folder, count) for count in arguments.cuts]}
+
+
 def index_part(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"indexes": [index(count) for count in arguments.index_tasks]}
 
@@ -89,6 +96,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "onboard": onboard_part,
     "pack": pack_part,
     "decode": decode_part,
+    "cuts": cuts_part,
     "index": index_part,
     "sizes": sizes_part,
 }
@@ -131,6 +139,7 @@ def parse_arguments() -> argparse.Namespace:
     tasks.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     tasks.add_argument("--onboard-epochs", type=int, default=20)
     parser.add_argument("--many-tasks", type=int, default=10_000, help="of decode (default: 10,000)")
+    parser.add_argument("--cuts", type=int, nargs="+", default=[1_000_000, 10_000_000], help="of cuts")
     parser.add_argument("--index-tasks", type=int, nargs="+", default=[10_000, 100_000], help="of index")
     parser.add_argument("--output", type=Path, help="a JSON file")
     return parser.parse_args()

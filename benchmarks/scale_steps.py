@@ -17,7 +17,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from lhotse import CutSet
 from pairs import machine, quartiles, timed_pairs
 from scale_work import RNNT_TYPE
 from torch import Tensor
@@ -25,7 +24,8 @@ from torch import Tensor
 from hra_cli.adapter.adapter import Adapter, new_adapter
 from hra_cli.backbone.location import located
 from hra_cli.backbone.model import load_backbone
-from hra_cli.data.batches import Batch, load_batches, longest_first, training_batches
+from hra_cli.data.batch_plan import training_batches
+from hra_cli.data.batches import Batch, load_batches
 from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.io.files import write_text
@@ -93,7 +93,7 @@ def measured(arguments: argparse.Namespace, processes: Processes) -> dict[str, A
     data = load_training_data(config, backbone, tokenizer)
     plan = training_batches(data.train, config.max_duration, config.seed, 0)[: arguments.steps]
     whole = list(load_batches(plan))
-    own = list(load_batches([CutSet.from_cuts(processes.part(longest_first(batch))) for batch in plan]))
+    own = list(load_batches(plan.part(processes.part)))
     # The rank with the most to do, batch by batch, decides how long a step takes.
     shares = [
         max(seconds) / sum(seconds) for seconds in zip(*processes.gather([sum(batch.durations) for batch in own]))

@@ -14,8 +14,6 @@ from hra_cli.commands.lists import frames
 from hra_cli.errors import MISTAKE
 from hra_cli.experiment.config import TASKS_PER_JOB, TrainConfig
 
-FEW = 10  # rows of each table in the terminal
-
 
 def onboard(
     context: typer.Context,
@@ -87,7 +85,7 @@ def onboard(
     with cluster_executor(cluster) as executor, progress_bar() as progress:
         result = run_onboarding(config, exp_dir, executor, tasks_per_job, progress)
     console = PlainConsole()
-    for table in onboarded_tables(result, FEW):
+    for table in onboarded_tables(result):
         console.print(table)
     console.print(
         f"{len(result.onboarded):,} tasks have their head, {result.new:,} of them new: {exp_dir / 'heads'}; "

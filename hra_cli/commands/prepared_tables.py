@@ -11,20 +11,30 @@ if TYPE_CHECKING:
 
 
 def print_tables(index: TaskIndex) -> None:
+    from itertools import chain
+
     from rich.table import Table
 
     from hra_cli.commands.tables import PlainConsole
     from hra_cli.data.skipped import SKIPPED_NAME
     from hra_cli.data.splits import SPLITS
     from hra_cli.data.transcripts import advice
+    from hra_cli.io.few_rows import few_of
 
     console = PlainConsole()
     table = Table("task", "split")
     for name in ("utterances", "minutes", "words"):
         table.add_column(name, justify="right")
     entries = [(task, split, entry) for task in index.names for split, entry in index.splits(task).items()]
-    for task, split, entry in entries:
-        table.add_row(task, split, str(entry.utterances), f"{entry.seconds / 60:.1f}", str(entry.words))
+    rows = [
+        [
+            [task, split, str(entry.utterances), f"{entry.seconds / 60:.1f}", str(entry.words)]
+            for split, entry in index.splits(task).items()
+        ]
+        for task in index.names
+    ]
+    for row in chain.from_iterable(few_of(rows, lambda more: [[more]])):
+        table.add_row(*row)
     table.add_section()
     table.add_row(
         f"{len(index.names)} tasks",

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Optional, TypeVar
 
 from rich.table import Table
 
+from hra_cli.io.few_rows import FEW, few_of
 from hra_cli.scoring.wer import BeforeAfter, ErrorCounts, Scores, relative_change, wer_text
 
 if TYPE_CHECKING:
     from hra_cli.training.many_tasks import OnboardResult
 
+Row = TypeVar("Row")
+
 
 def wer_table(scores: Scores, title: str) -> Table:
-    """One row per task with its words, kinds of errors and WER, and a row for all of them."""
+    """One row per task with its words, kinds of errors and WER, and a row for all of them; of many tasks those with the
+    lowest and the highest WER."""
     table = Table(title=title)
     table.add_column("task")
     for column in ("words", "ins", "del", "sub", "errors", "WER %"):
         table.add_column(column, justify="right")
-    for task, counts in scores.tasks.items():
-        table.add_row(task, *_counts_cells(counts))
+    rows = _ends(list(scores.tasks.items()), lambda row: row[1].wer)
+    for cells in few_of([[task, *_counts_cells(counts)] for task, counts in rows], lambda more: [more]):
+        table.add_row(*cells)
     table.add_section()
     table.add_row("total", *_counts_cells(scores.total))
     return table
 
 
 def before_after_table(rows: list[BeforeAfter], title: str) -> Table:
-    """One row per task, in the given order, with WER before and after adaptation, and a row for all of them.
+    """One row per task, in the given order, with WER before and after adaptation, and a row for all of them; of many
+    tasks those with the lowest and the highest WER after it.
 
     The last column is the relative change of WER in per cent: negative is better.
     """
@@ -34,8 +41,9 @@ def before_after_table(rows: list[BeforeAfter], title: str) -> Table:
     table.add_column("task")
     for column in ("parameters", "words", "frozen WER %", "with head WER %", "change %"):
         table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*_before_after_cells(row))
+    ends = _ends(rows, lambda row: row.after.wer)
+    for cells in few_of([_before_after_cells(row) for row in ends], lambda more: [more]):
+        table.add_row(*cells)
     total = BeforeAfter(
         "total",
         sum(row.parameters for row in rows),
@@ -45,6 +53,11 @@ def before_after_table(rows: list[BeforeAfter], title: str) -> Table:
     table.add_section()
     table.add_row(*_before_after_cells(total))
     return table
+
+
+def _ends(rows: list[Row], wer: Callable[[Row], Optional[float]]) -> list[Row]:
+    """The rows as they are, or where they are too many to be shown, by WER."""
+    return rows if len(rows) <= 2 * FEW else sorted(rows, key=lambda row: wer(row) or 0.0)
 
 
 def _counts_cells(counts: ErrorCounts) -> list[str]:
@@ -63,14 +76,14 @@ def _before_after_cells(row: BeforeAfter) -> list[str]:
     ]
 
 
-def onboarded_tables(result: OnboardResult, few: int) -> list[Table]:
-    """The tasks with the highest and the lowest WER on dev, `few` of each, and those that have no head, with the
-    reason; tables without rows are left out."""
+def onboarded_tables(result: OnboardResult) -> list[Table]:
+    """The tasks with the highest and the lowest WER on dev, and those that have no head, with the reason; those
+    without rows are left out."""
     tables = []
     measured = [one for one in result.onboarded if one.wer_after is not None]
     measured.sort(key=lambda one: (-(one.wer_after or 0.0), one.task))
-    halves = {"dev, highest WER": measured[:few], "dev, lowest WER": measured[few:][-few:]}
-    if len(measured) <= 2 * few:
+    halves = {"dev, highest WER": measured[:FEW], "dev, lowest WER": measured[-FEW:]}
+    if len(measured) <= 2 * FEW:
         halves = {"dev": measured}
     for title, rows in halves.items():
         table = Table(title=title)
@@ -82,8 +95,8 @@ def onboarded_tables(result: OnboardResult, few: int) -> list[Table]:
             table.add_row(one.task, f"{one.utterances:,}", f"{one.words:,}", *wers)
         tables.append(table)
     failed = Table("task", "reason", title="without a head")
-    for task, reason in list(result.failed.items())[:few]:
+    for task, reason in list(result.failed.items())[:FEW]:
         failed.add_row(task, reason)
-    if len(result.failed) > few:
-        failed.add_row(f"… {len(result.failed) - few:,} more", "")
+    if len(result.failed) > FEW:
+        failed.add_row(f"… {len(result.failed) - FEW:,} more", "")
     return [table for table in (*tables, failed) if table.row_count]

@@ -23,9 +23,8 @@ from hra_cli.errors import HraError
 from hra_cli.experiment.config import CONFIG_NAME, load_config
 from hra_cli.experiment.folder import experiment_heads
 from hra_cli.experiment.metrics import dev_records
+from hra_cli.io.few_rows import few_of
 from hra_cli.io.tensors import read_metadata
-
-FEW = 10  # rows at either end of a long table
 
 
 @dataclass
@@ -100,14 +99,8 @@ def _describe_pack(path: Path) -> Description:
         "size": f"{path.stat().st_size:,} bytes",
     }
     rows = [[task, *_before_after(scores)] for task, scores in pack.scores()]
-    return Description("pack of heads", facts, ["task", "frozen WER %", "with head WER %"], few_of(rows))
-
-
-def few_of(rows: list[list[str]]) -> list[list[str]]:
-    """The rows of a table, of many the first and last ten."""
-    if len(rows) <= 2 * FEW:
-        return rows
-    return [*rows[:FEW], [f"… {len(rows) - 2 * FEW:,} more", *[""] * (len(rows[0]) - 1)], *rows[-FEW:]]
+    columns = ["task", "frozen WER %", "with head WER %"]
+    return Description("pack of heads", facts, columns, few_of(rows, lambda more: [more, "", ""]))
 
 
 def _before_after(scores: dict[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from hra_cli.adapter.adapter import new_adapter
 from hra_cli.adapter.head_file import Head, controller_fingerprint
 from hra_cli.adapter.head_pack import HeadPack
+from hra_cli.data.manifests import stream_cuts
 from hra_cli.data.task_index import load_tasks
 from hra_cli.scoring.wer import ErrorCounts, Scores
 from hra_cli.training.gradient_sharing import by_amount_of_speech, follow_all_tasks
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import scale
 import scale_steps
+from scale_cuts import write_manifest
 from scale_packs import write_perturbed
 from scale_sizes import JointTraining, ring_seconds, write_index
 from scale_work import dealt, of_task
@@ -118,6 +120,14 @@ def test_an_all_reduce_by_two_sends_everything_once():
 def test_a_made_up_index_can_be_read(tmp_path):
     write_index(tmp_path, 3)
     assert len(load_tasks(tmp_path).names) == 3
+
+
+def test_cuts_of_the_many_are_like_any(tmp_path):
+    write_manifest(tmp_path / "cuts.jsonl.gz", 3000)
+    found = list(stream_cuts(tmp_path / "cuts.jsonl.gz"))
+    assert Counter(cut.custom["split"] for cut in found) == {"train": 1000, "dev": 1000, "test": 1000}
+    assert len({cut.custom["task"] for cut in found}) == 1000
+    assert found[2999].load_audio().shape == (1, 8000)
 
 
 def test_parts_come_in_the_order_in_which_they_need_each_other():

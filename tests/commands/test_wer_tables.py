@@ -36,6 +36,17 @@ def test_before_after_table():
     ]
 
 
+def test_of_many_tasks_the_best_and_the_worst_are_shown():
+    tasks = {f"task-{number:02d}": ErrorCounts(0, 0, number * 37 % 41, 100) for number in range(41)}
+    rows = rendered(wer_table(Scores(ErrorCounts(0, 0, 820, 4100), tasks), "test"))
+    assert [float(row[-1]) for row in rows[:10]] == list(range(10))
+    assert rows[10][0] == "… 21 more"
+    assert [float(row[-1]) for row in rows[11:21]] == list(range(31, 41))
+    assert rows[21][0] == "total"
+    changes = [BeforeAfter(task, 1, ErrorCounts(0, 0, 50, 100), counts) for task, counts in tasks.items()]
+    assert [row[0] for row in rendered(before_after_table(changes, ""))] == [row[0] for row in rows]
+
+
 def test_relative_change():
     assert relative_change(40.0, 30.0) == "-25.0"
     assert relative_change(40.0, 50.0) == "+25.0"
