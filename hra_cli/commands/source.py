@@ -96,6 +96,12 @@ def _asked(
         "--on-the-fly",
         help="Store no features; compute them from the audio whenever they are needed.",
     ),
+    shar: bool = typer.Option(
+        PrepareOptions.shar,
+        "--shar",
+        help="Copy the audio, at 16 kHz as FLAC, into Shar archives in the data folder, and compute features from them "
+        "whenever they are needed.",
+    ),
     perturb_speed: bool = typer.Option(
         PrepareOptions.perturb_speed,
         "--perturb-speed",
@@ -128,7 +134,7 @@ def _asked(
     text_options = TextOptions(text_form, text_case, strip_punctuation, unicode_form)
     if cluster is not None:
         refuse_useless(context, "with --cluster", "num_jobs")
-    options = PrepareOptions(num_jobs, cluster, on_the_fly, perturb_speed, text_options)
+    options = PrepareOptions(num_jobs, cluster, on_the_fly, shar, perturb_speed, text_options)
     return _Asked(context, output_dir, assignment, options, backbone)
 
 

@@ -1,4 +1,4 @@
-"""Reading the audio of cuts, once: what can be used of them, at 16 kHz, with features; in several processes."""
+"""Reading the audio of cuts, once: what can be used of them, at 16 kHz; in several processes."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 import torch
-from lhotse import LilcomChunkyWriter
 from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 from rich.progress import Progress
 
 from hra_cli.data.audio import mono_audio, one_line
+from hra_cli.data.chunk_archive import Archive, Archives, ChunkWriter
 from hra_cli.data.cut_store import CutStore
-from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS, fbank
+from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS
 from hra_cli.data.resampling import check_resampling
 from hra_cli.data.skipped import Skipped
-from hra_cli.data.stored_features import load_stored
 from hra_cli.errors import HraError
 from hra_cli.io.cluster import cluster_executor
-from hra_cli.io.files import check_text, remove_leftovers, replacing, writing
+from hra_cli.io.files import check_text, remove_leftovers, writing
 
-# What is read of some cuts into an archive of features, unless None: those that can be used, and the rest.
+# What is read of some cuts into an archive: those that can be used, and the rest.
 Read = tuple[list[Cut], list[Skipped]]
-ReadChunk = Callable[[list[Cut], Optional[Path]], Read]
-Chunks = Iterable[tuple[list[Cut], Optional[Path]]]
+ReadChunk = Callable[[list[Cut], Archive], Read]
+Chunks = Iterable[tuple[list[Cut], Archive]]
 # One archive of features and one step of the progress bar; independent of num_jobs, so that results are too.
 CUTS_PER_CHUNK = 100
 # Chunks that are handed out before the first of them has come back; more than a cluster has workers.
@@ -43,48 +42,45 @@ CHUNKS_AHEAD = 1000
 
 @dataclass
 class AudioReader:
-    """Reads every cut's audio once, in `num_jobs` processes or on `cluster`, and stores its features below `feats_dir`
-    unless None.
+    """Reads every cut's audio once, in `num_jobs` processes or on `cluster`.
 
-    skipped: gets what cannot be used.
+    archives: what is kept of each chunk of cuts. skipped: gets what cannot be used.
     """
 
-    feats_dir: Optional[Path]
+    archives: Archives
     allow_commands: bool
     num_jobs: int
     cluster: Optional[str]
     progress: Optional[Progress]
     skipped: list[Skipped]
-    archives: int = 0
+    chunks: int = 0
 
     def read(self, store: CutStore, rows: Sequence[int], keep_before: bool = False) -> None:
         """Puts the cuts as they are used in the place of those in these rows, in their order, and removes those that
         cannot be used. keep_before: as `CutStore.replace` takes it."""
-        if self.feats_dir is not None:
-            with writing(self.feats_dir):
-                self.feats_dir.mkdir(exist_ok=True)
+        folder, first = self.archives.folder, self.chunks
+        if folder is not None:
+            with writing(folder):
+                folder.mkdir(exist_ok=True)
         chunks = [rows[start : start + CUTS_PER_CHUNK] for start in range(0, len(rows), CUTS_PER_CHUNK)]
         bar = self.progress.add_task("reading audio", total=len(rows), note="") if self.progress else None
         read_chunk = partial(_read_chunk, allow_commands=self.allow_commands)
-        work = ((store.cuts(chunk), self._archive(self.archives + number)) for number, chunk in enumerate(chunks))
+        work = ((store.cuts(chunk), self.archives.of_chunk(number)) for number, chunk in enumerate(chunks, first))
         if self.cluster is not None:
             found = _on_cluster(read_chunk, work, self.cluster)
         else:
             found = _in_processes(read_chunk, work, min(self.num_jobs, len(chunks)))
-        for chunk, (good, bad) in zip(chunks, found):
+        for number, (chunk, (good, bad)) in enumerate(zip(chunks, found), first):
             row_of = dict(zip(store.ids(chunk), chunk))
-            store.replace([row_of.pop(cut.id) for cut in good], good, keep_before)
+            store.replace([row_of.pop(cut.id) for cut in good], good, keep_before, number)
             store.remove(row_of.values())
             self.skipped += bad
             if self.progress is not None and bar is not None:
                 note = f"{len(self.skipped)} skipped" if self.skipped else ""
                 self.progress.update(bar, advance=len(chunk), note=note)
-        self.archives += len(chunks)
-        if self.feats_dir is not None:
-            remove_leftovers(self.feats_dir)  # of a worker that was lost
-
-    def _archive(self, number: int) -> Optional[Path]:
-        return self.feats_dir / f"feats-{number:06d}.lca" if self.feats_dir is not None else None
+        self.chunks += len(chunks)
+        if folder is not None:
+            remove_leftovers(folder)  # of a worker that was lost
 
 
 def _in_processes(read_chunk: ReadChunk, work: Chunks, num_jobs: int) -> Iterator[Read]:
@@ -124,7 +120,7 @@ def _in_order(executor: Executor, read_chunk: ReadChunk, work: Chunks, ahead: in
         yield pending.popleft().result()
 
 
-def _by_one_thread(read_chunk: ReadChunk, cuts: list[Cut], archive: Optional[Path]) -> Read:
+def _by_one_thread(read_chunk: ReadChunk, cuts: list[Cut], archive: Archive) -> Read:
     torch.set_num_threads(1)  # as in the workers of this machine
     return read_chunk(cuts, archive)
 
@@ -144,62 +140,31 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _read_chunk(cuts: list[Cut], archive: Optional[Path], allow_commands: bool) -> Read:
-    if archive is None:
-        return _read_cuts(cuts, None, allow_commands)
+def _read_chunk(cuts: list[Cut], archive: Archive, allow_commands: bool) -> Read:
     # Whole or not at all: a worker that a cluster takes for lost may still be writing when another does its work again.
-    with replacing(archive) as temporary, LilcomChunkyWriter(temporary) as writer:
-        usable, skipped = _read_cuts(cuts, writer, allow_commands)
-    return [fastcopy(cut, features=fastcopy(cut.features, storage_path=str(archive))) for cut in usable], skipped
-
-
-def _read_cuts(cuts: list[Cut], writer: Optional[LilcomChunkyWriter], allow_commands: bool) -> Read:
-    extractor = fbank()
     usable: list[Cut] = []
     skipped: list[Skipped] = []
-    for cut in cuts:
-        if cut.duration < SHORTEST_SECONDS:
-            skipped.append(Skipped(cut.id, "too short", f"{cut.duration:.3f} s"))
-            continue
-        if not cut.has_recording:
-            _keep_features(cut, writer, usable, skipped)
-            continue
-        try:
-            cut = _at_16_khz(cut)
-            samples = mono_audio(cut, allow_commands)
-        except Exception as error:  # lhotse tries several decoders, each with errors of its own
-            skipped.append(Skipped(cut.id, "unreadable recording", one_line(error)))
-            continue
-        if writer is not None:
-            features = extractor.extract_from_samples_and_store(
-                samples, writer, SAMPLING_RATE, offset=cut.start, channel=cut.channel
-            )
-            cut = fastcopy(cut, features=fastcopy(features, recording_id=cut.recording_id))
-        usable.append(cut)
-    return usable, skipped
+    with archive.writer() as writer:
+        for cut in cuts:
+            found = _read_cut(cut, writer, allow_commands)
+            if isinstance(found, Skipped):
+                skipped.append(found)
+            else:
+                usable.append(found)
+    return writer.finished(usable), skipped
 
 
-def _keep_features(cut: Cut, writer: Optional[LilcomChunkyWriter], usable: list[Cut], skipped: list[Skipped]) -> None:
-    """Stores the features of a cut that has no recording."""
-    if writer is None:
-        skipped.append(Skipped(cut.id, "no recording, only features, which need no --on-the-fly"))
-        return
+def _read_cut(cut: Cut, writer: ChunkWriter, allow_commands: bool) -> Union[Cut, Skipped]:
+    if cut.duration < SHORTEST_SECONDS:
+        return Skipped(cut.id, "too short", f"{cut.duration:.3f} s")
+    if not cut.has_recording:
+        return writer.add_features(cut)
     try:
-        frames = load_stored(cut)
-    except HraError as error:
-        skipped.append(Skipped(cut.id, "unreadable features", str(error)))
-        return
-    features = fastcopy(
-        cut.features,
-        num_frames=len(frames),
-        start=cut.start,
-        duration=cut.duration,
-        recording_id=cut.recording_id,
-        storage_type=writer.name,
-        storage_path=str(writer.storage_path),
-        storage_key=writer.write(cut.id, frames.numpy()),
-    )
-    usable.append(fastcopy(cut, features=features))
+        cut = _at_16_khz(cut)
+        samples = mono_audio(cut, allow_commands)
+    except Exception as error:  # lhotse tries several decoders, each with errors of its own
+        return Skipped(cut.id, "unreadable recording", one_line(error))
+    return writer.add(cut, samples)
 
 
 def _at_16_khz(cut: Cut) -> Cut:

@@ -77,7 +77,7 @@ def prepare_corpus(
         **({"perturb-speed": True} if options.perturb_speed else {}),
         **options.text_options.arguments(has_tokenizer=tokenizer is not None),
     }
-    before = find_prepared(output_dir, arguments, on_the_fly=options.on_the_fly, tokenizer=tokenizer)
+    before = find_prepared(output_dir, arguments, on_the_fly=options.on_the_fly, shar=options.shar, tokenizer=tokenizer)
     if before is not None:
         return Prepared(before, was_there=True)
     found, skipped = corpus.cuts()
@@ -97,6 +97,7 @@ def prepare_corpus(
         num_jobs=options.num_jobs,
         cluster=options.cluster,
         on_the_fly=options.on_the_fly,
+        shar=options.shar,
         tokenizer=tokenizer,
         text=options.text_options,
         progress=progress,

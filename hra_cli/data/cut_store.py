@@ -19,10 +19,12 @@ from hra_cli.errors import HraError
 
 _MANY = 1000  # rows handed to the database at a time
 # Names are in bytes, since not every name is text. cut: what `Cut.to_dict` gives, as JSON; of its task and split the
-# columns say which it is. before: the cut as it was before it was replaced.
+# columns say which it is. before: the cut as it was before it was replaced. chunk, place: in which chunk it was read,
+# and where in it.
 _TABLES = """
 CREATE TABLE cuts (row INTEGER PRIMARY KEY, id BLOB UNIQUE, task BLOB, split INTEGER, speaker BLOB, text BLOB, cut TEXT,
-                   before TEXT);
+                   before TEXT, chunk INTEGER, place INTEGER);
+CREATE INDEX by_chunk ON cuts (chunk);
 CREATE TABLE seen (kind INTEGER, id BLOB, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 """
 
@@ -140,13 +142,21 @@ class CutStore:
         for rows in in_parts(self.rows()):
             yield from self._contents(rows, "cut")
 
-    def replace(self, rows: Sequence[int], cuts: Iterable[Cut], keep_before: bool = False) -> None:
-        """Puts cuts in the place of those in these rows, which have the same ids. keep_before: those are kept, too."""
+    def replace(
+        self, rows: Sequence[int], cuts: Iterable[Cut], keep_before: bool = False, chunk: Optional[int] = None
+    ) -> None:
+        """Puts cuts in the place of those in these rows, which have the same ids. keep_before: those are kept, too.
+        chunk: in which they were read, in this order."""
         keep = "before = COALESCE(before, cut), " if keep_before else ""
         self._change(
-            f"UPDATE cuts SET {keep}text = ?, cut = ? WHERE row = ?",
-            ((*_row(cut)[4:], row) for row, cut in zip(rows, cuts)),
+            f"UPDATE cuts SET {keep}text = ?, cut = ?, chunk = ?, place = ? WHERE row = ?",
+            ((*_row(cut)[4:], chunk, place, row) for place, (row, cut) in enumerate(zip(rows, cuts))),
         )
+
+    def contents_of_chunk(self, chunk: int) -> list[dict[str, Any]]:
+        """As `contents`, of the cuts that were read in a chunk, in the order in which they were."""
+        found = self._database.execute("SELECT row FROM cuts WHERE chunk = ? ORDER BY place", [chunk])
+        return list(self._contents([row for (row,) in found], "cut"))
 
     def remove(self, rows: Iterable[int]) -> None:
         """Removes the cuts in these rows."""

@@ -15,10 +15,11 @@ from rich.progress import Progress
 
 from hra_cli.data.assignment import draw_splits, naming_corpus
 from hra_cli.data.audio_reader import AudioReader
+from hra_cli.data.chunk_archive import ARCHIVE_NAMES, Archives, audio_archives, feature_archives, no_archives
 from hra_cli.data.cut_store import CutStore, in_parts
 from hra_cli.data.perturb import at_other_speeds
 from hra_cli.data.prepare_options import PrepareOptions
-from hra_cli.data.prepared_manifests import MANIFESTS, write_prepared
+from hra_cli.data.prepared_manifests import MANIFESTS, write_prepared, write_shards
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
 from hra_cli.data.splits import SPLITS, RandomSplit
 from hra_cli.data.task_index import INDEX_NAME, TaskIndex, check_task_names, load_tasks
@@ -39,6 +40,7 @@ def find_prepared(
     arguments: Mapping[str, Any],
     *,
     on_the_fly: bool = PrepareOptions.on_the_fly,
+    shar: bool = PrepareOptions.shar,
     tokenizer: Optional[Tokenizer] = None,
 ) -> Optional[TaskIndex]:
     """The index of `output_dir` if `prepare` finished there with the same arguments; None if unfinished.
@@ -48,7 +50,7 @@ def find_prepared(
     if not os.path.exists(output_dir / INDEX_NAME):  # also where the name is too long
         return None
     index = load_tasks(output_dir)
-    now = _all_arguments(arguments, on_the_fly, tokenizer)
+    now = _all_arguments(arguments, on_the_fly, shar, tokenizer)
     before = index.arguments
     differing = [
         f"{name} was {json.dumps(before.get(name))} and is now {json.dumps(now.get(name))}"
@@ -76,11 +78,12 @@ def prepare(
     num_jobs: int = PrepareOptions.num_jobs,
     cluster: Optional[str] = PrepareOptions.cluster,
     on_the_fly: bool = PrepareOptions.on_the_fly,
+    shar: bool = PrepareOptions.shar,
     tokenizer: Optional[Tokenizer] = None,
     text: TextOptions = PrepareOptions.text_options,
     progress: Optional[Progress] = None,
 ) -> TaskIndex:
-    """Checks every cut, stores features unless `on_the_fly`, and writes the data folder, `tasks.json` last.
+    """Checks every cut, stores features unless `on_the_fly` or `shar`, and writes the data folder, `tasks.json` last.
 
     cuts:           each with one supervision and "task" and "split" in its `custom`, as `assigned` gives them.
     arguments:      what `cuts` were made from, as JSON. Where `output_dir` is finished and was made from the same,
@@ -90,6 +93,7 @@ def prepare(
                     `skipped.tsv`.
     random_split:   says the split of every cut that can be used, in place of its `custom`.
     allow_commands: whether audio may come from shell commands and URLs.
+    shar:           whether audio is copied into Shar archives, from which features are computed when needed.
     cluster:        where audio is read in place of `num_jobs` processes, as `cluster_executor` takes it.
     text:           what is done to transcripts before `tokenizer` is asked whether it can write them.
 
@@ -101,7 +105,7 @@ def prepare(
     # Stored paths must hold from any working directory. (Path.resolve has an error of its own for links in a circle.)
     folder = Path(os.path.realpath(output_dir))
     with one_writer(folder):
-        index = find_prepared(output_dir, arguments, on_the_fly=on_the_fly, tokenizer=tokenizer)
+        index = find_prepared(output_dir, arguments, on_the_fly=on_the_fly, shar=shar, tokenizer=tokenizer)
         if index is not None:
             return index
         with CutStore(folder / STORE_NAME) as store:
@@ -112,8 +116,8 @@ def prepare(
             with writing(output_dir):
                 _start_over(folder)
             left_out = [*skipped, *without_text]
-            feats_dir = None if on_the_fly else folder / "feats"
-            reader = AudioReader(feats_dir, allow_commands, num_jobs, cluster, progress, left_out)
+            archives = _archives(folder, on_the_fly, shar)
+            reader = AudioReader(archives, allow_commands, num_jobs, cluster, progress, left_out)
             changes = _change_text(store, tokenizer, text, left_out)
             _read(store, reader, random_split, perturb_speed)
             if left_out:
@@ -121,11 +125,13 @@ def prepare(
             reasons = dict(sorted(collections.Counter(one.reason for one in left_out).items()))
             if not len(store):
                 raise HraError(_nothing_usable(reasons, output_dir))
+            if shar:
+                write_shards(archives, reader.chunks, store)
             index = TaskIndex(
                 data_dir=output_dir,
                 tasks=write_prepared(folder, store),
-                features="on-the-fly" if on_the_fly else "stored",
-                arguments=_all_arguments(arguments, on_the_fly, tokenizer),
+                features="on-the-fly" if on_the_fly or shar else "stored",
+                arguments=_all_arguments(arguments, on_the_fly, shar, tokenizer),
                 skipped=reasons,
                 text=changes,
             )
@@ -164,10 +170,19 @@ def _nothing_usable(reasons: Mapping[str, int], output_dir: Path) -> str:
     return f"no utterance can be used: {counts}{where}" + (f"; {form}" if form else "")
 
 
-def _all_arguments(arguments: Mapping[str, Any], on_the_fly: bool, tokenizer: Optional[Tokenizer]) -> dict[str, Any]:
+def _archives(folder: Path, on_the_fly: bool, shar: bool) -> Archives:
+    if shar:
+        return audio_archives(folder)
+    return no_archives() if on_the_fly else feature_archives(folder)
+
+
+def _all_arguments(
+    arguments: Mapping[str, Any], on_the_fly: bool, shar: bool, tokenizer: Optional[Tokenizer]
+) -> dict[str, Any]:
     return {
         **arguments,
         "on-the-fly": on_the_fly,
+        **({"shar": True} if shar else {}),
         "tokenizer-sha256": tokenizer.fingerprint if tokenizer is not None else None,
     }
 
@@ -219,12 +234,12 @@ def _start_over(folder: Path) -> None:
     """Makes `folder` ready to be written, without what an unfinished run left there. Other files stay."""
     unfinished = folder / UNFINISHED_NAME
     ours = [folder / name for name in (*MANIFESTS, SKIPPED_NAME)]
-    ours += sorted(folder.glob("feats/feats-*.lca"))
+    ours += [path for kind in ARCHIVE_NAMES for path in sorted(folder.glob(kind))]
     ours += [path for split in SPLITS for path in sorted(folder.glob(f"cuts/*/{split}.jsonl.gz"))]
     in_the_way = [path for path in ours if path.exists()]
     if in_the_way and not unfinished.exists():
         raise HraError(f"{in_the_way[0]} exists and was not written by `hra prepare`; choose another --output-dir")
-    for place in (folder, folder / "feats"):
+    for place in (folder, folder / "feats", folder / "shar"):
         remove_leftovers(place)
     for path in in_the_way:
         path.unlink()

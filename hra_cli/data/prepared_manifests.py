@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from lhotse import SupervisionSegment
 
+from hra_cli.data.chunk_archive import Archives
 from hra_cli.data.cut_store import CutStore
 from hra_cli.data.manifests import ManifestWriter
 from hra_cli.data.task_index import Split
@@ -56,6 +57,16 @@ def write_prepared(folder: Path, store: CutStore) -> dict[str, dict[str, Split]]
         if split is not None:
             split.close_into(tasks)
     return tasks
+
+
+def write_shards(archives: Archives, chunks: int, store: CutStore) -> None:
+    """Writes the cuts of every chunk beside its audio, as Shar has them: lhotse's `CutSet.from_shar` reads them."""
+    assert archives.folder is not None
+    for number in range(chunks):
+        with ManifestWriter(archives.folder / f"cuts.{number:06d}.jsonl.gz") as writer:
+            for content in store.contents_of_chunk(number):
+                (source,) = content["recording"]["sources"]
+                writer.write({**content, "recording": {**content["recording"], "sources": [{**source, "source": ""}]}})
 
 
 class _OpenSplit:

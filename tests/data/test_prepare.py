@@ -708,7 +708,7 @@ def test_a_full_disk_is_one_line(tmp_path, corpus, monkeypatch):
     def full(self, key, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("hra_cli.data.audio_reader.LilcomChunkyWriter.write", full)
+    monkeypatch.setattr("hra_cli.data.chunk_archive.LilcomChunkyWriter.write", full)
     with refused("cannot write .*feats/feats-000000.lca: No space left on device"):
         prepare_here(corpus, tmp_path / "data")
     assert not list((tmp_path / "data" / "feats").iterdir())
