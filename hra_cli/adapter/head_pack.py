@@ -110,7 +110,7 @@ class HeadPack:
 
 def write_pack(file: Path, heads: Sequence[Head], controller: dict[str, Tensor]) -> None:
     """Writes heads of one controller, kind and size, and that controller, whole or not at all; equal heads give equal
-    bytes. It is put together in memory, twice its size.
+    bytes. It is put together in memory, which takes four times its size beside the heads.
 
     Raises HraError for heads that do not go together, or no .safetensors.
     """
