@@ -62,6 +62,8 @@ class CutStore:
         self._database.close()
         if self._file is not None:
             self._remove()
+        if isinstance(error, sqlite3.Error):
+            raise HraError(f"cannot use {self._file}: {error}") from error
 
     def add(self, cuts: Iterable[Cut]) -> None:
         """Adds cuts. Raises HraError, after all of them, for ids that occur more than once."""

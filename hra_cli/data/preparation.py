@@ -6,15 +6,16 @@ import collections
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 from rich.progress import Progress
 
 from hra_cli.data.assignment import draw_splits, naming_corpus
-from hra_cli.data.audio_reader import AudioReader
+from hra_cli.data.audio_reader import CUTS_PER_CHUNK, AudioReader
 from hra_cli.data.chunk_archive import ARCHIVE_NAMES, Archives, audio_archives, feature_archives, no_archives
 from hra_cli.data.cut_store import CutStore, in_parts
 from hra_cli.data.perturb import at_other_speeds
@@ -33,6 +34,7 @@ from hra_cli.io.lock import one_writer
 # A file that is there while a folder is being written: the next run may then remove what an unfinished one left.
 UNFINISHED_NAME = ".hra-prepare-unfinished"
 STORE_NAME = ".hra-prepare-cuts"
+Item = TypeVar("Item")
 
 
 def find_prepared(
@@ -111,7 +113,7 @@ def prepare(
         with CutStore(folder / STORE_NAME) as store:
             without_text: list[Skipped] = []
             with naming_corpus(corpus):
-                store.add(_with_text(cuts, without_text))
+                store.add(_counted(_with_text(cuts, without_text), progress, "reading cuts"))
                 check_task_names(store.tasks())
             with writing(output_dir):
                 _start_over(folder)
@@ -125,11 +127,12 @@ def prepare(
             reasons = dict(sorted(collections.Counter(one.reason for one in left_out).items()))
             if not len(store):
                 raise HraError(_nothing_usable(reasons, output_dir))
+            writing_cuts = partial(_counted, progress=progress, what="writing cuts", total=len(store))
             if shar:
                 write_shards(archives, reader.chunks, store)
             index = TaskIndex(
                 data_dir=output_dir,
-                tasks=write_prepared(folder, store),
+                tasks=write_prepared(folder, store, writing_cuts),
                 features="on-the-fly" if on_the_fly or shar else "stored",
                 arguments=_all_arguments(arguments, on_the_fly, shar, tokenizer),
                 skipped=reasons,
@@ -139,6 +142,17 @@ def prepare(
         with writing(output_dir):
             (folder / UNFINISHED_NAME).unlink()
     return index
+
+
+def _counted(
+    items: Iterable[Item], progress: Optional[Progress], what: str, total: Optional[int] = None
+) -> Iterator[Item]:
+    """The same, while a bar says how many there have been."""
+    bar = progress.add_task(what, total=total, note="") if progress is not None else None
+    for number, item in enumerate(items, 1):
+        yield item
+        if progress is not None and bar is not None and (number % CUTS_PER_CHUNK == 0 or number == total):
+            progress.update(bar, completed=number)
 
 
 def _read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,6 +14,7 @@ from hra_cli.data.cut_store import CutStore
 from hra_cli.data.manifests import ManifestWriter
 from hra_cli.data.task_index import Split
 
+Content = dict[str, Any]
 RECORDINGS_NAME = "recordings.jsonl.gz"
 SUPERVISIONS_NAME = "supervisions.jsonl.gz"
 FEATURES_NAME = "features.jsonl.gz"
@@ -20,8 +22,12 @@ CUTS_NAME = "cuts.jsonl.gz"
 MANIFESTS = (RECORDINGS_NAME, SUPERVISIONS_NAME, FEATURES_NAME, CUTS_NAME)
 
 
-def write_prepared(folder: Path, store: CutStore) -> dict[str, dict[str, Split]]:
+def write_prepared(
+    folder: Path, store: CutStore, counted: Callable[[Iterator[Content]], Iterator[Content]]
+) -> dict[str, dict[str, Split]]:
     """Writes every cut of the store, by task, split and id, and returns what the index says of the splits.
+
+    counted: passes on what is written, and says how much there has been.
 
     Recordings and supervisions are written once each, however many cuts have them, and the features of every cut.
     """
@@ -35,7 +41,7 @@ def write_prepared(folder: Path, store: CutStore) -> dict[str, dict[str, Split]]
         recordings: Optional[ManifestWriter] = None
         features: Optional[ManifestWriter] = None
         split: Optional[_OpenSplit] = None
-        for content in store.contents():
+        for content in counted(store.contents()):
             cuts.write(content)
             if "recording" in content and store.first_time(0, content["recording"]["id"]):
                 recordings = recordings or writer(RECORDINGS_NAME)
