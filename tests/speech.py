@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import warm
+
 from hra_cli.experiment.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -11,10 +13,13 @@ BACKBONE = ROOT / "recipes" / "accents" / "backbone"
 TASKS = ("de", "fr")
 
 
-def hra(*arguments, check=True, **options):
-    """Runs the command line in a process of its own."""
-    command = [sys.executable, "-m", "hra_cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+def hra(*arguments, check=True, anew=False, **where):
+    """Runs the command line in a process of its own; anew: one that nothing has been imported in."""
+    if anew:
+        command = [sys.executable, "-m", "hra_cli", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **where)
+    else:
+        done = warm.run(*arguments, **where)
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -23,8 +28,8 @@ def synthesise_and_prepare(folder: Path) -> Path:
     """A data folder with the tasks TASKS, 24 training, 4 dev and 6 test utterances each."""
     script = ROOT / "recipes" / "accents" / "local" / "synthesise.py"
     sizes = ["--train", "24", "--dev", "4", "--test", "6"]
-    command = [sys.executable, str(script), "--output-dir", str(folder / "speech"), "--voices", ",".join(TASKS), *sizes]
-    subprocess.run(command, check=True, capture_output=True)
+    done = warm.run(script, "--output-dir", folder / "speech", "--voices", ",".join(TASKS), *sizes, code=warm.FILE)
+    assert done.returncode == 0, done.stderr
     hra(
         "prepare", "cuts", folder / "speech" / "cuts.jsonl.gz", "--task-by", "custom.accent",
         "--split-by", "custom.split", "--output-dir", folder / "data", "--backbone", BACKBONE, "--num-jobs", "1",

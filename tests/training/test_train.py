@@ -3,12 +3,12 @@ import json
 import math
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from builders import refused
 from data_folders import change_tasks, write_split
 from devices import cudnn_as_on_a_gpu
@@ -104,8 +104,7 @@ def test_stopped_at_any_step_and_resumed_gives_the_same_bytes(data, experiment, 
     _, first_epoch, last = (record.step for record in dev_records(experiment))
     # In the first epoch, at the first step of the second, and at the last step of all.
     for stop_at in (first_epoch // 2, first_epoch, last - 1):
-        command = [sys.executable, "-c", STOPPED, str(int(number)), str(stop_at), "train", *map(str, options)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = warm.run(int(number), stop_at, "train", *options, code=STOPPED)
         assert "Traceback" not in done.stderr
         assert done.returncode == (-number if number == signal.SIGKILL else 130)
         # A run that is killed has no heads yet, but what they need.
