@@ -1,11 +1,14 @@
 """Real, small and made here: accented speech by eSpeak NG, prepared for the recogniser that the repository ships."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import warm
+from builders import save_pt, tiny_backbone
 
+from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.experiment.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -25,9 +28,9 @@ def hra(*arguments, check=True, anew=False, **where):
 
 
 def synthesise_and_prepare(folder: Path) -> Path:
-    """A data folder with the tasks TASKS, 24 training, 4 dev and 6 test utterances each."""
+    """A data folder with the tasks TASKS, 12 training, 4 dev and 6 test utterances each."""
     script = ROOT / "recipes" / "accents" / "local" / "synthesise.py"
-    sizes = ["--train", "24", "--dev", "4", "--test", "6"]
+    sizes = ["--train", "12", "--dev", "4", "--test", "6"]
     done = warm.run(script, "--output-dir", folder / "speech", "--voices", ",".join(TASKS), *sizes, code=warm.FILE)
     assert done.returncode == 0, done.stderr
     hra(
@@ -35,6 +38,14 @@ def synthesise_and_prepare(folder: Path) -> Path:
         "--split-by", "custom.split", "--output-dir", folder / "data", "--backbone", BACKBONE, "--num-jobs", "1",
     )  # fmt: skip
     return folder / "data"
+
+
+def write_recogniser(folder: Path, causal: bool = False) -> Path:
+    """A recogniser of random weights, a hundredth of BACKBONE, with the tokenizer that the data are prepared for."""
+    folder.mkdir(exist_ok=True)
+    bpe_model = Path(shutil.copy(BACKBONE / "bpe.model", folder))
+    save_pt(tiny_backbone(causal=causal, vocab_size=load_tokenizer(bpe_model).vocab_size), folder / "pretrained.pt")
+    return folder
 
 
 def config(data: Path, **changes) -> TrainConfig:
