@@ -73,20 +73,15 @@ def path_of_socket() -> str:
     import subprocess
     import tempfile
 
-    folder = tempfile.TemporaryDirectory(prefix="hra-warm-")  # pytest's folders have names too long for a socket
-    path = f"{folder.name}/socket"
+    # pytest's folders have names too long for a socket.
+    path = f"{tempfile.mkdtemp(prefix='hra-warm-')}/socket"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen()
         command = [sys.executable, __file__, "serve", str(listening.fileno())]
         nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         serving = subprocess.Popen(command, pass_fds=[listening.fileno()], stdin=subprocess.PIPE, **nowhere)
-
-    def end() -> None:
-        serving.communicate()
-        folder.cleanup()
-
-    atexit.register(end)
+    atexit.register(serving.communicate)
     return path
 
 
@@ -123,6 +118,9 @@ def serve(listening: socket.socket) -> dict[str, Any]:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         if sys.stdin in ready:
+            path = Path(listening.getsockname())
+            path.unlink()
+            path.parent.rmdir()
             os._exit(0)
         connection, _ = listening.accept()
         # One process waits for the other, so that several can run at a time.
