@@ -3,8 +3,9 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+
+import warm
 
 ROOT = Path(__file__).parents[1]
 # A commit needs a name, and a user's own settings of git change nothing here.
@@ -33,12 +34,13 @@ class Clone:
     def __init__(self, repository: Path, directory: Path):
         self.directory = directory
         git(repository, "clone", "--quiet", str(repository), str(directory))
+        self._tools = Path(f"{directory}-tools")
+        self._tools.mkdir()
 
     def run(self, recipe: str, *options: object, **changes: str) -> subprocess.CompletedProcess:
         """A recipe's run.sh; `changes` are of the environment."""
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         command = [str(self.directory / "recipes" / recipe / "run.sh"), *map(str, options)]
-        environment = {**os.environ, "PATH": path, **changes}
+        environment = {**os.environ, **warm.tools(self._tools), **changes}
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
     def status(self) -> str:

@@ -1,11 +1,8 @@
-import shutil
 from pathlib import Path
 
 import pytest
 import speech
-from builders import save_pt, tiny_backbone
 
-from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.training.train_heads import train
 
 
@@ -40,7 +37,4 @@ def experiment(data, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def causal_recogniser(tmp_path_factory) -> Path:
     """A small causal recogniser of random weights, with the tokenizer that `data` is prepared for."""
-    folder = tmp_path_factory.mktemp("causal")
-    bpe_model = Path(shutil.copy(speech.BACKBONE / "bpe.model", folder))
-    save_pt(tiny_backbone(causal=True, vocab_size=load_tokenizer(bpe_model).vocab_size), folder / "pretrained.pt")
-    return folder
+    return speech.write_recogniser(tmp_path_factory.mktemp("causal"), causal=True)

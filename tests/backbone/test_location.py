@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
 from builders import refused, save_pt, tiny_backbone
 from hub_server import Repository, serving
@@ -50,11 +50,8 @@ def hub(files):
 
 def found(hub, cache, *addresses, **environment):
     """For each of the addresses, [where it is located, what is recorded], or the error's text."""
-    env = {**hub.environment(cache), **environment}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *addresses], env=env, capture_output=True, text=True, check=True
-    )
-    assert done.stderr == ""
+    done = warm.run(*addresses, code=SCRIPT, env={**hub.environment(cache), **environment})
+    assert (done.returncode, done.stderr) == (0, "")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -143,8 +140,7 @@ def test_a_name_in_a_repository_does_not_lead_out_of_the_cache(hub, files, tmp_p
     script = (
         "import sys; from hra_cli.io.hub import HubAddress, fetch; print(fetch(HubAddress.parse(sys.argv[1]), list))"
     )
-    command = [sys.executable, "-c", script, "hf://k2/evil"]
-    done = subprocess.run(command, env=hub.environment(tmp_path / "all"), check=True, capture_output=True, text=True)
+    done = warm.run("hf://k2/evil", code=script, env=hub.environment(tmp_path / "all"))
     folder = done.stdout.strip()
     assert {file.relative_to(folder).as_posix() for file in Path(folder).rglob("*.*")} == set(files)
     assert sorted(os.listdir(tmp_path)) == ["all", "cache"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from builders import refused as refuses
 from data_folders import write_split
-from speech import BACKBONE, TASKS, hra
+from speech import TASKS, hra, write_recogniser
 
 from hra_cli.comparison.cell import cell_loop, train_cell
 from hra_cli.comparison.cell_files import read_models, read_result
@@ -34,11 +34,17 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 KEPT = {"train": 5, "dev": 2, "test": 3}
 
 
+def recogniser_of(data: Path) -> Path:
+    return data.parent / "recogniser"
+
+
 @pytest.fixture(scope="module")
 def voices(data, tmp_path_factory) -> Path:
-    """A few utterances of `data`; some of de are of a third task, which has only three to train on."""
+    """A few utterances of `data`; some of de are of a third task, which has only three to train on. With a recogniser
+    for them, small since there is full fine-tuning."""
     folder = tmp_path_factory.mktemp("voices") / "data"
     shutil.copytree(data, folder)
+    write_recogniser(recogniser_of(folder))
     index = load_tasks(folder)
     index.tasks["de-too"] = {
         split: dataclasses.replace(entry, cuts=entry.cuts.replace("de", "de-too", 1))
@@ -62,7 +68,7 @@ def config(data, shots=(0, 5), methods=METHODS, **changes) -> CompareConfig:
     settings = {"lrs": (0.004,), "num_epochs": 2, "max_duration": 8.0, "rnnt_type": "modified", **changes}
     options = OnboardOptions(shots=shots, folds=2, onboard_epochs=2)
     settings = {"modes": ("onboard",), "onboarding": options, **settings}
-    return CompareConfig(str(BACKBONE), str(data), methods=methods, **settings)
+    return CompareConfig(str(recogniser_of(data)), str(data), methods=methods, **settings)
 
 
 def train_here(folders, what):
@@ -233,7 +239,8 @@ def test_every_row_says_what_it_is_and_how_far_from_the_first(run):
     assert [(row.method, row.start) for row in rows] == [
         (name.partition(":")[0], start) for name in METHODS for start in ("common", "zero")
     ]
-    head, controller = 160 * 8 + 160, 160 * 8 + 2 * 8
+    width = 40
+    head, controller = width * 8 + width, width * 8 + 2 * 8
     assert [(rows[0].parameters_per_task, rows[0].parameters_shared)] == [(head, controller)]
     assert (rows[-1].parameters_per_task, rows[-1].parameters_shared) == (found.backbone.parameters, 0)
     for row in rows:
@@ -332,7 +339,7 @@ def test_interrupted_and_run_again_gives_the_same_bytes(run, tmp_path, monkeypat
 
 def options(data, exp_dir, *more):
     return [
-        "compare", "--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, "--methods", "lora:2",
+        "compare", "--backbone", recogniser_of(data), "--data", data, "--exp-dir", exp_dir, "--methods", "lora:2",
         "--lrs", "0.004", "--num-epochs", "1", "--max-duration", "8", "--rnnt-type", "modified", *more,
     ]  # fmt: skip
 

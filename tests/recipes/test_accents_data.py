@@ -1,11 +1,10 @@
-import subprocess
-import sys
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sentencepiece
+import warm
 from lhotse import CutSet, validate
 
 pytest.importorskip("espeakng_loader")
@@ -15,10 +14,9 @@ SIZES = {"train": 6, "dev": 2, "test": 3}
 
 
 def synthesise(directory, *options):
-    command = [sys.executable, str(RECIPE / "local" / "synthesise.py"), "--output-dir", str(directory)]
-    command += ["--voices", "fr,en-029"]
+    command = [RECIPE / "local" / "synthesise.py", "--output-dir", directory, "--voices", "fr,en-029"]
     command += [f"--{split}={size}" for split, size in SIZES.items()]
-    return subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    return warm.run(*command, *options, code=warm.FILE)
 
 
 def wav_bytes(directory):

@@ -1,7 +1,6 @@
-import subprocess
-import sys
 from pathlib import Path
 
+import warm
 from lhotse import CutSet
 from recordings import make_cut, write_wav
 
@@ -23,10 +22,10 @@ def test_slow_and_fast_utterances_are_scored_apart(tmp_path):
         f"{cuts[1].id}:\tref=['ONE', 'TWO']\n{cuts[1].id}:\thyp=['ONE', 'TWO']\n"
     )
     command = [
-        sys.executable, RECIPE / "local" / "by_rate.py", recogs, "--data", tmp_path / "data",
+        RECIPE / "local" / "by_rate.py", recogs, "--data", tmp_path / "data",
         "--backbone", RECIPE / "backbone", "--groups", "2",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run(*command, code=warm.FILE)
     assert done.returncode == 0, done.stderr
     (row,) = [line for line in done.stdout.splitlines() if str(recogs) in line]
     assert row.index("0.0 % (0 del)") < row.index("50.0 % (1 del)")

@@ -1,11 +1,10 @@
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import warm
 from lhotse import CutSet, validate
 from recordings import make_cut, write_wav
 
@@ -20,8 +19,7 @@ RATE = 8000
 
 
 def connect(data, directory, *options):
-    command = [sys.executable, str(SCRIPT), str(data), str(directory), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return warm.run(SCRIPT, data, directory, *options, code=warm.FILE)
 
 
 def read(directory):

@@ -1,8 +1,7 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
+import warm
 from safetensors.torch import load_file
 
 SCRIPT = Path(__file__).parents[2] / "recipes" / "accents" / "local" / "halve_checkpoint.py"
@@ -10,8 +9,7 @@ SCRIPT = Path(__file__).parents[2] / "recipes" / "accents" / "local" / "halve_ch
 
 def halve(weights, directory):
     torch.save({"model": weights}, directory / "pretrained.pt")
-    command = [sys.executable, SCRIPT, directory / "pretrained.pt", directory / "model.safetensors"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return warm.run(SCRIPT, directory / "pretrained.pt", directory / "model.safetensors", code=warm.FILE)
 
 
 def test_names_stay_and_values_are_halved(tmp_path):

@@ -58,7 +58,7 @@ def test_every_stage_leaves_what_the_next_one_needs(corpus, clone, tmp_path):
     exp = tmp_path / "exp"
     options = [
         "--corpus-url", committed(corpus), "--data", tmp_path / "data", "--exp", exp, "--conf", conf, "--ages", "6,12",
-        "--speaker-utterances", "5", "--seeds", "1", "--folds", "2",
+        "--speaker-utterances", "5", "--seeds", "1", "--folds", "2", "--num-jobs", "1",
     ]  # fmt: skip
     done = clone.run("speechocean762", *options)
     assert done.returncode == 0, done.stderr

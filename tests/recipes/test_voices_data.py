@@ -1,6 +1,5 @@
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import sentencepiece
 import soundfile
+import warm
 from lhotse import CutSet, validate
 
 pytest.importorskip("espeakng_loader")
@@ -18,9 +18,9 @@ SIZES = {"train": 4, "dev": 1, "test": 2}
 
 def synthesise(directory, *options):
     script = RECIPES / "voices" / "local" / "synthesise_voices.py"
-    command = [sys.executable, str(script), "--output-dir", str(directory), "--speakers", "5", "--num-jobs", "1"]
+    command = [script, "--output-dir", directory, "--speakers", "5", "--num-jobs", "1"]
     command += [f"--{split}={size}" for split, size in SIZES.items()]
-    return subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    return warm.run(*command, *options, code=warm.FILE)
 
 
 def audio_bytes(directory):

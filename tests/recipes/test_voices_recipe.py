@@ -20,7 +20,7 @@ def test_every_stage_leaves_what_the_next_one_needs(clone, tmp_path):
     exp = tmp_path / "exp"
     options = [
         "--data", tmp_path / "data", "--exp", exp, "--conf", conf, "--speakers", "2", "--counts", "2 1",
-        "--train", "3", "--dev", "1", "--test", "2",
+        "--train", "3", "--dev", "1", "--test", "2", "--num-jobs", "1",
     ]  # fmt: skip
     done = clone.run("voices", *options)
     assert done.returncode == 0, done.stderr

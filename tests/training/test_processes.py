@@ -1,5 +1,6 @@
 """Training by several processes, which torchrun starts."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import pytest
 import torch
+import warm
 from builders import refused
 from safetensors.torch import load_file
 from speech import BACKBONE, hra
@@ -14,7 +16,7 @@ from speech import BACKBONE, hra
 from hra_cli.experiment.metrics import dev_records
 from hra_cli.training.processes import Processes, _started, together
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+TORCHRUN = ["--nproc_per_node", "2"]
 if torch.__version__.startswith("1.13") and sys.version_info >= (3, 11):
     TORCHRUN += ["-r", "9:1", "-t", "9:1"]  # where its default fails, see docs/cluster.md
 # Runs `hra` as one of several processes, of which one sends itself a signal when it comes to a step.
@@ -42,13 +44,25 @@ def options(data, tmp_path):
     return [*map(str, options), "--num-epochs", "2", "--rnnt-type", "modified", "--seed", "1", "--resume"]
 
 
-def by_two(*arguments):
-    # A port of its own: torchrun's own, with --standalone too, is the same for all that run at a time.
+def free_port():
+    """For one run: torchrun's own, with --standalone too, is the same for all that run at a time."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [*TORCHRUN, "--master_port", str(port), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def by_two(tmp_path):
+    """Runs a program by two processes, which have imported all that takes long."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+
+    def run(*program):
+        code = "import runpy; runpy.run_module('torch.distributed.run', run_name='__main__')"
+        options = [*TORCHRUN, "--master_port", free_port(), "--no_python"]
+        return warm.run(*options, *program, code=code, env={**os.environ, **warm.tools(folder)})
+
+    return run
 
 
 def said(done):
@@ -66,7 +80,8 @@ def assert_same_heads(one, other):
 
 
 def test_two_processes_train_the_heads_that_one_does(experiment, options, tmp_path):
-    done = by_two("-m", "hra_cli", *options)
+    command = [sys.executable, "-m", "torch.distributed.run", *TORCHRUN, "--master_port", str(free_port())]
+    done = subprocess.run([*command, "-m", "hra_cli", *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("with head WER %") == 1, "one of them prints"
     assert_same_heads(experiment, tmp_path / "exp")
@@ -74,18 +89,18 @@ def test_two_processes_train_the_heads_that_one_does(experiment, options, tmp_pa
     assert "by 2 processes" in (tmp_path / "exp" / "train.log").read_text()
 
 
-def test_more_processes_than_utterances_in_a_batch(experiment, options, tmp_path):
+def test_more_processes_than_utterances_in_a_batch(by_two, options, tmp_path):
     every_utterance_alone = [*options, "--max-duration", "0.5", "--num-epochs", "1", "--task", "fr"]
-    done = by_two("-m", "hra_cli", *every_utterance_alone)
+    done = by_two("hra", *every_utterance_alone)
     assert done.returncode == 0, done.stderr
     hra(*["one" if option == "exp" else option for option in every_utterance_alone], "--exp-dir", tmp_path / "one")
     assert_same_heads(tmp_path / "one", tmp_path / "exp")
 
 
-def test_asked_to_stop_and_resumed_by_another_number_of_processes(experiment, options, tmp_path):
+def test_asked_to_stop_and_resumed_by_another_number_of_processes(by_two, experiment, options, tmp_path):
     (tmp_path / "stopped.py").write_text(STOPPED)
     stop_at = dev_records(experiment)[1].step + 1
-    done = by_two(tmp_path / "stopped.py", int(signal.SIGTERM), stop_at, 1, *options)
+    done = by_two("python", tmp_path / "stopped.py", int(signal.SIGTERM), stop_at, 1, *options)
     assert done.returncode != 0
     assert said(done) == ["hra: interrupted"]
     assert (tmp_path / "exp" / "heads").is_dir()
@@ -94,26 +109,26 @@ def test_asked_to_stop_and_resumed_by_another_number_of_processes(experiment, op
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_rank_that_dies_is_named_and_ends_the_others(options, tmp_path, rank):
+def test_a_rank_that_dies_is_named_and_ends_the_others(by_two, options, tmp_path, rank):
     (tmp_path / "stopped.py").write_text(STOPPED)
-    done = by_two(tmp_path / "stopped.py", int(signal.SIGKILL), 2, rank, *options)
+    done = by_two("python", tmp_path / "stopped.py", int(signal.SIGKILL), 2, rank, *options)
     assert done.returncode != 0
     (line,) = said(done)
     assert f"rank {rank} of 2 has died" in line
     assert "--resume" in line
 
 
-def test_a_mistake_is_said_once(options):
-    done = by_two("-m", "hra_cli", *options, "--task", "martian")
+def test_a_mistake_is_said_once(by_two, options):
+    done = by_two("hra", *options, "--task", "martian")
     assert done.returncode != 0
     assert len(said(done)) == 1
     assert "martian" in said(done)[0]
 
 
-def test_what_one_process_alone_cannot_read_is_said_once(options, tmp_path):
+def test_what_one_process_alone_cannot_read_is_said_once(by_two, options, tmp_path):
     raising = STOPPED.replace("os.kill(os.getpid(), signal_number)", "raise HraError('cut seven is gone')")
     (tmp_path / "stopped.py").write_text("from hra_cli.errors import HraError\n" + raising)
-    done = by_two(tmp_path / "stopped.py", 0, 2, 1, *options)
+    done = by_two("python", tmp_path / "stopped.py", 0, 2, 1, *options)
     assert done.returncode != 0
     assert said(done) == ["hra: error: rank 1: cut seven is gone"]
 

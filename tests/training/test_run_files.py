@@ -3,16 +3,14 @@
 import dataclasses
 import json
 import math
-import resource
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
+import warm
 from builders import refused
 from data_folders import change_tasks
-from speech import BACKBONE, TASKS, config, heads_of
+from speech import BACKBONE, TASKS, config, heads_of, hra
 
 from hra_cli.experiment.config import TrainConfig, load_config, save_config
 from hra_cli.experiment.metrics import dev_records, read_metrics
@@ -249,15 +247,9 @@ def test_what_cannot_be_written_is_one_line_that_names_it(data, tmp_path, name, 
 def test_a_disk_without_room_is_one_line_and_the_run_can_go_on(data, experiment, tmp_path, room):
     exp_dir = tmp_path / "exp"
     options = ["--backbone", BACKBONE, "--data", data, "--exp-dir", exp_dir, "--max-duration", 20, "--num-epochs", 2]
-    command = [sys.executable, "-m", "hra_cli", "train", *map(str, options)]
-    command += ["--rnnt-type", "modified", "--seed", "1"]
-    full = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
-    )
+    options += ["--rnnt-type", "modified", "--seed", 1]
+    little = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+    full = warm.run("train", *options, code=little + warm.HRA)
     assert full.returncode == 2
     (line,) = [line for line in full.stderr.splitlines() if line.startswith("hra: error: ")]
     assert f"cannot write {exp_dir}/" in line
@@ -282,8 +274,7 @@ def without_dev(data, tmp_path):
 def test_without_dev_it_is_said_the_last_epoch_is_selected_and_no_wer_is_shown(without_dev, tmp_path):
     exp_dir = tmp_path / "exp"
     options = ["--backbone", BACKBONE, "--data", without_dev, "--exp-dir", exp_dir, "--max-duration", 40]
-    command = [sys.executable, "-m", "hra_cli", "train", *map(str, options), "--num-epochs", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = hra("train", *options, "--num-epochs", "2")
     assert "there are no words on dev: no WER, and the last epoch is selected" in done.stdout
     assert "selected epoch 2 of 2" in done.stdout
     table = [line for line in done.stdout.splitlines() if "│" in line]
