@@ -12,10 +12,10 @@ from typing import Any, Optional, TypeVar
 
 from lhotse.cut import Cut
 from lhotse.utils import fastcopy
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from hra_cli.data.assignment import draw_splits, naming_corpus
-from hra_cli.data.audio_reader import CUTS_PER_CHUNK, AudioReader
+from hra_cli.data.audio_reader import AudioReader
 from hra_cli.data.chunk_archive import ARCHIVE_NAMES, Archives, audio_archives, feature_archives, no_archives
 from hra_cli.data.cut_store import CutStore, in_parts
 from hra_cli.data.perturb import at_other_speeds
@@ -34,6 +34,7 @@ from hra_cli.io.lock import one_writer
 # A file that is there while a folder is being written: the next run may then remove what an unfinished one left.
 UNFINISHED_NAME = ".hra-prepare-unfinished"
 STORE_NAME = ".hra-prepare-cuts"
+SHOWN_EVERY = 1000  # cuts
 Item = TypeVar("Item")
 
 
@@ -147,11 +148,12 @@ def prepare(
 def _counted(
     items: Iterable[Item], progress: Optional[Progress], what: str, total: Optional[int] = None
 ) -> Iterator[Item]:
-    """The same, while a bar says how many there have been."""
-    bar = progress.add_task(what, total=total, note="") if progress is not None else None
+    """The same, while a bar says how many there have been, once there are many."""
+    bar: Optional[TaskID] = None
     for number, item in enumerate(items, 1):
         yield item
-        if progress is not None and bar is not None and (number % CUTS_PER_CHUNK == 0 or number == total):
+        if progress is not None and (number % SHOWN_EVERY == 0 or (number == total and bar is not None)):
+            bar = progress.add_task(what, total=total, note="") if bar is None else bar
             progress.update(bar, completed=number)
 
 

@@ -18,9 +18,9 @@ def test_a_cluster_recognises_what_this_process_does(data, experiment, tmp_path)
         assert (tmp_path / "there" / file.name).read_bytes() == file.read_bytes()
 
 
-def test_shards_in_order(data, experiment, monkeypatch):
+def test_shards_in_order(data, experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(clustered, "BATCHES_PER_JOB", 1)
-    config = DecodeConfig(BACKBONE, data, exp_dir=experiment, output_dir=None, max_duration=5.0, tasks=("fr",))
+    config = DecodeConfig(BACKBONE, data, exp_dir=experiment, output_dir=tmp_path, max_duration=5.0, tasks=("fr",))
     shards = []
 
     def note(config, tasks, cuts):
