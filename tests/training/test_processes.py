@@ -71,7 +71,7 @@ def said(done):
 
 
 def assert_same_heads(one, other):
-    """To rounding, which each step of Muon enlarges in directions in which little speech gives hardly a gradient."""
+    """To a thousandth: the first step is the same to rounding, see docs/cluster.md for those that follow."""
     files = sorted((one / "heads").iterdir())
     assert {file.name for file in files} == {file.name for file in (other / "heads").iterdir()}
     for file in [*files, one / "controller.safetensors"]:
