@@ -28,9 +28,9 @@ def hra(*arguments, check=True, anew=False, **where):
 
 
 def synthesise_and_prepare(folder: Path) -> Path:
-    """A data folder with the tasks TASKS, 12 training, 4 dev and 6 test utterances each."""
+    """A data folder with the tasks TASKS, 24 training, 4 dev and 6 test utterances each."""
     script = ROOT / "recipes" / "accents" / "local" / "synthesise.py"
-    sizes = ["--train", "12", "--dev", "4", "--test", "6"]
+    sizes = ["--train", "24", "--dev", "4", "--test", "6"]
     done = warm.run(script, "--output-dir", folder / "speech", "--voices", ",".join(TASKS), *sizes, code=warm.FILE)
     assert done.returncode == 0, done.stderr
     hra(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hra_cli.commands.terminal import say
 
 if TYPE_CHECKING:
-    from hra_cli.data.task_index import TaskIndex
+    from hra_cli.data.task_index import Split, TaskIndex
 
 
 def print_tables(index: TaskIndex) -> None:
@@ -25,24 +25,12 @@ def print_tables(index: TaskIndex) -> None:
     table = Table("task", "split")
     for name in ("utterances", "minutes", "words"):
         table.add_column(name, justify="right")
-    entries = [(task, split, entry) for task in index.names for split, entry in index.splits(task).items()]
-    rows = [
-        [
-            [task, split, str(entry.utterances), f"{entry.seconds / 60:.1f}", str(entry.words)]
-            for split, entry in index.splits(task).items()
-        ]
-        for task in index.names
-    ]
-    for row in chain.from_iterable(few_of(rows, lambda more: [[more]])):
+    entries = [entry for splits in index.tasks.values() for entry in splits.values()]
+    rows = [[(task, split, *_cells([entry])) for split, entry in index.splits(task).items()] for task in index.names]
+    for row in chain.from_iterable(few_of(rows, lambda more: [(more,)])):
         table.add_row(*row)
     table.add_section()
-    table.add_row(
-        f"{len(index.names)} tasks",
-        "",
-        str(sum(entry.utterances for _, _, entry in entries)),
-        f"{sum(entry.seconds for _, _, entry in entries) / 60:.1f}",
-        str(sum(entry.words for _, _, entry in entries)),
-    )
+    table.add_row(f"{len(index.names)} tasks", "", *_cells(entries))
     console.print(table)
     for split in SPLITS:
         lacking = index.without_split(split)
@@ -55,9 +43,15 @@ def print_tables(index: TaskIndex) -> None:
             table.add_row(reason, str(count))
         console.print(table)
         say(f"each one is listed in {index.data_dir / SKIPPED_NAME}")
-        form = advice(index.skipped, sum(entry.utterances for _, _, entry in entries) + sum(index.skipped.values()))
+        form = advice(index.skipped, sum(entry.utterances for entry in entries) + sum(index.skipped.values()))
         if form:
             say(form)
+
+
+def _cells(entries: list[Split]) -> list[str]:
+    """Utterances, minutes and words in all."""
+    utterances, words = (sum(getattr(entry, name) for entry in entries) for name in ("utterances", "words"))
+    return [str(utterances), f"{sum(entry.seconds for entry in entries) / 60:.1f}", str(words)]
 
 
 def _listed(names: list[str]) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Optional
 
-from lhotse import CutSet, SupervisionSegment
+from lhotse import SupervisionSegment
 from lhotse.cut import Cut, MonoCut, MultiCut
 from lhotse.utils import fastcopy, to_list
 
@@ -26,14 +26,6 @@ from hra_cli.errors import HraError, did_you_mean
 ROUNDING = 0.001  # seconds
 # How far a supervision may reach beyond its cut, which then ends it. lhotse's own is half a second, or a word.
 TOLERANCE = 0.025  # seconds
-
-
-def cuts_by_task(
-    cuts: Iterable[Cut], task_by: str, split_by: Optional[str] = None, corpus: Optional[Path] = None
-) -> tuple[CutSet, list[Skipped]]:
-    """As `assigned`, all of them at once, and what cannot be used. Raises `HraError` as it does."""
-    skipped: list[Skipped] = []
-    return CutSet.from_cuts(list(assigned(cuts, skipped, task_by, split_by, corpus))), skipped
 
 
 def assigned(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Callable, Optional, Union, overload
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 from lhotse import CutSet
@@ -14,13 +14,14 @@ from lhotse.dataset import DynamicBucketingSampler, DynamicCutSampler
 from numpy.typing import NDArray
 
 from hra_cli.data.cut_table import ChosenCuts, CutTable
+from hra_cli.data.lazy_sequence import LazySequence
 
 MAX_BUCKETS = 10
 # Which of some cuts one of several processes computes.
 Part = Callable[[Sequence[Cut]], Sequence[Cut]]
 
 
-class BatchPlan(Sequence[CutSet]):
+class BatchPlan(LazySequence[CutSet]):
     """Batches of a table's cuts, which are read when their batch is asked for.
 
     positions (cuts,): where in the table each is, batch after batch. starts, ends (batches,): which of them a batch
@@ -42,7 +43,7 @@ class BatchPlan(Sequence[CutSet]):
 
     @classmethod
     def of(cls, table: CutTable, batches: Iterable[Iterable[Cut]]) -> BatchPlan:
-        """The plan of these batches of stand-ins, see `stand_ins`."""
+        """The plan of these batches of stand-ins, see `StandIns`."""
         positions, ends = array("q"), array("q")
         for batch in batches:
             positions.extend(int(cut.id) for cut in batch)
@@ -52,8 +53,7 @@ class BatchPlan(Sequence[CutSet]):
 
     def shuffled(self, shuffler: random.Random) -> BatchPlan:
         """The same batches in another order."""
-        order = _shuffled(len(self), shuffler)
-        return BatchPlan(self.table, self._positions, self._starts[order], self._ends[order], self._part)
+        return self._at(_shuffled(len(self), shuffler))
 
     def part(self, part: Part) -> BatchPlan:
         """Of every batch what this process computes."""
@@ -62,20 +62,17 @@ class BatchPlan(Sequence[CutSet]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    def __iter__(self) -> Iterator[CutSet]:
-        return (self[number] for number in range(len(self)))
-
-    @overload
-    def __getitem__(self, number: int) -> CutSet: ...
-
-    @overload
-    def __getitem__(self, number: slice) -> BatchPlan: ...
-
-    def __getitem__(self, number: Union[int, slice]) -> Union[CutSet, BatchPlan]:
-        if isinstance(number, slice):
-            return BatchPlan(self.table, self._positions, self._starts[number], self._ends[number], self._part)
+    def one(self, number: int) -> CutSet:
+        """As `LazySequence` has it."""
         cuts = ChosenCuts(self.table, self._positions[self._starts[number] : self._ends[number]])
         return CutSet.from_cuts(cuts if self._part is None else self._part(cuts.longest_first()))
+
+    def some(self, numbers: slice) -> BatchPlan:
+        """As `LazySequence` has it."""
+        return self._at(numbers)
+
+    def _at(self, numbers: Union[slice, NDArray[np.int64]]) -> BatchPlan:
+        return BatchPlan(self.table, self._positions, self._starts[numbers], self._ends[numbers], self._part)
 
 
 class StandIns:

@@ -99,10 +99,6 @@ class CutStore:
         """The tasks, sorted."""
         return [_text(task) for (task,) in self._database.execute("SELECT DISTINCT task FROM cuts ORDER BY task")]
 
-    def has_split(self, split: str) -> bool:
-        """Whether some cut is in it."""
-        return bool(self._one("SELECT EXISTS (SELECT 1 FROM cuts WHERE split = ?)", SPLITS.index(split)))
-
     def texts(self) -> Iterator[str]:
         """What was said in each cut, in the order in which they were added."""
         for (text,) in self._database.execute("SELECT text FROM cuts ORDER BY row"):

@@ -6,11 +6,13 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional, Union, overload
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 from lhotse.cut import Cut
 from numpy.typing import NDArray
+
+from hra_cli.data.lazy_sequence import LazySequence
 
 # So many cuts stay in memory, in about 100 MB: small data are read once.
 KEPT = 20_000
@@ -28,7 +30,7 @@ class Place(NamedTuple):
 ReadBlock = Callable[[Path, int, Sequence[int]], Sequence[Cut]]
 
 
-class CutTable(Sequence[Cut]):
+class CutTable(LazySequence[Cut]):
     """Cuts in the order in which they were added; of those beyond the first `KEPT` 32 bytes each are in memory.
 
     read_block: reads what is not. It may raise HraError, such as for a file that has changed since.
@@ -64,16 +66,12 @@ class CutTable(Sequence[Cut]):
 
     @property
     def durations(self) -> NDArray[np.float64]:
-        """Seconds of each cut, float64 (N,)."""
-        return np.array(self._durations, dtype=np.float64)
-
-    def durations_at(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Seconds of the cuts at these positions, float64 (N,)."""
-        return np.array([self._durations[position] for position in positions], dtype=np.float64)
+        """Seconds of each cut, float64 (N,): no copy, and no cut can be added while it is there."""
+        return np.asarray(self._durations, dtype=np.float64)
 
     def longest_first(self) -> ChosenCuts:
         """All cuts so that memory runs out at the start if it does."""
-        return self[:].longest_first()
+        return self.some(slice(None)).longest_first()
 
     def read(self, positions: Iterable[int]) -> Iterator[Cut]:
         """The cuts at these positions, in this order. Neighbours in a manifest are read together."""
@@ -98,19 +96,16 @@ class CutTable(Sequence[Cut]):
     def __len__(self) -> int:
         return len(self._durations)
 
-    @overload
-    def __getitem__(self, position: int) -> Cut: ...
+    def one(self, position: int) -> Cut:
+        """As `LazySequence` has it."""
+        return next(self.read([position]))
 
-    @overload
-    def __getitem__(self, position: slice) -> ChosenCuts: ...
-
-    def __getitem__(self, position: Union[int, slice]) -> Union[Cut, ChosenCuts]:
-        if isinstance(position, slice):
-            return ChosenCuts(self, np.arange(len(self))[position])
-        return next(self.read([range(len(self))[position]]))
+    def some(self, positions: slice) -> ChosenCuts:
+        """As `LazySequence` has it."""
+        return ChosenCuts(self, np.arange(len(self))[positions])
 
 
-class ChosenCuts(Sequence[Cut]):
+class ChosenCuts(LazySequence[Cut]):
     """Some cuts of a table, in an order of their own: those at `positions`, integers (N,)."""
 
     def __init__(self, table: CutTable, positions: NDArray[np.int64]) -> None:
@@ -119,7 +114,7 @@ class ChosenCuts(Sequence[Cut]):
 
     def longest_first(self) -> ChosenCuts:
         """The same, so that memory runs out at the start if it does."""
-        durations = self.table.durations_at(self.positions)
+        durations = self.table.durations[self.positions]
         return ChosenCuts(self.table, self.positions[np.argsort(-durations, kind="stable")])
 
     def __iter__(self) -> Iterator[Cut]:
@@ -128,13 +123,10 @@ class ChosenCuts(Sequence[Cut]):
     def __len__(self) -> int:
         return len(self.positions)
 
-    @overload
-    def __getitem__(self, position: int) -> Cut: ...
+    def one(self, position: int) -> Cut:
+        """As `LazySequence` has it."""
+        return self.table.one(int(self.positions[position]))
 
-    @overload
-    def __getitem__(self, position: slice) -> ChosenCuts: ...
-
-    def __getitem__(self, position: Union[int, slice]) -> Union[Cut, ChosenCuts]:
-        if isinstance(position, slice):
-            return ChosenCuts(self.table, self.positions[position])
-        return self.table[int(self.positions[position])]
+    def some(self, positions: slice) -> ChosenCuts:
+        """As `LazySequence` has it."""
+        return ChosenCuts(self.table, self.positions[positions])

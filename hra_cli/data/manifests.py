@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Optional, Protocol, Union
 
-from lhotse import CutSet
 from lhotse.cut import Cut
 from lhotse.cut.set import deserialize_cut
 
@@ -58,11 +57,6 @@ class Digest(Protocol):
         """Adds content."""
 
 
-def read_cuts(path: Path, allow_commands: bool = False) -> CutSet:
-    """The cuts of a manifest, all of them at once: see `stream_cuts`. Raises HraError as it does."""
-    return CutSet.from_cuts(list(stream_cuts(path, allow_commands)))
-
-
 def stream_cuts(path: Path, allow_commands: bool = False) -> Iterator[Cut]:
     """The cuts of a manifest, one after the other: .jsonl, .json (both also with .gz) or .yaml.
 
@@ -99,7 +93,7 @@ def _cuts_of_lines(path: Path, unit: str, lines: Iterable[bytes], remedy: str, a
 
 def parse_lines(file: Path, remedy: str) -> Iterator[dict[str, Any]]:
     """The objects in a .jsonl or .jsonl.gz file, one after the other. Raises HraError that names a line of another
-    kind, and as `read_cuts` does."""
+    kind, and as `stream_cuts` does."""
     for number, line in enumerate(_lines(file, remedy), 1):
         if line.strip():
             content = _json(line, f"{file}, line {number}", remedy)
@@ -119,7 +113,7 @@ def prepared_cuts(
 ) -> Iterator[tuple[Cut, Place]]:
     """The cuts that `ManifestWriter` has written, one after the other, and where each can be read again.
 
-    digest: is told of all content. Raises HraError as `read_cuts` does.
+    digest: is told of all content. Raises HraError as `stream_cuts` does.
     """
     with _reading(file, remedy):
         for number, (block, line, content) in enumerate(read_lines(file, _LONGEST_LINE), 1):

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from hra_cli.backbone.location import recorded
 from hra_cli.data.batch_plan import decoding_batches
+from hra_cli.data.cut_table import CutTable
 from hra_cli.io.cluster import cluster_executor, outcome
 from hra_cli.io.progress import no_progress
 from hra_cli.recognition.batch import Decoded, decode_cuts
@@ -35,13 +36,14 @@ def decode_on_cluster(
     """
     assert config.cluster is not None
     config = _from_anywhere(config)
-    audio_seconds = sum(cut.duration for cut in cuts)
+    table = CutTable.of(cuts)
+    audio_seconds = float(table.durations.sum())
     progress = progress or no_progress()
     bar = progress.add_task("decoding", total=audio_seconds)
     utterances: list[Utterance] = []
     started = time.monotonic()
     with cluster_executor(config.cluster) as executor:
-        batches = iter(decoding_batches(cuts, config.max_duration))
+        batches = iter(decoding_batches(table, config.max_duration))
         jobs = []
         while shard := [cut for batch in islice(batches, BATCHES_PER_JOB) for cut in batch]:
             jobs.append(executor.submit(_decode_shard, config, tuple(tasks), shard))

@@ -188,7 +188,7 @@ def test_audio_files_become_text(data, exported):
     ("path", "words"),
     [
         ("backbone", ["recogniser", "3,233,129", "downsampling", "128 tokens"]),
-        ("data", ["prepared data", "fr", "train", "12"]),
+        ("data", ["prepared data", "fr", "train", "24"]),
         ("experiment", ["experiment", "joint training", "2 of 2"]),
         ("head", ["head", "linear, 10,400 parameters", "bundled"]),
         ("controller", ["controller", "10,368"]),

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from cut_lists import cuts_by_task
 from lhotse import CutSet
 from lhotse.testing.dummies import dummy_cut
 from recordings import make_cut, write_wav
 
-from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.batch_plan import decoding_batches, training_batches
 from hra_cli.data.batches import (
     LOG_EPSILON,

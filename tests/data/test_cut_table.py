@@ -4,9 +4,9 @@ import pickle
 import numpy as np
 import pytest
 from builders import refused
+from cut_lists import cuts_by_task
 
 from hra_cli.data import cut_table
-from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.batch_plan import decoding_batches, training_batches
 from hra_cli.data.batches import load_batches
 from hra_cli.data.cut_store import CutStore

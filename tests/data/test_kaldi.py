@@ -6,9 +6,9 @@ import os
 import pytest
 import soundfile
 from builders import refused
+from cut_lists import cuts_by_task
 from recordings import write_wav
 
-from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.audio import mono_audio
 from hra_cli.data.corpora.kaldi import kaldi_corpus
 from hra_cli.data.corpus import prepare_corpus

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from builders import refused
+from cut_lists import read_cuts
 from data_folders import change_tasks, write_split
 from lhotse import CutSet
 from recordings import make_cut, write_wav
@@ -17,7 +18,7 @@ from hra_cli.data.batch_plan import decoding_batches
 from hra_cli.data.batches import load_batches
 from hra_cli.data.corpora.cuts import cuts_corpus
 from hra_cli.data.corpus import prepare_corpus
-from hra_cli.data.manifests import ManifestWriter, read_cuts
+from hra_cli.data.manifests import ManifestWriter
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import Assignment
 from hra_cli.data.task_index import load_tasks

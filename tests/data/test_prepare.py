@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import soundfile
 from builders import refused
+from cut_lists import cuts_by_task, read_cuts
 from lhotse import CutSet, SupervisionSegment
 from lhotse.utils import fastcopy
 from recordings import make_cut, write_wav
 
-from hra_cli.data.assignment import cuts_by_task, draw_splits
+from hra_cli.data.assignment import draw_splits
 from hra_cli.data.audio import mono_audio
 from hra_cli.data.corpora.fsdd import fsdd_cuts
 from hra_cli.data.cut_store import CutStore
 from hra_cli.data.features import fbank
 from hra_cli.data.find_tokenizer import load_tokenizer
-from hra_cli.data.manifests import read_cuts
 from hra_cli.data.preparation import prepare
 from hra_cli.data.splits import RandomSplit
 from hra_cli.data.task_index import load_tasks

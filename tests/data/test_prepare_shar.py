@@ -2,9 +2,9 @@ import os
 
 import pytest
 from builders import refused
+from cut_lists import cuts_by_task
 from lhotse import CutSet
 
-from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.batches import SpeechDataset
 from hra_cli.data.corpora.shar import shar_corpus
 from hra_cli.data.corpus import prepare_corpus

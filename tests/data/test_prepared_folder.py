@@ -6,11 +6,11 @@ import unicodedata
 
 import pytest
 from builders import refused
+from cut_lists import cuts_by_task
 from data_folders import change_tasks
 from lhotse import CutSet
 from lhotse.utils import fastcopy
 
-from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.preparation import prepare
 from hra_cli.data.splits import RandomSplit
 from hra_cli.data.task_index import load_tasks

@@ -3,11 +3,11 @@
 import os
 
 import pytest
+from cut_lists import cuts_by_task
 from lhotse import CutSet
 from typer.testing import CliRunner
 
 from hra_cli.commands.prepare import app
-from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.corpora.fsdd import fsdd_corpus
 from hra_cli.data.corpora.kaldi import kaldi_corpus
 from hra_cli.data.corpora.shar import shar_corpus

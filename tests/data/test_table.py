@@ -9,9 +9,9 @@ import sys
 import pytest
 import soundfile
 from builders import refused
+from cut_lists import cuts_by_task
 from recordings import write_wav
 
-from hra_cli.data.assignment import cuts_by_task
 from hra_cli.data.audio import mono_audio
 from hra_cli.data.corpora.table_columns import Columns
 from hra_cli.data.corpora.utterance_table import table_corpus

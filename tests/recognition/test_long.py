@@ -1,6 +1,5 @@
 """Recordings of any length: taken apart, recognised in little memory, and put together again."""
 
-import itertools
 import json
 import os
 import subprocess
@@ -39,7 +38,7 @@ def spoken(data):
 def long_file(data, tmp_path_factory):
     """A minute and a half of phrases, in stereo, whose right channel is silent for its second half."""
     parts, seconds = [], 0.0
-    for file in itertools.cycle(sorted((data.parent / "speech").rglob("*.wav"))):
+    for file in sorted((data.parent / "speech").rglob("*.wav")):
         samples, rate = soundfile.read(file)
         parts += [samples, np.zeros(rate // 4)]
         seconds += len(samples) / rate + 0.25

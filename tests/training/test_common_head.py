@@ -58,7 +58,7 @@ def test_it_moves_as_a_task_that_has_no_speech_of_its_own(kind):
 def test_its_file_is_marked_and_has_no_scores(experiment):
     head = read_head(experiment / "heads" / "common.safetensors")
     assert head.is_common
-    assert (head.task, head.training["tasks"], head.training["utterances"], head.scores) == ("common", 2, 24, {})
+    assert (head.task, head.training["tasks"], head.training["utterances"], head.scores) == ("common", 2, 48, {})
     other = read_head(experiment / "heads" / "de.safetensors")
     assert not other.is_common
     assert head.controller_fingerprint == other.controller_fingerprint

@@ -46,7 +46,7 @@ def test_heads_are_those_of_a_training_of_their_shard(data, experiment, onboarde
     assert heads_in(onboarded)["de"] == heads_in(tmp_path / "alone")["de"]
     lines = (onboarded / "onboarded.tsv").read_text().splitlines()
     assert lines[0].split("\t")[:3] == ["task", "utterances", "dev_words"]
-    assert [line.split("\t")[:2] for line in lines[1:]] == [[task, "12"] for task in TASKS]
+    assert [line.split("\t")[:2] for line in lines[1:]] == [[task, "24"] for task in TASKS]
     assert (onboarded / "failed.tsv").read_text() == "task\treason\n"
 
 

@@ -41,7 +41,7 @@ def test_training_lowers_the_loss_and_writes_what_an_experiment_holds(data, expe
     assert not list(experiment.rglob("*.pt")), "no pickle anywhere"
     head = read_head(experiment / "heads" / "fr.safetensors")
     assert (head.task, head.kind, head.hidden, head.width) == ("fr", "linear", 64, 160)
-    assert head.training["utterances"] == 12
+    assert head.training["utterances"] == 24
     assert head.training["rnnt_type"] == "modified"
     assert head.scores["set"] == "dev"
 
@@ -237,7 +237,7 @@ def test_transcripts_in_another_case_than_the_tokenizers_are_called_so(data, tmp
         cut.supervisions[0].text = cut.supervisions[0].text.lower()
     write_split(changed, "fr", "train", cuts)
     with refused(
-        r"task 'fr' has no utterance to train on .* 12 × lower-case letters, which the tokenizer lacks",
+        r"task 'fr' has no utterance to train on .* 24 × lower-case letters, which the tokenizer lacks",
         "the tokenizer is upper case, 100 % of the transcripts have lower-case letters: prepare with --text-case upper",
     ):
         train(config(changed), tmp_path / "exp")
