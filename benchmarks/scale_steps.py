@@ -57,12 +57,12 @@ class Timed(Processes):
         self._processes.add(tensors)
         self.seconds[-1] += perf_counter() - begun
 
-    def add_numbers(self, *numbers: float) -> tuple[float, ...]:
+    def gather_numbers(self, *own: float) -> list[tuple[float, ...]]:
         """With which every step begins."""
         begun = perf_counter()
-        sums = self._processes.add_numbers(*numbers)
+        everyone = self._processes.gather_numbers(*own)
         self.seconds.append(perf_counter() - begun)
-        return sums
+        return everyone
 
 
 def main() -> None:
@@ -180,7 +180,7 @@ def apart(processes: Processes, tensors: list[Tensor]) -> list[float]:
     for _ in range(APART):
         processes.wait()
         begun = perf_counter()
-        processes.add_numbers(1.0)
+        processes.gather_numbers(1.0, 1.0)
         processes.add(tensors)
         processes.any(False)
         found.append(perf_counter() - begun)

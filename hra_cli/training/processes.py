@@ -47,9 +47,9 @@ class Processes:
     def add(self, tensors: Sequence[Tensor]) -> None:
         """Makes each tensor the sum of those of all ranks, in place."""
 
-    def add_numbers(self, *numbers: float) -> tuple[float, ...]:
-        """Sums over all ranks, to the precision of float64."""
-        return numbers
+    def gather_numbers(self, *own: float) -> list[tuple[float, ...]]:
+        """The numbers of every rank in the order of ranks, to the precision of float64."""
+        return [own]
 
     def gather(self, one: T) -> list[T]:
         """What every rank has, in the order of ranks."""
@@ -57,7 +57,7 @@ class Processes:
 
     def any(self, asked: bool) -> bool:
         """Whether any rank says so."""
-        return self.add_numbers(asked)[0] > 0
+        return any(asked for (asked,) in self.gather_numbers(asked))
 
     def wait(self) -> None:
         """Until all ranks have come to this place."""
@@ -89,11 +89,12 @@ class Rank(Processes):
         for tensor, sums in zip(tensors, together.split([tensor.numel() for tensor in tensors])):
             tensor.copy_(sums.view_as(tensor))
 
-    def add_numbers(self, *numbers: float) -> tuple[float, ...]:
-        sums = torch.tensor(numbers, dtype=torch.float64)  # on the host, whatever the model is on
+    def gather_numbers(self, *own: float) -> list[tuple[float, ...]]:
+        numbers = torch.tensor(own, dtype=torch.float64)  # on the host, whatever the model is on
+        everyone = [torch.empty_like(numbers) for _ in range(self.size)]
         with self._together():
-            torch.distributed.all_reduce(sums)
-        return tuple(sums.tolist())
+            torch.distributed.all_gather(everyone, numbers)
+        return [tuple(numbers.tolist()) for numbers in everyone]
 
     def gather(self, one: T) -> list[T]:
         everyone: list[Any] = [None] * self.size

@@ -18,7 +18,7 @@ from hra_cli.training.gradient_sharing import follow_all_tasks
 from hra_cli.training.processes import Processes
 from hra_cli.training.start_pull import pull_to_start
 from hra_cli.transducer.adapted import AdaptedModel
-from hra_cli.transducer.loss import Loss, check_installed, check_loss, check_rnnt_type, pruned_loss
+from hra_cli.transducer.loss import check_installed, check_loss, check_rnnt_type, pruned_loss
 
 GRADIENT_NORM = 1.0  # to which gradients are clipped
 SMALLEST_SCALE = 1.0  # of the loss in float16; what still overflows at this scale has diverged
@@ -88,9 +88,9 @@ class TrainingStep:
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.zero_grad(set_to_none=True)
-        frames = sum(map(self.model.backbone.num_frames, batch.feature_lens.tolist()))
-        frames = int(self.processes.add_numbers(frames)[0])
-        sums = self._backward(batch, number, frames)
+        tokens = self.model.tokens(batch)
+        frames, longest = self._of_all_parts(batch, tokens)
+        sums = self._backward(batch, tokens, longest, number, frames)
         self.processes.add([sums, *self._gradients()])
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
@@ -108,15 +108,24 @@ class TrainingStep:
             self.scaler.update(self.scaler.get_scale() / 2)
         return StepResult(total, simple, pruned, frames, gradient_norm)
 
-    def _backward(self, batch: Batch, number: int, frames: int) -> torch.Tensor:
+    def _of_all_parts(self, batch: Batch, tokens: list[list[int]]) -> tuple[int, int]:
+        """Encoder frames of the whole batch, and how many tokens its longest utterance has."""
+        frames = sum(map(self.model.backbone.num_frames, batch.feature_lens.tolist()))
+        by_rank = self.processes.gather_numbers(frames, max(map(len, tokens), default=0))
+        every_frames, every_longest = zip(*by_rank)
+        return int(sum(every_frames)), int(max(every_longest))
+
+    def _backward(self, batch: Batch, tokens: list[list[int]], longest: int, number: int, frames: int) -> torch.Tensor:
         """The loss summed over the batch, and its parts, (3,); leaves the gradient of the loss over `frames`."""
+        config = self.config
         if not batch.ids:  # there are more processes than utterances in the whole batch
             return torch.zeros(3, device=self.model.backbone.device)
         if self.augment is not None:
-            seed = self.config.seed * 1_000_003 + number
+            seed = config.seed * 1_000_003 + number
             batch.features = self.augment(batch.features, batch.feature_lens, batch.ids, seed)
-        encoder_out, lens = self.model.encode(batch, self.config.chunk_plan.drawn(self.config.seed, number))
-        loss = batch_loss(self.model, batch, encoder_out, lens, self.config).sum()
+        encoder_out, lens = self.model.encode(batch, config.chunk_plan.drawn(config.seed, number))
+        losses = pruned_loss(self.model.backbone, encoder_out, lens, tokens, config.rnnt_type, config.loss, longest)
+        loss = losses.sum()
         with without_cudnn(self.model.backbone.device):  # convolutions have gradients, too
             self.scaler.scale(loss.total / frames).backward()
         return torch.stack([loss.total, loss.simple, loss.pruned]).detach()
@@ -157,14 +166,3 @@ class TrainingStep:
         """Goes on from what `state` returned."""
         if state:
             self.scaler.load_state_dict(state)
-
-
-def batch_loss(
-    model: AdaptedModel, batch: Batch, encoder_out: torch.Tensor, lens: torch.Tensor, config: TrainConfig
-) -> Loss:
-    """The loss of every utterance (N,); encoder_out (N, T, C) and lens (N,), as `model.encode` gives them.
-
-    Raises HraError as `pruned_loss` does.
-    """
-    tokens = [model.tokenizer.encode(text) for text in batch.texts]
-    return pruned_loss(model.backbone, encoder_out, lens, tokens, config.rnnt_type, config.loss)

@@ -11,9 +11,9 @@ from hra_cli.data.batches import load_batches
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.scoring.wer import Scores, Utterance, score
 from hra_cli.training.processes import Processes
-from hra_cli.training.step import batch_loss
 from hra_cli.training.training_data import TrainingData
 from hra_cli.transducer.adapted import AdaptedModel
+from hra_cli.transducer.loss import pruned_loss
 from hra_cli.transducer.search import search
 
 
@@ -38,10 +38,11 @@ class Validator:
         """WER and loss of `model` on dev. Raises HraError for a cut that cannot be read."""
         utterances: list[Utterance] = []
         losses = dict.fromkeys(self.data.tasks, 0.0)
-        for batch in load_batches(self.processes.part(self.data.dev), self.config.num_workers):
+        config = self.config
+        for batch in load_batches(self.processes.part(self.data.dev), config.num_workers):
             encoder_out, lens = model.encode(batch)
             utterances += model.utterances(batch, search("greedy_search", model.backbone, encoder_out, lens))
-            loss = batch_loss(model, batch, encoder_out, lens, self.config)
+            loss = pruned_loss(model.backbone, encoder_out, lens, model.tokens(batch), config.rnnt_type, config.loss)
             for task, value in zip(batch.tasks, loss.total.tolist()):
                 losses[task] += value
         everyone = self.processes.gather((utterances, losses))

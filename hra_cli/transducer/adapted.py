@@ -59,6 +59,10 @@ class AdaptedModel:
         x, rows = self.frontend_cache.embed(features, batch.feature_lens, batch.ids)
         return self.backbone.encode_rows(x, rows, after_layer, chunking=chunking)
 
+    def tokens(self, batch: Batch) -> list[list[int]]:
+        """What was said in each utterance of a batch, as ids of tokens."""
+        return [self.tokenizer.encode(text) for text in batch.texts]
+
     def utterances(self, batch: Batch, found: list[Hypothesis]) -> list[Utterance]:
         """The batch's utterances: what was said, and what a search found, as text, words, pieces and their times."""
         return [

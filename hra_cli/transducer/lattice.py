@@ -18,7 +18,8 @@ class Alignments(torch.autograd.Function):
     tokens, frames (N,): where each utterance ends. regular: whether a token takes no frame.
 
     Returns the log-probability of all paths together, (N,), and the expected number of times that each arc of emit and
-    of blank is taken, two tensors (N, S+1, T). These two are the gradient of the first; none flows through them.
+    of blank is taken, two tensors (N, S+1, T) in float64. These two are the gradient of the first; none flows through
+    them.
     """
 
     @staticmethod
@@ -26,7 +27,7 @@ class Alignments(torch.autograd.Function):
         ctx: Any, emit: Tensor, blank: Tensor, tokens: Tensor, frames: Tensor, regular: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         score, taken = _forward_backward(emit.detach(), blank.detach(), tokens, frames, regular)
-        ctx.save_for_backward(*taken)
+        ctx.save_for_backward(*(arcs.to(emit.dtype) for arcs in taken))
         ctx.mark_non_differentiable(*taken)
         return (score, *taken)
 
@@ -66,10 +67,10 @@ def _forward_backward(
     emit_steps[..., :-1] += after[1:, :, 1:]
     blank_steps += after[1:]
     blank_steps.masked_fill_(waits, -torch.inf)
-    taken = [
-        _from_steps(arcs.add_(through).exp_(), num_frames, regular).to(emit.dtype) for arcs in (emit_steps, blank_steps)
-    ]
-    return score.squeeze(1).to(emit.dtype), (taken[0], taken[1])
+    emitted, passed = (
+        _from_steps(arcs.add_(through).exp_(), num_frames, regular) for arcs in (emit_steps, blank_steps)
+    )
+    return score.squeeze(1).to(emit.dtype), (emitted, passed)
 
 
 def _sweep(start: Tensor, emit: Tensor, blank: Tensor) -> Tensor:

@@ -65,15 +65,18 @@ def pruned_loss(
     tokens: list[list[int]],
     rnnt_type: str = "regular",
     library: str = "hra",
+    longest: int = 0,
 ) -> Loss:
     """The loss of every utterance, (N,), on the device of encoder_out.
 
     encoder_out (N, T, C), encoder_out_lens (N,): on one device. tokens: ids of each utterance, without blank.
     rnnt_type: a name in RNNT_TYPES. library: "hra", or "k2" for k2's own functions, which give the same.
+    longest: tokens of the longest utterance of the batch that these are a part of. Which positions the joiner is
+    computed for depends on it, as in k2: they are chosen among as many as that utterance has.
     Every utterance must have at least as many frames as tokens. Raises HraError where k2 is wanted and missing.
     """
     device = encoder_out.device
-    longest = max(map(len, tokens))
+    longest = max(longest, *map(len, tokens))
     padded = [utterance + [BLANK] * (longest - len(utterance)) for utterance in tokens]
     symbols = on_device(padded, device)
     lens = on_device([len(utterance) for utterance in tokens], device)

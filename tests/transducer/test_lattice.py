@@ -61,11 +61,9 @@ def test_long_utterances_in_float32_are_as_exact_as_in_float64(regular):
     exact = [torch.randn(2, 81, 900, generator=generator, dtype=torch.float64) - 5 for _ in range(2)]
     ends = torch.tensor([80, 60]), torch.tensor([900, 800])
     rounded = [arc.float() for arc in exact]
-    for one, other in zip(
-        Alignments.apply(*rounded, *ends, regular),
-        Alignments.apply(*(arc.double() for arc in rounded), *ends, regular),
-    ):
-        assert one.dtype == torch.float32
+    found = Alignments.apply(*rounded, *ends, regular)
+    assert [one.dtype for one in found] == [torch.float32, torch.float64, torch.float64]
+    for one, other in zip(found, Alignments.apply(*(arc.double() for arc in rounded), *ends, regular)):
         assert torch.allclose(one.double(), other, rtol=1e-6, atol=1e-7)
 
 

@@ -75,6 +75,22 @@ def test_a_batchs_loss_is_the_sum_of_its_utterances(backbone, encoded, rnnt_type
     assert len({round(loss.total.item(), 2) for loss in alone}) == len(alone)
 
 
+def test_a_part_of_a_batch_that_lacks_its_longest_transcript(backbone, library):
+    """As a process has one in joint training. Now and then a window of k2's depends on that transcript's length."""
+    generator = torch.Generator().manual_seed(3)
+    lengths, frames = [14] + [10] * 60, torch.full((61,), 40)
+    # The encoder's output hardly changes in four frames, as in speech, so that tokens may come early as well as late.
+    out = 2 * torch.randn(61, 10, backbone.width, generator=generator).repeat_interleave(4, dim=1)
+    tokens = [torch.randint(1, 30, (length,), generator=generator).tolist() for length in lengths]
+    part = out[1:], frames[1:], tokens[1:], "modified", library
+    with torch.no_grad():
+        of_whole = pruned_loss(backbone, out, frames, tokens, "modified", library).pruned[1:]
+        as_part = pruned_loss(backbone, *part, longest=14).pruned
+        by_itself = pruned_loss(backbone, *part).pruned
+    assert torch.allclose(as_part, of_whole, rtol=1e-5)
+    assert not torch.allclose(by_itself, of_whole, rtol=1e-3), "no window was another one, so nothing is tested"
+
+
 def test_the_types_give_different_finite_losses(backbone, encoded):
     totals = [pruned_loss(backbone, *encoded, TOKENS, rnnt_type).sum().total for rnnt_type in RNNT_TYPES]
     assert all(bool(total.isfinite()) and total > 0 for total in totals)
@@ -183,6 +199,24 @@ def test_our_own_loss_is_k2s_in_value_and_in_every_gradient(name, rnnt_type, dty
     assert len(found[0]) == len(found[1]) > 12
     for theirs, ours in zip(*found):
         assert relative_error(ours, theirs) < tolerance
+
+
+@pytest.mark.parametrize("rnnt_type", ["regular", "modified"])
+def test_where_rounding_decides_in_k2_our_own_loss_in_float32_is_k2s_in_float64(rnnt_type):
+    """A recogniser that is sure has many windows that hold nearly everything, among which k2 takes any in float32."""
+    pytest.importorskip("k2", reason="k2 is not installed")
+    generator = torch.Generator().manual_seed(0)
+    out = 8 * torch.randn(40, 16, tiny_backbone().width, generator=generator).repeat_interleave(4, dim=1)
+    tokens = [torch.randint(1, 30, (14,), generator=generator).tolist() for _ in range(40)]
+
+    def pruned(library, dtype):
+        with torch.no_grad():
+            args = tiny_backbone().to(dtype), out.to(dtype), torch.full((40,), 64), tokens, rnnt_type, library
+            return pruned_loss(*args).pruned.double()
+
+    exact = pruned("k2", torch.float64)
+    assert torch.allclose(pruned("hra", torch.float32), exact, rtol=1e-6)
+    assert not torch.allclose(pruned("k2", torch.float32), exact, rtol=1e-3), "rounding decides nothing here"
 
 
 def test_a_batch_without_any_token_is_blank_on_every_frame(backbone, encoded):
