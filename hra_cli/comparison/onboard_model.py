@@ -22,7 +22,7 @@ from hra_cli.training.loop import TrainingLoop
 from hra_cli.training.run_state import RunState
 from hra_cli.training.selection import SelectedEpochs
 from hra_cli.training.step import Diverged
-from hra_cli.training.training_data import few_of, load_training_data
+from hra_cli.training.training_data import few_shots, load_training_data
 from hra_cli.training.validation import Validator
 from hra_cli.transducer.adapted import AdaptedModel
 
@@ -55,7 +55,7 @@ def train_onboarded(config: CellConfig, cells: Path, folder: Path) -> ModelResul
         def write(selected: SelectedEpochs, state: RunState) -> None:
             write_safetensors(folder / MODEL_NAME, selected.tensors, {})
 
-        few = few_of(data, config.shots, config.seed)
+        few = few_shots(data, config.shots, config.seed)
         loop = TrainingLoop(config, folder, few, AdaptedModel(backbone, tokenizer), model, own_gradient, write)
         loop.run()
         state = loop.state

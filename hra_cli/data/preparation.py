@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Optional, TypeVar
+from typing import Any, Optional
 
 from lhotse.cut import Cut
 from lhotse.utils import fastcopy
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
 from hra_cli.data.assignment import draw_splits, naming_corpus
 from hra_cli.data.audio_reader import AudioReader
@@ -30,12 +30,11 @@ from hra_cli.data.transcripts import advice, unwritable
 from hra_cli.errors import HraError
 from hra_cli.io.files import remove_leftovers, writing
 from hra_cli.io.lock import one_writer
+from hra_cli.io.progress import counted
 
 # A file that is there while a folder is being written: the next run may then remove what an unfinished one left.
 UNFINISHED_NAME = ".hra-prepare-unfinished"
 STORE_NAME = ".hra-prepare-cuts"
-SHOWN_EVERY = 1000  # cuts
-Item = TypeVar("Item")
 
 
 def find_prepared(
@@ -114,7 +113,7 @@ def prepare(
         with CutStore(folder / STORE_NAME) as store:
             without_text: list[Skipped] = []
             with naming_corpus(corpus):
-                store.add(_counted(_with_text(cuts, without_text), progress, "reading cuts"))
+                store.add(counted(_with_text(cuts, without_text), progress, "reading cuts"))
                 check_task_names(store.tasks())
             with writing(output_dir):
                 _start_over(folder)
@@ -128,7 +127,7 @@ def prepare(
             reasons = dict(sorted(collections.Counter(one.reason for one in left_out).items()))
             if not len(store):
                 raise HraError(_nothing_usable(reasons, output_dir))
-            writing_cuts = partial(_counted, progress=progress, what="writing cuts", total=len(store))
+            writing_cuts = partial(counted, progress=progress, what="writing cuts", total=len(store))
             if shar:
                 write_shards(archives, reader.chunks, store)
             index = TaskIndex(
@@ -143,18 +142,6 @@ def prepare(
         with writing(output_dir):
             (folder / UNFINISHED_NAME).unlink()
     return index
-
-
-def _counted(
-    items: Iterable[Item], progress: Optional[Progress], what: str, total: Optional[int] = None
-) -> Iterator[Item]:
-    """The same, while a bar says how many there have been, once there are many."""
-    bar: Optional[TaskID] = None
-    for number, item in enumerate(items, 1):
-        yield item
-        if progress is not None and (number % SHOWN_EVERY == 0 or (number == total and bar is not None)):
-            bar = progress.add_task(what, total=total, note="") if bar is None else bar
-            progress.update(bar, completed=number)
 
 
 def _read(

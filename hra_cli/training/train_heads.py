@@ -77,7 +77,7 @@ def train(
     config = dataclasses.replace(config, device=processes.device(config.device))
     with one_writer(exp_dir) if processes.writes else contextlib.nullcontext():
         _check_folder(exp_dir, config, resume)
-        loop = heads_loop(config, exp_dir, processes)
+        loop = heads_loop(config, exp_dir, processes, progress)
         _check_same(loop, processes)
         loop.run(progress)
         processes.wait()
@@ -86,14 +86,17 @@ def train(
     return _result(loop)
 
 
-def heads_loop(config: TrainConfig, exp_dir: Path, processes: Optional[Processes] = None) -> TrainingLoop:
+def heads_loop(
+    config: TrainConfig, exp_dir: Path, processes: Optional[Processes] = None, progress: Optional[Progress] = None
+) -> TrainingLoop:
     """The run that trains a controller and heads, or heads on a given controller (onboarding).
 
+    progress: told of the cuts that are read before anything is trained.
     Raises HraError for a backbone, data or controller that cannot be used, and as `TrainingLoop` does.
     """
     backbone = load_backbone(config.backbone, config.backbone_options)
     tokenizer = load_tokenizer(located(config.backbone))
-    data = load_training_data(config, backbone, tokenizer)
+    data = load_training_data(config, backbone, tokenizer, progress)
     controller = None if config.controller is None else read_controller(Path(config.controller), backbone.fingerprint)
     start = None
     if controller is not None and config.start is not None:

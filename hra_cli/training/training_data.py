@@ -12,6 +12,7 @@ from typing import Optional
 
 from lhotse.cut import Cut
 from lhotse.utils import compute_num_frames
+from rich.progress import Progress
 
 from hra_cli.backbone.model import Backbone
 from hra_cli.data.batch_plan import BatchPlan, decoding_batches
@@ -23,6 +24,7 @@ from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.data.transcripts import advice, unwritable
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig
+from hra_cli.io.progress import counted
 from hra_cli.transducer.loss import fits
 
 
@@ -40,12 +42,17 @@ class TrainingData:
     digest: str
 
 
-def load_training_data(config: TrainConfig, backbone: Backbone, tokenizer: Tokenizer) -> TrainingData:
-    """The train and dev cuts of the tasks that `config` names. Raises HraError for a task that has none to train on."""
+def load_training_data(
+    config: TrainConfig, backbone: Backbone, tokenizer: Tokenizer, progress: Optional[Progress] = None
+) -> TrainingData:
+    """The train and dev cuts of the tasks that `config` names. Raises HraError for a task that has none to train on.
+
+    progress: told of every cut that is read, where there are many.
+    """
     index = load_tasks(Path(config.data))
     tasks = index.select(list(config.tasks) or None)
-    train = _Usable(index, tasks, "train", backbone, tokenizer)
-    dev = _Usable(index, tasks, "dev", backbone, tokenizer)
+    train = _Usable(index, tasks, "train", backbone, tokenizer, progress)
+    dev = _Usable(index, tasks, "dev", backbone, tokenizer, progress)
     for task in tasks:
         if not train.utterances[task]:
             raise HraError(train.why_not(task))
@@ -65,7 +72,7 @@ def nothing_to_train_on(config: TrainConfig, backbone: Backbone, tokenizer: Toke
     return {task: train.why_not(task) for task in tasks if not train.utterances[task]}
 
 
-def few_of(data: TrainingData, utterances: int, seed: int) -> TrainingData:
+def few_shots(data: TrainingData, utterances: int, seed: int) -> TrainingData:
     """So many utterances of each task to train on, and nothing to validate on.
 
     A task's are the first of all of its own, shuffled by the seed: fewer are among more, whatever the other tasks are.
@@ -99,7 +106,15 @@ def few_of(data: TrainingData, utterances: int, seed: int) -> TrainingData:
 class _Usable:
     """The cuts of a split of some tasks that the loss can be computed for, and what the rest lacks."""
 
-    def __init__(self, index: TaskIndex, tasks: list[str], split: str, backbone: Backbone, tokenizer: Tokenizer):
+    def __init__(
+        self,
+        index: TaskIndex,
+        tasks: list[str],
+        split: str,
+        backbone: Backbone,
+        tokenizer: Tokenizer,
+        progress: Optional[Progress] = None,
+    ):
         self.index = index
         self.cuts = index.empty_table()
         self.skipped: list[Skipped] = []
@@ -107,18 +122,19 @@ class _Usable:
         self.seconds = dict.fromkeys(tasks, 0.0)
         self.digest = hashlib.sha256()
         self._reasons: dict[str, Counter[str]] = {}
-        for task in tasks:
-            stored = index.stored_cuts(task, split) if split in index.splits(task) else ()
-            for cut, place in stored:
-                problem = _problem(cut, backbone, tokenizer)
-                if problem is not None:
-                    self.skipped.append(problem)
-                    self._reasons.setdefault(task, Counter())[problem.reason] += 1
-                    continue
-                self.cuts.add(cut, place)
-                self.utterances[task] += 1
-                self.seconds[task] += cut.duration
-                self.digest.update(_line(cut))
+        able = [task for task in tasks if split in index.splits(task)]
+        total = sum(index.splits(task)[split].utterances for task in able)
+        stored = ((task, *one) for task in able for one in index.stored_cuts(task, split))
+        for task, cut, place in counted(stored, progress, f"reading {split}", total):
+            problem = _problem(cut, backbone, tokenizer)
+            if problem is not None:
+                self.skipped.append(problem)
+                self._reasons.setdefault(task, Counter())[problem.reason] += 1
+                continue
+            self.cuts.add(cut, place)
+            self.utterances[task] += 1
+            self.seconds[task] += cut.duration
+            self.digest.update(_line(cut))
 
     def why_not(self, task: str) -> str:
         """Why a task has no utterance."""

@@ -26,7 +26,7 @@ from hra_cli.io.files import write_text
 from hra_cli.io.progress import no_progress
 from hra_cli.io.tensors import read_safetensors
 from hra_cli.training.step import TrainingStep
-from hra_cli.training.training_data import few_of, load_training_data
+from hra_cli.training.training_data import few_shots, load_training_data
 
 VOICES = ("de", "de-too", "fr")
 METHODS = ("hra-linear:8", "full")
@@ -185,7 +185,7 @@ def test_fewer_utterances_are_among_more_and_no_dev_is_looked_at_while_training(
     everything = load_training_data(settings, recogniser.backbone, recogniser.tokenizer)
     ids = {}
     for number in (1, 2, 3):
-        few = few_of(everything, number, seed=1)
+        few = few_shots(everything, number, seed=1)
         ids[number] = {cut.id for cut in few.train}
         assert few.utterances == dict.fromkeys(VOICES, number)
         assert [cut.custom["task"] for cut in few.train] == [task for task in VOICES for _ in range(number)]
@@ -193,10 +193,10 @@ def test_fewer_utterances_are_among_more_and_no_dev_is_looked_at_while_training(
         assert few.seconds["fr"] == pytest.approx(sum(c.duration for c in few.train if c.custom["task"] == "fr"))
     assert ids[1] < ids[2] < ids[3]
     alone = load_training_data(dataclasses.replace(settings, tasks=("fr",)), recogniser.backbone, recogniser.tokenizer)
-    assert {cut.id for cut in few_of(alone, 2, seed=1).train} < ids[2], "whatever the other tasks are"
-    assert any(few_of(alone, 2, seed=seed).digest != few_of(alone, 2, seed=1).digest for seed in range(2, 6))
+    assert {cut.id for cut in few_shots(alone, 2, seed=1).train} < ids[2], "whatever the other tasks are"
+    assert any(few_shots(alone, 2, seed=seed).digest != few_shots(alone, 2, seed=1).digest for seed in range(2, 6))
     with refuses("task 'de-too' has 3 utterances to train on, not 4"):
-        few_of(everything, 4, seed=1)
+        few_shots(everything, 4, seed=1)
     logs = [log for log in run[0].rglob("train.log") if "shots5" in str(log)]
     assert logs
     for log in logs:

@@ -17,9 +17,11 @@ from hra_cli.experiment.metrics import dev_records, read_metrics
 from hra_cli.io.lock import one_writer
 from hra_cli.io.tensors import read_safetensors, write_safetensors
 from hra_cli.report.write import write_report
+from hra_cli.scoring.wer import ErrorCounts, Scores
 from hra_cli.training.recorder import Recorder
-from hra_cli.training.run_state import CHECKPOINT_NAME, sealed
+from hra_cli.training.run_state import CHECKPOINT_NAME, RunState, sealed
 from hra_cli.training.train_heads import heads_loop, train
+from hra_cli.training.validation import DevResult
 
 
 @pytest.fixture
@@ -241,6 +243,20 @@ def test_what_cannot_be_written_is_one_line_that_names_it(data, tmp_path, name, 
             recorder.say("something")
         finally:
             recorder.close()
+
+
+def test_of_many_tasks_the_log_has_the_best_and_the_worst(data, tmp_path):
+    scores = {f"speaker-{number:02d}": ErrorCounts(substitutions=7 * number % 30, words=100) for number in range(30)}
+    found = DevResult(Scores(sum(scores.values(), ErrorCounts()), scores), dict.fromkeys(scores, 1.0))
+    recorder = Recorder(tmp_path, config(data), [], lambda selected, state: None, -1)
+    recorder.dev(RunState(""), found)
+    recorder.close()
+    (line,) = (tmp_path / "train.log").read_text().splitlines()
+    assert "(speaker-00 0.00, speaker-13 1.00, " in line
+    assert ", … 10 more, " in line
+    assert line.endswith(", speaker-17 29.00)")
+    (record,) = dev_records(tmp_path)
+    assert len(record.wer) == 30
 
 
 @pytest.mark.parametrize("room", [2_000, 30_000])

@@ -12,6 +12,7 @@ import warm
 from builders import refused
 from data_folders import change_tasks, write_split
 from devices import cudnn_as_on_a_gpu
+from rich.progress import Progress
 from safetensors.torch import load_file
 from speech import BACKBONE, ROOT, TASKS, config, heads_of, hra
 
@@ -228,6 +229,14 @@ def test_utterances_with_fewer_frames_than_tokens_are_left_out_and_listed(data, 
     assert [cut.id for cut in found.train] == [cuts[0].id, cuts[2].id]
     (skipped,) = found.skipped
     assert (skipped.id, skipped.reason) == (cuts[1].id, "fewer encoder frames than tokens")
+
+
+def test_reading_many_cuts_shows_how_many_have_been_read(data, monkeypatch):
+    monkeypatch.setattr("hra_cli.io.progress.SHOWN_EVERY", 20)
+    progress = Progress(disable=True)
+    load_training_data(config(data), load_backbone(BACKBONE), load_tokenizer(BACKBONE), progress)
+    (bar,) = progress.tasks  # of dev there are too few
+    assert (bar.description, bar.completed, bar.total) == ("reading train", 48, 48)
 
 
 def test_transcripts_in_another_case_than_the_tokenizers_are_called_so(data, tmp_path):
