@@ -17,7 +17,10 @@ from hra_cli.commands.lists import frames, numbers, split
 from hra_cli.comparison.onboard_options import ONBOARD, OnboardOptions
 from hra_cli.comparison.plan import MODES, NUM_JOBS, CompareConfig
 
-METHODS_HELP = f"Methods, each with its size if you like, as in lora:8. There are: {', '.join(kinds())}."
+METHODS_HELP = (
+    "Methods, each with its size and its learning rates if you like, as in lora:8 or lora:8@0.001/0.003. "
+    f"There are: {', '.join(kinds())}."
+)
 MODES_HELP = "; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()) + "."
 
 

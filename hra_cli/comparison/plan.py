@@ -37,8 +37,9 @@ NUM_JOBS = 1  # cells trained at a time
 class CompareConfig:
     """Options of `hra compare`. Paths are absolute.
 
-    tasks: () for all in the data. methods: names, or name:size. modes: "single" (a model per task), "multi" (one for
-    all) and "onboard" (tasks that were held out). lrs: the learning rates to try; () for each method's own grid.
+    tasks: () for all in the data. methods: names, or name:size, and maybe @LR/LR, the rates to try for one. modes:
+    "single" (a model per task), "multi" (one for all) and "onboard" (tasks that were held out). lrs: the learning rates
+    to try for the others; () for each method's own grid.
     budget_seconds: of training per model, turned into whole epochs by timing the method's steps; instead of num_epochs.
     The learning rate is chosen with the first of `seeds`. onboarding: what only that mode has; None becomes its
     defaults there. Raises HraError for an unknown method or mode, for none, and for numbers that are not positive or
@@ -99,8 +100,8 @@ class CompareConfig:
         )
 
     def parsed_methods(self) -> list[Method]:
-        """Each method once, in the given order. Raises HraError as `parse_method` does."""
-        return list(dict.fromkeys(parse_method(text) for text in self.methods))
+        """Each method once, in the given order. Raises HraError as `parse_method` does, and for rates that are none."""
+        return list(self._own_rates())
 
     def rows(self) -> list[tuple[Method, str]]:
         """Methods and modes but onboarding: the rows of the comparison, each with a cell per seed."""
@@ -113,7 +114,27 @@ class CompareConfig:
 
     def lrs_of(self, method: Method) -> list[float]:
         """The learning rates to choose from, each once."""
-        return list(dict.fromkeys(self.lrs or method.kind.lrs))
+        return list(dict.fromkeys(self._own_rates()[method] or self.lrs or method.kind.lrs))
+
+    def _own_rates(self) -> dict[Method, tuple[float, ...]]:
+        """The rates that are given to each method alone."""
+        found: dict[Method, tuple[float, ...]] = {}
+        for text in self.methods:
+            name, at, rates = text.partition("@")
+            method = parse_method(name)
+            found[method] = found.get(method, ()) + (_rates(text, rates) if at else ())
+        return found
+
+
+def _rates(method: str, text: str) -> tuple[float, ...]:
+    """The learning rates in what stands behind a method's @."""
+    try:
+        rates = tuple(float(one) for one in text.split("/"))
+    except ValueError:
+        raise HraError(f"'{method}': learning rates are numbers with / between, as in lora:8@0.001/0.003") from None
+    for lr in rates:
+        check_positive(MOST_FLOAT, methods=lr)
+    return rates
 
 
 @dataclass(frozen=True)

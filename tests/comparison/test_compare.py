@@ -477,6 +477,12 @@ def test_methods_learning_rates_and_seeds_can_be_added(copied, little, monkeypat
     assert over_seeds["wer"] == pytest.approx(sum(wers) / 2, abs=0.01)
 
 
+def test_methods_may_have_learning_rates_of_their_own(little):
+    settings = config(little, methods=("hra-linear:8@0.002/0.01", "lora:1", "lora:1@0.1", "full"), lrs=(0.004,))
+    tried = {str(method): settings.lrs_of(method) for method in settings.parsed_methods()}
+    assert tried == {"hra-linear:8": [0.002, 0.01], "lora:1": [0.1], "full": [0.004]}
+
+
 def test_what_is_named_twice_is_there_once(copied, little):
     before = trained(copied)
     twice = config(little, methods=("hra-linear:8",) * 2, modes=("multi",) * 2, lrs=(0.004, 0.004), seeds=(42, 42))
@@ -576,6 +582,8 @@ def test_what_an_epoch_takes_is_measured_on_a_whole_one_where_time_allows(
         (("--modes", "mulit"), "no such mode: 'mulit'; did you mean 'multi'?"),
         (("--lrs", "0.004,fast"), "--lrs is a list of numbers with commas between, not '0.004,fast'"),
         (("--lrs", "0"), "--lrs must be positive"),
+        (("--methods", "lora:1@fast"), "'lora:1@fast': learning rates are numbers with / between, as in"),
+        (("--methods", "lora:1@0.1/0"), "--methods must be positive, not 0"),
         (("--seeds", "4.5"), "--seeds is a list of whole numbers with commas between, not '4.5'"),
         (("--num-jobs", "0"), "--num-jobs must be positive, not 0"),
         (("--num-epochs", "0"), "--num-epochs must be positive"),
