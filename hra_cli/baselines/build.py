@@ -13,7 +13,7 @@ from hra_cli.baselines.ablations import controller_per_layer, head_per_layer, wi
 from hra_cli.baselines.bitfit import bitfit
 from hra_cli.baselines.full import FullFineTuning
 from hra_cli.baselines.lora import lora
-from hra_cli.baselines.methods import Method, hra_kinds
+from hra_cli.baselines.methods import TOGETHER, Method, hra_kinds
 from hra_cli.baselines.residual import ResidualAdapters
 from hra_cli.errors import HraError
 
@@ -31,10 +31,12 @@ def new_method(
     if method.name == "full":
         full = FullFineTuning(backbone, tasks)
         return full.model, full
-    if method.name in REACH_INSIDE:
+    if _apart(method) in REACH_INSIDE:
         generator = torch.Generator().manual_seed(seed)
         size = method.size or 0
         hooked = bitfit(backbone, tasks) if method.name == "bitfit" else lora(backbone, tasks, size, generator)
+        if method.name.endswith(TOGETHER):
+            hooked.start_alike()
         return hooked.backbone, hooked
     return backbone, between_layers(method, backbone.layer_widths(), tasks, seed, common)
 
@@ -48,8 +50,11 @@ def between_layers(
     """
     generator = torch.Generator().manual_seed(seed)
     widths, size = list(layer_widths.values()), method.size or 0
-    if method.name == "residual-adapters":
-        return ResidualAdapters(layer_widths, tasks, size, generator)
+    if _apart(method) == "residual-adapters":
+        adapters = ResidualAdapters(layer_widths, tasks, size, generator)
+        if method.name.endswith(TOGETHER):
+            adapters.start_alike()
+        return adapters
     if method.name == "hra-no-recurrence":
         return without_recurrence(tasks, max(widths), size, seed)
     if method.name == "hra-apart":
@@ -61,3 +66,8 @@ def between_layers(
     if method.name in hra_kinds():
         return new_adapter(tasks, max(widths), size, method.name.removeprefix("hra-"), size, seed, common=common)
     raise HraError(f"{method.name} does not sit between layers: it needs a recogniser, not only widths")
+
+
+def _apart(method: Method) -> str:
+    """The name of the method whose tasks do not begin alike."""
+    return method.name.removesuffix(TOGETHER)

@@ -46,6 +46,12 @@ _ABLATIONS = {
     ),
     "hra-head-per-layer": Kind("HRA linear, a head per layer, H={}", 64, _HRA_LRS, "by-amount", shared=True),
 }
+# The others, trained as HRA's heads are: all tasks begin alike and follow the gradients of all.
+TOGETHER = "-together"
+_TOGETHER = {
+    f"residual-adapters{TOGETHER}": Kind("residual adapters together, r={}", 32, (0.001, 0.003), "by-amount"),
+    f"lora{TOGETHER}": Kind("LoRA together, r={}", 8, (0.0003, 0.001), "by-amount"),
+}
 MAIN = ("full", "bitfit", "residual-adapters", "lora", "hra-linear", "hra-ffn")
 
 
@@ -61,7 +67,7 @@ def hra_kinds() -> dict[str, Kind]:
 
 def kinds() -> dict[str, Kind]:
     """Every method by name."""
-    return {**_BASELINES, **hra_kinds(), **_ABLATIONS}
+    return {**_BASELINES, **hra_kinds(), **_ABLATIONS, **_TOGETHER}
 
 
 @dataclass(frozen=True)

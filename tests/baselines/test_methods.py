@@ -15,13 +15,13 @@ from hra_cli.adapter.heads import new_bank
 from hra_cli.baselines.ablations import LayerwiseAdapter, controller_per_layer, without_recurrence
 from hra_cli.baselines.build import between_layers, new_method
 from hra_cli.baselines.lora import LowRank
-from hra_cli.baselines.methods import Method, kinds, parse_method
+from hra_cli.baselines.methods import TOGETHER, Method, kinds, parse_method
 from hra_cli.io.tensors import fingerprint
 
 TASKS = ["ann", "bob", "cho"]
 SIZE = 12
 PER_TASK = [name for name in kinds() if name != "full"]  # the others have one model for all
-HOOKED = ["bitfit", "lora"]  # what they add goes through another kernel than what was there
+HOOKED = ["bitfit", "lora", "lora-together"]  # what they add goes through another kernel than what was there
 # What is not trained: u where there is no recurrence, and u of the first layer, which has no layer before it.
 WITHOUT_GRADIENT = {"hra-no-recurrence": "controller.recurrent", "hra-controller-per-layer": "controllers.0.recurrent"}
 # Channels of the layers of builders.tiny_sizes, and what the parts of a layer with so many have.
@@ -238,9 +238,20 @@ PARAMETERS = {  # per task, shared
 def test_parameters_are_as_many_as_the_equations_say(backbone, name):
     _, adapter = untrained(name, backbone)
     whole = sum(p.numel() for p in backbone.parameters())
-    per_task, shared = (0, whole) if name == "full" else PARAMETERS[name]
+    per_task, shared = (0, whole) if name == "full" else PARAMETERS[name.removesuffix(TOGETHER)]
     assert (adapter.parameters_per_task, adapter.parameters_shared) == (per_task, shared)
     assert sum(p.numel() for p in adapter.parameters()) == shared + len(TASKS) * per_task
+
+
+@pytest.mark.parametrize("name", [f"residual-adapters{TOGETHER}", f"lora{TOGETHER}"])
+def test_together_all_tasks_begin_where_the_first_begins_apart(name, plain):
+    _, alike = untrained(name, plain)
+    _, apart = untrained(name.removesuffix(TOGETHER), plain)
+    differ = []
+    for own, other in zip(alike.parameters(), apart.parameters()):
+        assert torch.equal(own, other[:1].expand_as(own))
+        differ.append(not torch.equal(own, other))
+    assert any(differ)
 
 
 def test_the_layers_of_the_tiny_recogniser_are_those_counted_here(plain):

@@ -66,7 +66,7 @@ def test_growth_of_a_recogniser_counts_what_is_really_built(name):
     assert found.methods == {method.label: built}
 
 
-@pytest.mark.parametrize("name", [name for name in kinds() if name not in ("full", "bitfit", "lora")])
+@pytest.mark.parametrize("name", [name for name in kinds() if name not in ("full", "bitfit", "lora", "lora-together")])
 def test_growth_of_sizes_counts_what_is_really_built(name):
     method = parse_method(f"{name}:5")
     found = growth_of_sizes(24, 4, [method], (3,))

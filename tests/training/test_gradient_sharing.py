@@ -19,6 +19,7 @@ SHARING_METHODS = [
     "hra-no-recurrence:8",
     "hra-controller-per-layer:8",
     "hra-head-per-layer:8",
+    "residual-adapters-together:8",
 ]
 
 
