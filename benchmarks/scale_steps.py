@@ -174,8 +174,8 @@ def gradients(adapter: Adapter) -> list[Tensor]:
 
 
 def apart(processes: Processes, tensors: list[Tensor]) -> list[float]:
-    """Seconds of what the processes add up in a step, with nothing else to do: the frames, the gradient, and whether to
-    stop, for which the loop asks."""
+    """Seconds of what the processes tell each other in a step, with nothing else to do: their frames and longest
+    transcripts, the gradient, and whether to stop, for which the loop asks."""
     found = []
     for _ in range(APART):
         processes.wait()

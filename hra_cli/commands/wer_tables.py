@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Optional, TypeVar
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from hra_cli.io.few_rows import FEW, few_of
+from hra_cli.io.few_rows import FEW, ends_by, few_of
 from hra_cli.scoring.wer import BeforeAfter, ErrorCounts, Scores, relative_change, wer_text
 
 if TYPE_CHECKING:
     from hra_cli.training.many_tasks import OnboardResult
-
-Row = TypeVar("Row")
 
 
 def wer_table(scores: Scores, title: str) -> Table:
@@ -23,7 +20,7 @@ def wer_table(scores: Scores, title: str) -> Table:
     table.add_column("task")
     for column in ("words", "ins", "del", "sub", "errors", "WER %"):
         table.add_column(column, justify="right")
-    rows = _ends(list(scores.tasks.items()), lambda row: row[1].wer)
+    rows = ends_by(list(scores.tasks.items()), lambda row: row[1].wer)
     for cells in few_of([[task, *_counts_cells(counts)] for task, counts in rows], lambda more: [more]):
         table.add_row(*cells)
     table.add_section()
@@ -41,7 +38,7 @@ def before_after_table(rows: list[BeforeAfter], title: str) -> Table:
     table.add_column("task")
     for column in ("parameters", "words", "frozen WER %", "with head WER %", "change %"):
         table.add_column(column, justify="right")
-    ends = _ends(rows, lambda row: row.after.wer)
+    ends = ends_by(rows, lambda row: row.after.wer)
     for cells in few_of([_before_after_cells(row) for row in ends], lambda more: [more]):
         table.add_row(*cells)
     total = BeforeAfter(
@@ -53,11 +50,6 @@ def before_after_table(rows: list[BeforeAfter], title: str) -> Table:
     table.add_section()
     table.add_row(*_before_after_cells(total))
     return table
-
-
-def _ends(rows: list[Row], wer: Callable[[Row], Optional[float]]) -> list[Row]:
-    """The rows as they are, or where they are too many to be shown, by WER."""
-    return rows if len(rows) <= 2 * FEW else sorted(rows, key=lambda row: wer(row) or 0.0)
 
 
 def _counts_cells(counts: ErrorCounts) -> list[str]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Optional, TypeVar
 
 Row = TypeVar("Row")
 FEW = 10  # rows at either end of a long table
+
+
+def ends_by(rows: Sequence[Row], value: Callable[[Row], Optional[float]]) -> list[Row]:
+    """The rows as they are, or where they are too many to be shown, by value, so that `few_of` shows both ends."""
+    return list(rows) if len(rows) <= 2 * FEW else sorted(rows, key=lambda row: value(row) or 0.0)
 
 
 def few_of(rows: Sequence[Row], more: Callable[[str], Row]) -> list[Row]:

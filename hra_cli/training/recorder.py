@@ -14,7 +14,7 @@ from hra_cli.adapter.task_adapter import TaskAdapter
 from hra_cli.data.skipped import SKIPPED_NAME, Skipped, write_skipped
 from hra_cli.experiment.config import TrainConfig, save_config
 from hra_cli.experiment.metrics import METRICS_NAME, DevRecord, Record, TrainRecord, as_line, read_metrics
-from hra_cli.io.few_rows import FEW, few_of
+from hra_cli.io.few_rows import ends_by, few_of
 from hra_cli.io.files import remove_leftovers, write_text, writing
 from hra_cli.scoring.wer import wer_text
 from hra_cli.training.board import Board
@@ -87,8 +87,8 @@ class Recorder:
         values.update({f"wer/{task}": one for task, one in wer.items()})
         values.update({f"loss/{task}": one for task, one in result.losses.items()})
         self._record(record, {name: value for name, value in values.items() if value is not None})
-        tasks = list(wer) if len(wer) <= 2 * FEW else sorted(wer, key=lambda task: wer[task])
-        shown = ", ".join(few_of([f"{task} {wer_text(wer[task])}" for task in tasks], str))
+        ends = ends_by(list(wer.items()), lambda one: one[1])
+        shown = ", ".join(few_of([f"{task} {wer_text(value)}" for task, value in ends], str))
         model = "frozen model" if train_loss is None else f"training loss {train_loss:.4f} a frame"
         scores = "no words on dev" if total is None else f"dev WER {wer_text(total)} % ({shown})"
         self.say(f"epoch {state.epoch}: {model}; {scores}")

@@ -70,7 +70,7 @@ def pruned_loss(
     """The loss of every utterance, (N,), on the device of encoder_out.
 
     encoder_out (N, T, C), encoder_out_lens (N,): on one device. tokens: ids of each utterance, without blank.
-    rnnt_type: a name in RNNT_TYPES. library: "hra", or "k2" for k2's own functions, which give the same.
+    rnnt_type: a name in RNNT_TYPES. library: "hra", or "k2" for k2's own functions, which give the same in float64.
     longest: tokens of the longest utterance of the batch that these are a part of. Which positions the joiner is
     computed for depends on it, as in k2: they are chosen among as many as that utterance has.
     Every utterance must have at least as many frames as tokens. Raises HraError where k2 is wanted and missing.
