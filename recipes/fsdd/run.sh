@@ -33,6 +33,7 @@ git to get the data set. Paths are relative to recipes/fsdd.
       10 HRA without its parts     11 adapters and LoRA at other sizes
       12 some methods for the same time                         13 every method on single digits
       14 some methods for the same time, 20 utterances a speaker
+      15 each speaker held out in turn and learned from 0, 5 and 20 utterances
   --corpus DIR               a clone of free-spoken-digit-dataset (default: stage 0 makes one below --data)
   --corpus-url URL           where stage 0 clones it from (default: $corpus_url)
   --backbone DIR             the recogniser: checkpoint and bpe.model (default: $backbone)
@@ -149,6 +150,7 @@ compare 11  sizes         connected     "$seed"        sizes.conf
 compare 12  same-time     connected     "$seed"        same-time.conf
 compare 13  single-digits digits        "$seed"        single-digits.conf
 compare 14  same-time-20  connected-20  "$every_seed"  same-time.conf
+compare 15  few-shots     connected-20  "$every_seed"  few-shots.conf
 
 python ../utils/results.py "$exp" frozen 'joint-*/*_search' 'onboard-*' exported --title "FSDD: a head per speaker" \
   --output "${results:-$exp/RESULTS.md}"

@@ -10,6 +10,11 @@ if [[ $# -gt 0 ]]; then
   fail "unexpected argument '$1'; see $0 --help"
 fi
 
+# Stages beyond the default --stop-stage run when they are asked for.
+if [[ $stage -gt $stop_stage ]]; then
+  fail "--stage $stage is beyond --stop-stage $stop_stage, so nothing would run; give --stop-stage $stage, too"
+fi
+
 log() {
   echo "$(date '+%Y-%m-%d %H:%M:%S') $*"
 }

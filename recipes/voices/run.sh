@@ -9,6 +9,7 @@ stage=0
 stop_stage=4
 speakers=128
 counts="8 32 128"
+known=20
 train=20
 dev=4
 test=10
@@ -33,7 +34,11 @@ of two hours on two cores.
        2 decode with the frozen model
        3 compare methods, with more and more speakers
        4 one table of all
+     When asked for:
+       5 hold out half of the first speakers, and learn them from 0, 5 and 20 utterances
   --speakers N               how many there are (default: $speakers)
+  --known N                  how many stage 5 learns from what speakers have in common, and as many that it holds out
+                             (default: $known)
   --counts 'N ...'           with how many stage 3 compares, each the first so many; the options of hra compare are in
                              N.conf (default: $counts)
   --train N, --dev N, --test N
@@ -49,8 +54,8 @@ of two hours on two cores.
 . ../utils/parse_options.sh
 . ../utils/stages.sh
 
-for one in $speakers $counts; do
-  [[ "$one" =~ ^[1-9][0-9]{0,2}$ ]] || fail "--speakers and --counts are numbers from 1 to 999, not '$one'"
+for one in $speakers $counts $known; do
+  [[ "$one" =~ ^[1-9][0-9]{0,2}$ ]] || fail "--speakers, --counts and --known are numbers from 1 to 999, not '$one'"
 done
 
 if in_range 0; then
@@ -71,28 +76,41 @@ if in_range 2; then
     --output-dir "$exp/frozen" --json "$exp/frozen/wer.json"
 fi
 
+# The option $1 for each of the speakers from $2 to $3, the first being 0.
+for_speakers() {
+  local number
+  for ((number = $2; number <= $3; number++)); do
+    printf -- '%s voice-%03d ' "$1" "$number"
+  done
+}
+
 if in_range 3; then
   for count in $counts; do
     log "Stage 3: compare methods, $count speakers"
     [[ $count -le $speakers ]] || fail "there are $speakers speakers, and --counts asks for $count"
     [[ -f "$conf/$count.conf" ]] || fail "no file $conf/$count.conf; write the options of hra compare for $count speakers"
-    tasks=()
-    for ((number = 0; number < count; number++)); do
-      tasks+=(--task "$(printf 'voice-%03d' "$number")")
-    done
     # shellcheck disable=SC2046 - a conf file is a list of options
-    hra compare --backbone "$backbone" --data "$data/voices" "${tasks[@]}" --exp-dir "$exp/compare-$count" \
-      --seeds "${seeds// /,}" --num-jobs "$num_jobs" $(cat "$conf/$count.conf")
+    hra compare --backbone "$backbone" --data "$data/voices" $(for_speakers --task 0 $((count - 1))) \
+      --exp-dir "$exp/compare-$count" --seeds "${seeds// /,}" --num-jobs "$num_jobs" $(cat "$conf/$count.conf")
   done
 fi
 
 if in_range 4; then
   log "Stage 4: one table"
   compared=()
-  for file in "$exp"/compare-*/comparison.json; do
+  for file in "$exp"/compare-[0-9]*/comparison.json; do
     [[ ! -f "$file" ]] || compared+=("$(dirname "$file")")
   done
   python local/over_tasks.py "${compared[@]}" --frozen "$exp/frozen/wer.json" --output "$exp/speakers/table.md"
+fi
+
+if in_range 5; then
+  log "Stage 5: hold out speakers, and learn them from few utterances"
+  [[ $((2 * known)) -le $speakers ]] || fail "there are $speakers speakers, and --known $known asks for $((2 * known))"
+  # shellcheck disable=SC2046
+  hra compare --backbone "$backbone" --data "$data/voices" $(for_speakers --task 0 $((2 * known - 1))) \
+    $(for_speakers --held-out "$known" $((2 * known - 1))) --exp-dir "$exp/compare-few-shots" \
+    --seeds "${seeds// /,}" --num-jobs "$num_jobs" $(cat "$conf/few-shots.conf")
 fi
 
 python ../utils/results.py "$exp" --title "Voices: many tasks" --output "${results:-$exp/RESULTS.md}"
