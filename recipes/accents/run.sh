@@ -12,7 +12,6 @@ exp=exp
 backbone=backbone
 num_epochs=10
 max_duration=50
-methods=hra-linear,full,residual-adapters,lora
 compare_conf=conf/compare.conf
 num_jobs=2
 seed=42
@@ -32,7 +31,6 @@ Needs hra and python on the PATH, and the package espeakng-loader (pip install -
   --backbone DIR             the recogniser (default: $backbone)
   --num-epochs N             passes over the training data (default: $num_epochs)
   --max-duration SECONDS     audio in a batch (default: $max_duration)
-  --methods LIST             what stage 7 compares (default: $methods)
   --compare-conf FILE        options of hra compare (default: $compare_conf)
   --num-jobs N               processes that prepare data, and cells trained at a time (default: $num_jobs)
   --seed N                   of the data and of training (default: $seed)
@@ -89,7 +87,7 @@ fi
 if in_range 7; then
   log "Stage 7: compare with other methods"
   # shellcheck disable=SC2046 - a conf file is a list of options
-  hra compare --backbone "$backbone" --data "$data/accents" --exp-dir "$exp/compare" --methods "$methods" \
+  hra compare --backbone "$backbone" --data "$data/accents" --exp-dir "$exp/compare" \
     --num-jobs "$num_jobs" --seeds "$seed" $(cat "$compare_conf")
 fi
 
