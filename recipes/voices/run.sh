@@ -84,14 +84,22 @@ for_speakers() {
   done
 }
 
+# Compares into $exp/compare-$1 with the options in $conf/$1.conf, which are for $2; the rest are options, too.
+compare() {
+  local name=$1 what=$2
+  shift 2
+  [[ -f "$conf/$name.conf" ]] || fail "no file $conf/$name.conf; write the options of hra compare for $what"
+  # shellcheck disable=SC2046 - a conf file is a list of options
+  hra compare --backbone "$backbone" --data "$data/voices" --exp-dir "$exp/compare-$name" --seeds "${seeds// /,}" \
+    --num-jobs "$num_jobs" "$@" $(cat "$conf/$name.conf")
+}
+
 if in_range 3; then
   for count in $counts; do
     log "Stage 3: compare methods, $count speakers"
     [[ $count -le $speakers ]] || fail "there are $speakers speakers, and --counts asks for $count"
-    [[ -f "$conf/$count.conf" ]] || fail "no file $conf/$count.conf; write the options of hra compare for $count speakers"
-    # shellcheck disable=SC2046 - a conf file is a list of options
-    hra compare --backbone "$backbone" --data "$data/voices" $(for_speakers --task 0 $((count - 1))) \
-      --exp-dir "$exp/compare-$count" --seeds "${seeds// /,}" --num-jobs "$num_jobs" $(cat "$conf/$count.conf")
+    # shellcheck disable=SC2046 - a list of options
+    compare "$count" "$count speakers" $(for_speakers --task 0 $((count - 1)))
   done
 fi
 
@@ -107,10 +115,9 @@ fi
 if in_range 5; then
   log "Stage 5: hold out speakers, and learn them from few utterances"
   [[ $((2 * known)) -le $speakers ]] || fail "there are $speakers speakers, and --known $known asks for $((2 * known))"
-  # shellcheck disable=SC2046
-  hra compare --backbone "$backbone" --data "$data/voices" $(for_speakers --task 0 $((2 * known - 1))) \
-    $(for_speakers --held-out "$known" $((2 * known - 1))) --exp-dir "$exp/compare-few-shots" \
-    --seeds "${seeds// /,}" --num-jobs "$num_jobs" $(cat "$conf/few-shots.conf")
+  # shellcheck disable=SC2046 - lists of options
+  compare few-shots "few utterances" $(for_speakers --task 0 $((2 * known - 1))) \
+    $(for_speakers --held-out "$known" $((2 * known - 1)))
 fi
 
 python ../utils/results.py "$exp" --title "Voices: many tasks" --output "${results:-$exp/RESULTS.md}"
