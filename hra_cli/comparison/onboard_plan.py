@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Optional
 
 from hra_cli.baselines.methods import Method
 from hra_cli.comparison.cell_files import ModelToTrain
@@ -31,9 +32,10 @@ class Row:
         """Whether something that it starts from is learned from the tasks that are not held out."""
         return self.start == COMMON or (self.method.kind.per_task and self.method.kind.shared)
 
-    def cells(self, lrs: Sequence[float], seeds: Sequence[int]) -> list[Cell]:
-        """Its cells, one for each rate and seed."""
-        return [Cell(self.method, f"{ONBOARD}-{self.start}", lr, seed) for lr in lrs for seed in dict.fromkeys(seeds)]
+    def cells(self, lrs: Sequence[float], seeds: Sequence[int], base_lr: Optional[float]) -> list[Cell]:
+        """Its cells, one for each rate and seed. base_lr: of what they start from."""
+        base = base_lr if self.needs_base else None
+        return [Cell(self.method, f"{ONBOARD}-{self.start}", lr, seed, base) for lr in lrs for seed in seeds]
 
 
 def rows_of(config: CompareConfig) -> list[Row]:
@@ -41,9 +43,14 @@ def rows_of(config: CompareConfig) -> list[Row]:
     return [Row(method, start) for method in config.parsed_methods() for start in STARTS]
 
 
-def base_of(cell: Cell) -> Cell:
-    """The cell of what its models start from: the method at the same rate and seed, trained on the other tasks."""
-    return dataclasses.replace(cell, mode="base")
+def base_cell(method: Method, lr: float, seed: int) -> Cell:
+    """The cell of what held-out tasks start from: the method trained on the other tasks."""
+    return Cell(method, "base", lr, seed)
+
+
+def begin_cell(base: Cell) -> Cell:
+    """The cell of held-out tasks without any utterance: what a base has in common for others."""
+    return dataclasses.replace(base, mode=f"{ONBOARD}-begin")
 
 
 def folds_of(tasks: Sequence[str], options: OnboardOptions) -> list[list[str]]:
@@ -95,29 +102,33 @@ class OnboardPlan:
             for folder, fold in self._folds()
         ]
 
-    def models(self, row: Row, cell: Cell) -> list[ModelToTrain]:
-        """The models of a row's cell: of every fold for every number of shots, where tasks share one also of each task.
+    def begin_models(self, base: Cell) -> list[ModelToTrain]:
+        """The models of `begin_cell(base)`: of every fold."""
+        return self._models(begin_cell(base), COMMON, 0, base)
 
-        Without shots what starts from zero is the frozen model, and is none of them.
-        """
-        return [model for shots in self.options.points for model in self.models_of(row, cell, shots)]
+    def models(self, row: Row, cell: Cell) -> list[ModelToTrain]:
+        """The models of a row's cell: of every fold for every number of shots above 0, where tasks share one also of
+        each task."""
+        return [model for shots in self.options.points if shots for model in self.models_of(row, cell, shots)]
 
     def models_of(self, row: Row, cell: Cell, shots: int) -> list[ModelToTrain]:
         """Those of them for one number of shots."""
-        if shots == 0 and row.start == ZERO:
-            return []
+        base = None if cell.base_lr is None else base_cell(cell.method, cell.base_lr, cell.seed)
+        return self._models(cell, row.start, shots, base)
+
+    def _models(self, cell: Cell, start: str, shots: int, base: Optional[Cell]) -> list[ModelToTrain]:
         models = []
         for folder, fold in self._folds():
             held_out = [task for task in fold if task in self.there(shots)]
-            together = shots == 0 or row.method.kind.per_task
+            together = shots == 0 or cell.method.kind.per_task
             groups = [(f"shots{shots}", held_out)] if together else [(f"shots{shots}/{one}", [one]) for one in held_out]
             for name, group in groups if held_out else ():
                 config = dataclasses.replace(
                     model_config(self.config, cell, group),
                     num_epochs=self.options.onboard_epochs,
                     budget_seconds=None,
-                    begin=row.start,
-                    base=str(Path(base_of(cell).name) / folder) if row.needs_base else None,
+                    begin=start,
+                    base=str(Path(base.name) / folder) if base is not None else None,
                     shots=shots,
                 )
                 models.append(ModelToTrain(f"{folder}/{name}", config))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Optional
 
 from hra_cli.comparison.cell_files import TaskScores, TriedRate
@@ -34,7 +34,11 @@ class OnboardPoint:
 
 @dataclass(frozen=True)
 class OnboardRecord:
-    """A method from one start. parameters_per_task: what a task adds; parameters_shared: learned from other tasks."""
+    """A method from one start. parameters_per_task: what a task adds; parameters_shared: learned from other tasks.
+
+    lr, lrs: of onboarding, and what each that was tried came to; those of what it starts from, if anything: base_lr,
+    base_lrs.
+    """
 
     method: str
     label: str
@@ -46,6 +50,8 @@ class OnboardRecord:
     parameters_per_task: int
     parameters_shared: int
     points: list[OnboardPoint]
+    base_lr: Optional[float] = None
+    base_lrs: list[TriedRate] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_numbers(self)

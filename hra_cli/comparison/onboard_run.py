@@ -8,6 +8,7 @@ from typing import Callable, Optional
 
 from rich.progress import Progress
 
+from hra_cli.baselines.methods import Method
 from hra_cli.comparison.cell_files import (
     CellResult,
     ModelToTrain,
@@ -19,7 +20,7 @@ from hra_cli.comparison.cell_files import (
 from hra_cli.comparison.choice import best_of, tried_rates
 from hra_cli.comparison.on_test import OnTest
 from hra_cli.comparison.onboard_options import OnboardOptions
-from hra_cli.comparison.onboard_plan import OnboardPlan, Row, base_of, folds_of, rows_of
+from hra_cli.comparison.onboard_plan import OnboardPlan, Row, base_cell, begin_cell, folds_of, rows_of
 from hra_cli.comparison.onboard_records import LeftOut, Onboarding, OnboardPoint, OnboardRecord
 from hra_cli.comparison.plan import ZERO, Cell, CompareConfig
 from hra_cli.data.task_index import TaskIndex
@@ -63,16 +64,30 @@ class OnboardRun:
         self.rows = [row for row in rows_of(config) if row.start != ZERO or self.points != [0]]
 
     def train(self, train_cells: TrainCells) -> dict[Row, list[Cell]]:
-        """Trains every row at every rate with the first seed, and at the best of them with the others.
+        """Trains what is shared at every rate with the first seed, held-out tasks from the best of it at every rate,
+        and both at their best rates with the other seeds.
 
-        Returns the cells of the best rates. Raises Diverged, and HraError where dev has no words to choose by.
+        The better others serve held-out tasks that have no utterance, the better is what is learned from them. Returns
+        the cells of the best rates. Raises Diverged, and HraError where dev has no words to choose by.
         """
-        first = self.config.seeds[:1]
-        self._train({row: row.cells(self.config.lrs_of(row.method), first) for row in self.rows}, train_cells)
-        best = {row: best_of(self._results(row), self.config.data).lr for row in self.rows}
-        chosen = {row: row.cells([best[row]], self.config.seeds) for row in self.rows}
-        if len(chosen[self.rows[0]]) > 1:
-            self._train(chosen, train_cells)
+        first, *others = dict.fromkeys(self.config.seeds)
+        methods = self.config.parsed_methods()
+        bases = [base for method in methods for base in self._bases_to_choose_from(method)]
+        train_cells([self._written_base(base) for base in bases], "other tasks")
+        train_cells([self._written_begin(base) for base in bases], "what they have in common")
+        base_lr = {method: best_of(self._begun(method), self.config.data).lr for method in methods}
+        again = [base_cell(method, lr, seed) for method, lr in base_lr.items() for seed in others]
+        # Together, since neither waits for the other.
+        few = {row: self._cells_to_choose_from(row, base_lr[row.method]) for row in self.rows}
+        folders = [self._written_base(base) for base in again]
+        train_cells(folders + self._written(few), "held-out tasks")
+        chosen = {}
+        for row, cells in few.items():
+            lr = best_of(self._results(row, cells), self.config.data).lr if self._trains else base_lr[row.method]
+            chosen[row] = row.cells([lr], [first, *others], base_lr[row.method])
+        if others:
+            folders = [self._written_begin(base) for base in again]
+            train_cells(folders + self._written(chosen), "held-out tasks, other seeds")
         return chosen
 
     def scored(
@@ -108,35 +123,61 @@ class OnboardRun:
         )
 
     def _record(self, row: Row, cells: Sequence[Cell], points: list[OnboardPoint]) -> OnboardRecord:
-        one = self._result(row, cells[0]).models[0]
+        first, begun = cells[0], self._begun(row.method)
+        one = (self._result(row, first) if self._trains else next(iter(begun.values()))).models[0]
         per_task, shared = one.parameters_per_task, one.parameters_shared
         if not per_task:  # a model for each task
             per_task, shared = shared, 0
+        tried = self._results(row, self._cells_to_choose_from(row, first.base_lr)) if self._trains else {}
         return OnboardRecord(
             method=row.method.name,
             label=row.method.label,
             size=row.method.size,
             start=row.start,
             seeds=len(cells),
-            lr=cells[0].lr,
-            lrs=tried_rates(self._results(row)),
+            lr=first.lr,
+            lrs=tried_rates(tried),
             parameters_per_task=per_task,
             parameters_shared=shared,
             points=points,
+            base_lr=first.base_lr,
+            base_lrs=tried_rates(begun) if row.needs_base else [],
         )
 
-    def _train(self, cells: Mapping[Row, Sequence[Cell]], train_cells: TrainCells) -> None:
-        """Trains cells, after what they start from."""
-        bases = dict.fromkeys(base_of(cell) for row, own in cells.items() if row.needs_base for cell in own)
-        train_cells([self._written(base, self.plan.base_models(base)) for base in bases], "other tasks")
-        train_cells(
-            [self._written(cell, self.plan.models(row, cell)) for row, own in cells.items() for cell in own],
-            "held-out tasks",
-        )
+    @property
+    def _trains(self) -> bool:
+        """Whether held-out tasks have any utterance."""
+        return self.points != [0]
 
-    def _written(self, cell: Cell, models: Sequence[ModelToTrain]) -> Path:
+    def _bases_to_choose_from(self, method: Method) -> list[Cell]:
+        return [base_cell(method, lr, self.config.seeds[0]) for lr in self.config.lrs_of(method)]
+
+    def _cells_to_choose_from(self, row: Row, base_lr: Optional[float]) -> list[Cell]:
+        return row.cells(self.config.lrs_of(row.method), self.config.seeds[:1], base_lr)
+
+    def _written_base(self, base: Cell) -> Path:
+        return self._with_models(base, self.plan.base_models(base))
+
+    def _written_begin(self, base: Cell) -> Path:
+        return self._with_models(begin_cell(base), self.plan.begin_models(base))
+
+    def _written(self, cells: Mapping[Row, Sequence[Cell]]) -> list[Path]:
+        found = [(cell, self.plan.models(row, cell)) for row, own in cells.items() for cell in own]
+        return [self._with_models(cell, models) for cell, models in found if models]
+
+    def _with_models(self, cell: Cell, models: Sequence[ModelToTrain]) -> Path:
         write_models(self.cells / cell.name, models)
         return self.cells / cell.name
+
+    def _begun(self, method: Method) -> dict[Cell, CellResult]:
+        """Of every rate that is tried for what is shared."""
+        return {
+            begin_cell(base): checked_result(self.cells / begin_cell(base).name, self.plan.begin_models(base))
+            for base in self._bases_to_choose_from(method)
+        }
+
+    def _results(self, row: Row, cells: Sequence[Cell]) -> dict[Cell, CellResult]:
+        return {cell: checked_result(self.cells / cell.name, self.plan.models(row, cell)) for cell in cells}
 
     def _result(self, row: Row, cell: Cell) -> CellResult:
         found = checked_result(self.cells / cell.name, self.plan.models(row, cell))
@@ -144,17 +185,16 @@ class OnboardRun:
             raise Diverged(f"{cell.name}: {found.diverged}")
         return found
 
-    def _results(self, row: Row) -> dict[Cell, CellResult]:
-        """Of every rate that is tried."""
-        grid = row.cells(self.config.lrs_of(row.method), self.config.seeds[:1])
-        return {cell: checked_result(self.cells / cell.name, self.plan.models(row, cell)) for cell in grid}
-
     def _scores(self, row: Row, cell: Cell, shots: int, on_test: OnTest, frozen: SplitScores) -> ByTask:
-        self._result(row, cell)  # which raises where it diverged
-        models = self.plan.models_of(row, cell, shots)
-        if not models:  # nothing has been learned
+        if shots == 0 and row.start == ZERO:  # nothing has been learned
             return {task: frozen.tasks[task] for task in self.plan.there(shots)}
-        folder = self.cells / cell.name
+        if shots == 0:
+            assert cell.base_lr is not None
+            base = base_cell(cell.method, cell.base_lr, cell.seed)
+            folder, models = self.cells / begin_cell(base).name, self.plan.begin_models(base)
+        else:
+            self._result(row, cell)  # which raises where it diverged
+            folder, models = self.cells / cell.name, self.plan.models_of(row, cell, shots)
         return on_test.of_models(folder / f"shots{shots}", row.method, models, folder).tasks
 
 

@@ -7,7 +7,7 @@ from typing import Callable
 from hra_cli.comparison.onboard_records import Onboarding, OnboardPoint
 from hra_cli.io.markdown import markdown_table
 
-FIRST = ("method", "start", "lr", "per task")  # the columns before those of the shots
+FIRST = ("method", "start", "lr of others", "lr", "per task")  # the columns before those of the shots
 MEANING = (
     "WER % on test by the number of utterances that a held-out task is learned from, mean over the seeds, with 95 % "
     "intervals over tasks. Without any, zero is the frozen model, and common what the other tasks have in common"
@@ -64,6 +64,7 @@ def _rows(found: Onboarding, shown: Callable[[OnboardPoint], str], begin: int = 
     rows = []
     for row in found.rows[begin:]:
         points = {point.shots: shown(point) for point in row.points}
-        cells = [row.label, row.start, f"{row.lr:g}", f"{row.parameters_per_task:,}"]
+        others = "" if row.base_lr is None else f"{row.base_lr:g}"
+        cells = [row.label, row.start, others, f"{row.lr:g}", f"{row.parameters_per_task:,}"]
         rows.append([*cells, *(points.get(shots, "") for shots in found.shots)])
     return rows

@@ -139,19 +139,27 @@ def _rates(method: str, text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Cell:
-    """One method, single- or multi-task or a part of onboarding, with one learning rate and seed."""
+    """One method, single- or multi-task or a part of onboarding, with one learning rate and seed.
+
+    base_lr: of onboarding, the learning rate of what it starts from, None where that is nothing learned.
+    """
 
     method: Method
     mode: str
     lr: float
     seed: int
+    base_lr: Optional[float] = None
 
     @property
     def name(self) -> str:
         """Also that of its folder."""
-        lr = f"{self.lr:g}"
-        lr = lr if float(lr) == self.lr else repr(self.lr)  # two rates are two folders
-        return f"{str(self.method).replace(':', '-')}-{self.mode}-lr{lr}-seed{self.seed}"
+        base = "" if self.base_lr is None else f"-base{_rate(self.base_lr)}"
+        return f"{str(self.method).replace(':', '-')}-{self.mode}-lr{_rate(self.lr)}{base}-seed{self.seed}"
+
+
+def _rate(lr: float) -> str:
+    short = f"{lr:g}"
+    return short if float(short) == lr else repr(lr)  # two rates are two folders
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from lhotse.cut import Cut
+from lhotse.cut.set import deserialize_cut
 from lhotse.utils import fastcopy
 from rich.progress import Progress
 
@@ -30,10 +31,12 @@ from hra_cli.errors import HraError
 from hra_cli.io.cluster import cluster_executor
 from hra_cli.io.files import check_text, remove_leftovers, writing
 
-# What is read of some cuts into an archive: those that can be used, and the rest.
-Read = tuple[list[Cut], list[Skipped]]
-ReadChunk = Callable[[list[Cut], Archive], Read]
-Chunks = Iterable[tuple[list[Cut], Archive]]
+# What becomes of each cut of a chunk: the cut that is used in its place, None where that is itself, or why none is.
+Read = list[Union[Cut, Skipped, None]]
+# A chunk is what `Cut.to_dict` gives of its cuts: that goes to other processes faster than cuts do.
+Chunk = list[dict[str, Any]]
+ReadChunk = Callable[[Chunk, Archive], Read]
+Chunks = Iterable[tuple[Chunk, Archive]]
 # One archive of features and one step of the progress bar; independent of num_jobs, so that results are too.
 CUTS_PER_CHUNK = 100
 # Chunks that are handed out before the first of them has come back; more than a cluster has workers.
@@ -65,16 +68,19 @@ class AudioReader:
         chunks = [rows[start : start + CUTS_PER_CHUNK] for start in range(0, len(rows), CUTS_PER_CHUNK)]
         bar = self.progress.add_task("reading audio", total=len(rows), note="") if self.progress else None
         read_chunk = partial(_read_chunk, allow_commands=self.allow_commands)
-        work = ((store.cuts(chunk), self.archives.of_chunk(number)) for number, chunk in enumerate(chunks, first))
+        work = (
+            (store.contents_of(chunk), self.archives.of_chunk(number)) for number, chunk in enumerate(chunks, first)
+        )
         if self.cluster is not None:
             found = _on_cluster(read_chunk, work, self.cluster)
         else:
             found = _in_processes(read_chunk, work, min(self.num_jobs, len(chunks)))
-        for number, (chunk, (good, bad)) in enumerate(zip(chunks, found), first):
-            row_of = dict(zip(store.ids(chunk), chunk))
-            store.replace([row_of.pop(cut.id) for cut in good], good, keep_before, number)
-            store.remove(row_of.values())
-            self.skipped += bad
+        for number, (chunk, read) in enumerate(zip(chunks, found), first):
+            bad = {row: one for row, one in zip(chunk, read) if isinstance(one, Skipped)}
+            other = {row: one for row, one in zip(chunk, read) if one is not None and row not in bad}
+            store.replace(list(other), other.values(), keep_before, number)
+            store.remove(bad)
+            self.skipped += bad.values()
             if self.progress is not None and bar is not None:
                 note = f"{len(self.skipped)} skipped" if self.skipped else ""
                 self.progress.update(bar, advance=len(chunk), note=note)
@@ -89,8 +95,8 @@ def _in_processes(read_chunk: ReadChunk, work: Chunks, num_jobs: int) -> Iterato
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            for cuts, archive in work:
-                yield read_chunk(cuts, archive)
+            for chunk, archive in work:
+                yield read_chunk(chunk, archive)
         finally:
             torch.set_num_threads(threads)
         return
@@ -112,17 +118,17 @@ def _on_cluster(read_chunk: ReadChunk, work: Chunks, cluster: str) -> Iterator[R
 def _in_order(executor: Executor, read_chunk: ReadChunk, work: Chunks, ahead: int) -> Iterator[Read]:
     """What comes of each chunk, in order; at most so many are handed out or wait to be taken."""
     pending: deque[Future[Read]] = deque()
-    for cuts, archive in work:
-        pending.append(executor.submit(read_chunk, cuts, archive))
+    for chunk, archive in work:
+        pending.append(executor.submit(read_chunk, chunk, archive))
         if len(pending) >= ahead:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
 
 
-def _by_one_thread(read_chunk: ReadChunk, cuts: list[Cut], archive: Archive) -> Read:
+def _by_one_thread(read_chunk: ReadChunk, chunk: Chunk, archive: Archive) -> Read:
     torch.set_num_threads(1)  # as in the workers of this machine
-    return read_chunk(cuts, archive)
+    return read_chunk(chunk, archive)
 
 
 def _start_worker() -> None:
@@ -140,18 +146,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _read_chunk(cuts: list[Cut], archive: Archive, allow_commands: bool) -> Read:
+def _read_chunk(chunk: Chunk, archive: Archive, allow_commands: bool) -> Read:
+    cuts = [deserialize_cut(content) for content in chunk]
     # Whole or not at all: a worker that a cluster takes for lost may still be writing when another does its work again.
-    usable: list[Cut] = []
-    skipped: list[Skipped] = []
     with archive.writer() as writer:
-        for cut in cuts:
-            found = _read_cut(cut, writer, allow_commands)
-            if isinstance(found, Skipped):
-                skipped.append(found)
-            else:
-                usable.append(found)
-    return writer.finished(usable), skipped
+        found = [_read_cut(cut, writer, allow_commands) for cut in cuts]
+    usable = iter(writer.finished([one for one in found if not isinstance(one, Skipped)]))
+    read = [one if isinstance(one, Skipped) else next(usable) for one in found]
+    return [None if one == cut else one for cut, one in zip(cuts, read)]
 
 
 def _read_cut(cut: Cut, writer: ChunkWriter, allow_commands: bool) -> Union[Cut, Skipped]:

@@ -14,6 +14,7 @@ from typing import Any, Optional
 from lhotse.cut import Cut
 from lhotse.cut.set import deserialize_cut
 
+from hra_cli.data.cut_json import cut_as_json
 from hra_cli.data.splits import SPLITS
 from hra_cli.errors import HraError
 
@@ -127,18 +128,14 @@ class CutStore:
         what = "COALESCE(before, cut)" if before else "cut"
         return [deserialize_cut(content) for content in self._contents(rows, what)]
 
-    def ids(self, rows: Sequence[int]) -> list[str]:
-        """What the cuts in these rows are called."""
-        found: dict[int, bytes] = {}
-        for part in in_parts(rows):
-            query = f"SELECT row, id FROM cuts WHERE row IN ({','.join(map(str, part))})"
-            found.update(self._database.execute(query))
-        return [_text(found[row]) for row in rows]
-
     def contents(self) -> Iterator[dict[str, Any]]:
         """What `Cut.to_dict` gives of every cut, by task, split and id."""
         for rows in in_parts(self.rows()):
             yield from self._contents(rows, "cut")
+
+    def contents_of(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """As `contents`, of the cuts in these rows, in this order."""
+        return list(self._contents(rows, "cut"))
 
     def replace(
         self, rows: Sequence[int], cuts: Iterable[Cut], keep_before: bool = False, chunk: Optional[int] = None
@@ -244,7 +241,7 @@ def _row(cut: Cut) -> tuple[Any, ...]:
         None if split is None else SPLITS.index(split),
         _bytes(speaker) if speaker else None,
         _bytes(supervision.text or ""),
-        json.dumps(cut.to_dict()),
+        cut_as_json(cut),
     )
 
 

@@ -51,9 +51,7 @@ def write_prepared(
                 features.write(content["features"])
             supervision = content["supervisions"][0]
             if store.first_time(1, supervision["id"]):
-                # Within cuts they are relative to the cut's start.
-                moved = SupervisionSegment.from_dict(supervision).with_offset(content["start"])
-                supervisions.write(moved.to_dict())
+                supervisions.write(_in_recording(supervision, content["start"]))
             place = content["custom"]["task"], content["custom"]["split"]
             if split is None or split.place != place:
                 if split is not None:
@@ -73,6 +71,14 @@ def write_shards(archives: Archives, chunks: int, store: CutStore) -> None:
             for content in store.contents_of_chunk(number):
                 (source,) = content["recording"]["sources"]
                 writer.write({**content, "recording": {**content["recording"], "sources": [{**source, "source": ""}]}})
+
+
+def _in_recording(supervision: Content, start: float) -> Content:
+    """A cut's supervision, whose times are relative to the cut's start."""
+    if "alignment" in supervision:
+        moved: Content = SupervisionSegment.from_dict(supervision).with_offset(start).to_dict()
+        return moved
+    return {**supervision, "start": round(supervision["start"] + start, 8)}  # as lhotse has it
 
 
 class _OpenSplit:

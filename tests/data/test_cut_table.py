@@ -95,6 +95,6 @@ def test_a_store_gives_back_what_it_was_given(corpus, tmp_path):
         assert len(store) == 12
         rows = store.rows()
         store.remove(rows[:2])
-        assert store.ids(rows[2:5]) == ["ann-2", "ann-3", "ann-4"]
+        assert [content["id"] for content in store.contents_of(rows[2:5])] == ["ann-2", "ann-3", "ann-4"]
         assert (tmp_path / "store").exists()
     assert not (tmp_path / "store").exists()
