@@ -86,9 +86,9 @@ fi
 
 if in_range 7; then
   log "Stage 7: compare with other methods"
-  # shellcheck disable=SC2046 - a conf file is a list of options
+  read_conf "$compare_conf" "hra compare"
   hra compare --backbone "$backbone" --data "$data/accents" --exp-dir "$exp/compare" \
-    --num-jobs "$num_jobs" --seeds "$seed" $(cat "$compare_conf")
+    --num-jobs "$num_jobs" --seeds "$seed" "${from_conf[@]}"
 fi
 
 python ../utils/results.py "$exp" frozen hra/decode --title "Accents: a head per accent" \

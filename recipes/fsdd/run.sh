@@ -81,9 +81,9 @@ fi
 if in_range 3; then
   for one in $seeds; do
     log "Stage 3: train the controller and a head for every speaker, seed $one"
-    # shellcheck disable=SC2046 - a conf file is a list of options
+    read_conf "$conf/train.conf" "hra train"
     hra train --backbone "$backbone" --data "$digits" --exp-dir "$exp/joint-$one" --seed "$one" --resume \
-      $(cat "$conf/train.conf")
+      "${from_conf[@]}"
   done
 fi
 
@@ -105,12 +105,12 @@ if in_range 5; then
     speaker=$(basename "$folder")
     [[ "$speaker" == "$held_out" ]] || others+=(--task "$speaker")
   done
-  # shellcheck disable=SC2046
+  read_conf "$conf/train.conf" "hra train"
   hra train --backbone "$backbone" --data "$digits" --exp-dir "$exp/without-$held_out" --seed "$seed" --resume \
-    "${others[@]}" $(cat "$conf/train.conf")
-  # shellcheck disable=SC2046
+    "${others[@]}" "${from_conf[@]}"
+  read_conf "$conf/onboard.conf" "hra train"
   hra train --backbone "$backbone" --data "$digits" --exp-dir "$exp/onboard-$held_out" --seed "$seed" --resume \
-    --task "$held_out" --controller "$exp/without-$held_out/controller.safetensors" $(cat "$conf/onboard.conf")
+    --task "$held_out" --controller "$exp/without-$held_out/controller.safetensors" "${from_conf[@]}"
   hra decode --backbone "$backbone" --data "$digits" --exp-dir "$exp/onboard-$held_out" --task "$held_out" \
     --json "$exp/onboard-$held_out/wer.json"
 fi
@@ -136,9 +136,9 @@ fi
 compare() {
   if in_range "$1"; then
     log "Stage $1: compare, $2"
-    # shellcheck disable=SC2046
+    read_conf "$conf/$5" "hra compare"
     hra compare --backbone "$backbone" --data "$data/$3" --exp-dir "$exp/compare-$2" --seeds "$4" \
-      --num-jobs "$num_jobs" $(cat "$conf/$5")
+      --num-jobs "$num_jobs" "${from_conf[@]}"
   fi
 }
 

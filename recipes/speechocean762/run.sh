@@ -137,8 +137,8 @@ fi
 if in_range 3; then
   for one in $seeds; do
     log "Stage 3: train the controller and a head for everyone, seed $one"
-    # shellcheck disable=SC2046 - a conf file is a list of options
-    train everyone "$one" $(cat "$conf/train.conf")
+    read_conf "$conf/train.conf" "hra train"
+    train everyone "$one" "${from_conf[@]}"
   done
 fi
 
@@ -161,8 +161,8 @@ if in_range 5; then
     prepare_corpus bands
     decode_frozen bands
     for one in $seeds; do
-      # shellcheck disable=SC2046
-      train bands "$one" $(cat "$conf/train.conf")
+      read_conf "$conf/train.conf" "hra train"
+      train bands "$one" "${from_conf[@]}"
       decode bands "$one"
     done
   else
@@ -176,8 +176,8 @@ if in_range 6; then
     # Of each speaker some are for training, some for dev, and the rest to test on.
     prepare speakers "$corpus/test" --task-by "file:$data/tables/speakers" --test-fraction 0.5 --dev-fraction 0.1
     decode_frozen speakers
-    # shellcheck disable=SC2046
-    train speakers "$seed" --controller "$exp/everyone-$seed/controller.safetensors" $(cat "$conf/onboard.conf")
+    read_conf "$conf/onboard.conf" "hra train"
+    train speakers "$seed" --controller "$exp/everyone-$seed/controller.safetensors" "${from_conf[@]}"
     decode speakers "$seed"
   else
     log "Stage 6: no test speaker has $speaker_utterances utterances; see --speaker-utterances"
@@ -186,9 +186,9 @@ fi
 
 # A comparison into $exp/$1 on $data/$2, with the options in the file $3 of $conf.
 compare() {
-  # shellcheck disable=SC2046
+  read_conf "$conf/$3" "hra compare"
   hra compare --backbone "$backbone" --data "$data/$2" --exp-dir "$exp/$1" --seeds "$every_seed" \
-    --num-jobs "$num_jobs" $(cat "$conf/$3")
+    --num-jobs "$num_jobs" "${from_conf[@]}"
 }
 
 if in_range 7; then

@@ -24,6 +24,12 @@ in_range() {
   [[ $stage -le $1 && $stop_stage -ge $1 ]]
 }
 
+# The options in the file $1, separated by white space, as the array from_conf; $2 says whose they are.
+read_conf() {
+  [[ -f "$1" ]] || fail "no file $1; write the options of $2"
+  read -r -d '' -a from_conf < "$1" || true # no NUL at its end
+}
+
 # What a run says is kept as well, in $exp/log; progress bars and errors are on standard error and go to the terminal
 # only.
 [[ -t 1 ]] && COLUMNS=$(tput cols) && export COLUMNS

@@ -88,10 +88,9 @@ for_speakers() {
 compare() {
   local name=$1 what=$2
   shift 2
-  [[ -f "$conf/$name.conf" ]] || fail "no file $conf/$name.conf; write the options of hra compare for $what"
-  # shellcheck disable=SC2046 - a conf file is a list of options
+  read_conf "$conf/$name.conf" "hra compare for $what"
   hra compare --backbone "$backbone" --data "$data/voices" --exp-dir "$exp/compare-$name" --seeds "${seeds// /,}" \
-    --num-jobs "$num_jobs" "$@" $(cat "$conf/$name.conf")
+    --num-jobs "$num_jobs" "$@" "${from_conf[@]}"
 }
 
 if in_range 3; then
