@@ -46,6 +46,11 @@ _ABLATIONS = {
     ),
     "hra-head-per-layer": Kind("HRA linear, a head per layer, H={}", 64, _HRA_LRS, "by-amount", shared=True),
 }
+# Full fine-tuning of one part, which says where in the recogniser tasks differ.
+_PARTS = {
+    f"full-{name}": Kind(f"full fine-tuning of the {title}", None, (0.0003, 0.0006), per_task=False, shared=True)
+    for name, title in (("front-end", "front end"), ("encoder", "encoder"), ("transducer", "decoder and joiner"))
+}
 # The others, trained as HRA's heads are: all tasks begin alike and follow the gradients of all.
 TOGETHER = "-together"
 _TOGETHER = {
@@ -67,7 +72,7 @@ def hra_kinds() -> dict[str, Kind]:
 
 def kinds() -> dict[str, Kind]:
     """Every method by name."""
-    return {**_BASELINES, **hra_kinds(), **_ABLATIONS, **_TOGETHER}
+    return {**_BASELINES, **hra_kinds(), **_ABLATIONS, **_PARTS, **_TOGETHER}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from hra_cli.io.tensors import fingerprint
 
 TASKS = ["ann", "bob", "cho"]
 SIZE = 12
-PER_TASK = [name for name in kinds() if name != "full"]  # the others have one model for all
+PER_TASK = [name for name, kind in kinds().items() if kind.per_task]  # the others have one model for all
 HOOKED = ["bitfit", "lora", "lora-together"]  # what they add goes through another kernel than what was there
 # What is not trained: u where there is no recurrence, and u of the first layer, which has no layer before it.
 WITHOUT_GRADIENT = {"hra-no-recurrence": "controller.recurrent", "hra-controller-per-layer": "controllers.0.recurrent"}
@@ -64,7 +64,7 @@ def as_if_trained(name, backbone, seed=0):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in adapter.parameters():
-            if parameter.requires_grad and name != "full":
+            if parameter.requires_grad and kinds()[name].per_task:
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
             elif parameter.requires_grad:
                 parameter.mul_(1.0 + 0.1 * torch.randn(parameter.shape, generator=generator))
@@ -98,7 +98,7 @@ def test_an_untrained_method_changes_nothing(any_backbone, name):
     else:
         assert torch.equal(out, frozen)
     changed = encoded(*as_if_trained(name, any_backbone), lens, tasks)
-    assert relative_error(changed, frozen) > 1e-2
+    assert (relative_error(changed, frozen) > 1e-2) == (name != "full-transducer"), "which is after the encoder"
 
 
 @pytest.mark.parametrize("name", kinds())
@@ -108,7 +108,10 @@ def test_training_a_method_leaves_the_given_recogniser_as_it_was(backbone, name)
     own, adapter = as_if_trained(name, backbone)
     given = {name: tensor.clone() for name, tensor in adapter.state_dict().items()}
     optimizer = torch.optim.AdamW([p for p in adapter.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
-    encoded(own, adapter, lens, tasks).square().sum().backward()
+    out = encoded(own, adapter, lens, tasks)
+    if name == "full-transducer":
+        out = own.joiner.encoder_proj(out)
+    out.square().sum().backward()
     optimizer.step()
 
     assert any(not torch.equal(tensor, given[key]) for key, tensor in adapter.state_dict().items())
@@ -188,7 +191,8 @@ def test_the_same_seed_gives_the_same_start_and_leaves_the_users_generator_alone
     first, again, other = (fingerprint(untrained(name, plain, seed)[1].state_dict()) for seed in (3, 3, 4))
     assert torch.equal(torch.get_rng_state(), before)
     assert first == again
-    assert (first != other) == (name not in ("full", "bitfit"))  # in these nothing is random
+    random = kinds()[name].per_task and name != "bitfit"  # in the others nothing is
+    assert (first != other) == random
 
 
 # Parameters, counted by hand
@@ -233,14 +237,35 @@ PARAMETERS = {  # per task, shared
     "hra-head-per-layer": (sum(d * SIZE + d for d in WIDTHS), CONTROLLER),
 }
 
+TRAINED = {  # modules of the recogniser
+    "full-front-end": {"encoder_embed"},
+    "full-encoder": {"encoder"},
+    "full-transducer": {"decoder", "joiner", "simple_am_proj", "simple_lm_proj"},
+}
+
 
 @pytest.mark.parametrize("name", kinds())
 def test_parameters_are_as_many_as_the_equations_say(backbone, name):
     _, adapter = untrained(name, backbone)
     whole = sum(p.numel() for p in backbone.parameters())
+    if name in TRAINED:
+        own = sum(p.numel() for key, p in backbone.named_parameters() if key.split(".")[0] in TRAINED[name])
+        assert (adapter.parameters_per_task, adapter.parameters_shared) == (0, own)
+        assert 0 < own < whole
+        return
     per_task, shared = (0, whole) if name == "full" else PARAMETERS[name.removesuffix(TOGETHER)]
     assert (adapter.parameters_per_task, adapter.parameters_shared) == (per_task, shared)
     assert sum(p.numel() for p in adapter.parameters()) == shared + len(TASKS) * per_task
+
+
+def test_parts_of_full_fine_tuning_are_all_of_it_and_each_trains_its_own(backbone):
+    found = []
+    for name, modules in TRAINED.items():
+        own, _ = untrained(name, backbone)
+        trained = [key for key, parameter in own.named_parameters() if parameter.requires_grad]
+        assert {key.split(".")[0] for key in trained} == modules
+        found += trained
+    assert sorted(found) == sorted(key for key, _ in backbone.named_parameters())
 
 
 @pytest.mark.parametrize("name", [f"residual-adapters{TOGETHER}", f"lora{TOGETHER}"])

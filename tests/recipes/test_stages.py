@@ -8,8 +8,8 @@ import pytest
     [
         ("accents", ["--stage", "7", "--compare-conf", "no.conf"], "no file no.conf; write the options of hra compare"),
         ("fsdd", ["--stage", "3", "--conf", "none"], "no file none/train.conf; write the options of hra train"),
-        ("fsdd", ["--stage", "9", "--conf", "none"], "no file none/connected-20.conf; write the options of hra compare"),
-        ("speechocean762", ["--stage", "3", "--conf", "none"], "no file none/train.conf; write the options of hra train"),
+        ("fsdd", ["--stage", "9", "--conf", "none"], "no file none/connected-20.conf; write the options of hra"),
+        ("speechocean762", ["--stage", "3", "--conf", "none"], "no file none/train.conf; write the options of hra"),
         ("speechocean762", ["--stage", "7", "--conf", "none"], "no file none/methods.conf; write the options of hra"),
     ],
 )  # fmt: skip
