@@ -28,8 +28,9 @@ def new_method(
     That is the given one, or a copy where the method changes layers from inside. common: whether HRA has its head for
     tasks that have none, too.
     """
-    if method.name.partition("-")[0] == "full":
-        full = FullFineTuning(backbone, tasks, method.name.partition("-")[2] or None)
+    name, _, part = method.name.partition("-")
+    if name == "full":
+        full = FullFineTuning(backbone, tasks, part or None)
         return full.model, full
     if _apart(method) in REACH_INSIDE:
         generator = torch.Generator().manual_seed(seed)

@@ -151,7 +151,7 @@ class CutStore:
     def contents_of_chunk(self, chunk: int) -> list[dict[str, Any]]:
         """As `contents`, of the cuts that were read in a chunk, in the order in which they were."""
         found = self._database.execute("SELECT row FROM cuts WHERE chunk = ? ORDER BY place", [chunk])
-        return list(self._contents([row for (row,) in found], "cut"))
+        return self.contents_of([row for (row,) in found])
 
     def remove(self, rows: Iterable[int]) -> None:
         """Removes the cuts in these rows."""
