@@ -109,12 +109,9 @@ class OnboardPlan:
     def models(self, row: Row, cell: Cell) -> list[ModelToTrain]:
         """The models of a row's cell: of every fold for every number of shots above 0, where tasks share one also of
         each task."""
-        return [model for shots in self.options.points if shots for model in self.models_of(row, cell, shots)]
-
-    def models_of(self, row: Row, cell: Cell, shots: int) -> list[ModelToTrain]:
-        """Those of them for one number of shots."""
         base = None if cell.base_lr is None else base_cell(cell.method, cell.base_lr, cell.seed)
-        return self._models(cell, row.start, shots, base)
+        points = [shots for shots in self.options.points if shots]
+        return [model for shots in points for model in self._models(cell, row.start, shots, base)]
 
     def _models(self, cell: Cell, start: str, shots: int, base: Optional[Cell]) -> list[ModelToTrain]:
         models = []

@@ -124,7 +124,7 @@ class OnboardRun:
 
     def _record(self, row: Row, cells: Sequence[Cell], points: list[OnboardPoint]) -> OnboardRecord:
         first, begun = cells[0], self._begun(row.method)
-        one = (self._result(row, first) if self._trains else next(iter(begun.values()))).models[0]
+        one = self._result(*self._where(row, first, self.points[-1])).models[0]
         per_task, shared = one.parameters_per_task, one.parameters_shared
         if not per_task:  # a model for each task
             per_task, shared = shared, 0
@@ -179,8 +179,16 @@ class OnboardRun:
     def _results(self, row: Row, cells: Sequence[Cell]) -> dict[Cell, CellResult]:
         return {cell: checked_result(self.cells / cell.name, self.plan.models(row, cell)) for cell in cells}
 
-    def _result(self, row: Row, cell: Cell) -> CellResult:
-        found = checked_result(self.cells / cell.name, self.plan.models(row, cell))
+    def _where(self, row: Row, cell: Cell, shots: int) -> tuple[Cell, list[ModelToTrain]]:
+        """The cell that has a row's models of so many shots, and all models of that cell."""
+        if shots:
+            return cell, self.plan.models(row, cell)
+        assert cell.base_lr is not None
+        base = base_cell(cell.method, cell.base_lr, cell.seed)
+        return begin_cell(base), self.plan.begin_models(base)
+
+    def _result(self, cell: Cell, models: Sequence[ModelToTrain]) -> CellResult:
+        found = checked_result(self.cells / cell.name, models)
         if found.diverged is not None:
             raise Diverged(f"{cell.name}: {found.diverged}")
         return found
@@ -188,14 +196,10 @@ class OnboardRun:
     def _scores(self, row: Row, cell: Cell, shots: int, on_test: OnTest, frozen: SplitScores) -> ByTask:
         if shots == 0 and row.start == ZERO:  # nothing has been learned
             return {task: frozen.tasks[task] for task in self.plan.there(shots)}
-        if shots == 0:
-            assert cell.base_lr is not None
-            base = base_cell(cell.method, cell.base_lr, cell.seed)
-            folder, models = self.cells / begin_cell(base).name, self.plan.begin_models(base)
-        else:
-            self._result(row, cell)  # which raises where it diverged
-            folder, models = self.cells / cell.name, self.plan.models_of(row, cell, shots)
-        return on_test.of_models(folder / f"shots{shots}", row.method, models, folder).tasks
+        trained, models = self._where(row, cell, shots)
+        self._result(trained, models)  # which raises where it diverged
+        folder, own = self.cells / trained.name, [model for model in models if model.config.shots == shots]
+        return on_test.of_models(folder / f"shots{shots}", row.method, own, folder).tasks
 
 
 def _point(shots: int, scores: Sequence[ByTask], first: Optional[Sequence[ByTask]]) -> OnboardPoint:

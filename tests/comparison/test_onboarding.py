@@ -311,6 +311,13 @@ def test_a_base_that_diverged_is_named(voices, tmp_path):
         comparison.onboard.train(train_here)
 
 
+def test_a_rate_with_which_others_diverge_is_no_choice(voices, tmp_path):
+    settings = config(voices, shots=(0,), methods=("hra-linear:8",), lrs=(1e30, 0.004), num_epochs=1)
+    (row,) = onboarded(settings, tmp_path).onboarding.rows
+    assert (row.base_lr, [one.lr for one in row.base_lrs]) == (0.004, [0.004])
+    assert row.parameters_per_task > 0
+
+
 # Interruptions
 
 
