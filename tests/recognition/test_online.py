@@ -108,6 +108,25 @@ def test_many_streams_in_one_batch_find_what_each_finds_alone(model, speech, met
     assert online.advance(streams) == 0
 
 
+def test_a_stream_of_an_unknown_task_is_heard_with_the_head_for_those(model, speech):
+    online = OnlineRecogniser(model)
+
+    def heard(task):
+        streams = [spoken(online.open(task), samples, rate) for samples, rate in speech[0]]
+        while any(stream.is_ready for stream in streams):
+            online.advance(streams)
+        return [stream.hypothesis for stream in streams]
+
+    own = [heard(task) for task in TASKS]
+    assert own.count(own[0]) == 1
+    model.adapter.for_unknown_tasks = TASKS[0]
+    try:
+        assert heard("zoe") == own[0]
+        assert [heard(task) for task in TASKS] == own
+    finally:
+        model.adapter.for_unknown_tasks = None
+
+
 def test_a_stream_given_twice_hears_every_chunk_once(model, speech):
     (samples, rate), _ = speech[0]
     online = OnlineRecogniser(model)
