@@ -33,7 +33,8 @@ from hra_cli.training.validation import DevResult, Validator
 from hra_cli.transducer.adapted import AdaptedModel
 
 NO_DEV = "there are no utterances on dev: no WER, and the last epoch is selected"
-SAVE_EVERY = 50  # steps between checkpoints
+SAVE_EVERY = 50  # steps between checkpoints, or more of them where writing takes long:
+SAVING_SHARE = 0.05  # of the time, at most, within an epoch
 
 
 class TrainingLoop:
@@ -75,6 +76,7 @@ class TrainingLoop:
         self.selected = SelectedEpochs(data.tasks, epoch_per_task=config.controller is not None)
         self.state = RunState(data_digest=data.digest, start=fingerprint(self.adapter.start))
         self.resumed = self._go_on()
+        self._last_save, self._save_seconds = time.monotonic(), 0.0
 
     def run(self, progress: Optional[Progress] = None) -> None:
         """Trains to the end, and writes what the run is for; a finished run is left as it is.
@@ -171,7 +173,7 @@ class TrainingLoop:
                 progress.update(bar, advance=1, note=note)
                 # After an epoch's last batch, _end_epoch saves, so that the epoch's dev scores are recorded once.
                 asked = self.processes.any(stop.asked)
-                if state.batch < len(plan) and (asked or state.step % SAVE_EVERY == 0):
+                if state.batch < len(plan) and (asked or self._save_is_due()):
                     self._save()
                     self._stop_if(asked)
             self._end_epoch()
@@ -202,7 +204,15 @@ class TrainingLoop:
         if wrong:
             raise Diverged(f"{message} (of task {wrong[0]})")
 
+    def _save_is_due(self) -> bool:
+        """Of thousands of tasks a checkpoint has gigabytes, and the other processes wait while one writes it."""
+        rested = time.monotonic() - self._last_save
+        return self.state.step % SAVE_EVERY == 0 and self._save_seconds <= SAVING_SHARE * rested
+
     def _save(self) -> None:
+        begun = time.monotonic()
         self.state.selected = self.selected.by_task
         self.state.scaler = self.step.state()
         self.recorder.save(self.state, self.adapter, self.selected, self.optimizers)
+        self._last_save = time.monotonic()
+        self._save_seconds = self._last_save - begun

@@ -19,7 +19,7 @@ from hra_cli.io.tensors import read_safetensors, write_safetensors
 from hra_cli.report.write import write_report
 from hra_cli.scoring.wer import ErrorCounts, Scores
 from hra_cli.training.recorder import Recorder
-from hra_cli.training.run_state import CHECKPOINT_NAME, RunState, sealed
+from hra_cli.training.run_state import CHECKPOINT_NAME, RunState, save_checkpoint, sealed
 from hra_cli.training.train_heads import heads_loop, train
 from hra_cli.training.validation import DevResult
 
@@ -193,6 +193,24 @@ def test_a_damaged_line_of_metrics_is_named(data, copied, tmp_path, line):
     with refused(r"metrics\.jsonl, line 2, is damaged"):
         Recorder(copied, config(data), [], lambda selected, state: None, 0)
     assert contents(copied) == before
+
+
+@pytest.mark.parametrize(("share", "within"), [(1e9, True), (1e-9, False)])
+def test_checkpoints_that_take_long_to_write_are_fewer(data, tmp_path, monkeypatch, share, within):
+    monkeypatch.setattr("hra_cli.training.loop.SAVE_EVERY", 1)
+    monkeypatch.setattr("hra_cli.training.loop.SAVING_SHARE", share)
+    saved = []
+
+    def save(exp_dir, state, *rest):
+        saved.append((state.step, state.batch))
+        save_checkpoint(exp_dir, state, *rest)
+
+    monkeypatch.setattr("hra_cli.training.recorder.save_checkpoint", save)
+    loop = heads_loop(config(data, num_epochs=1), tmp_path)
+    loop.run()
+    last = loop.state.step
+    assert last > 2
+    assert saved == [(0, 0), *((step, step) for step in range(1, last) if within), (last, 0)]
 
 
 # What a killed run leaves behind
