@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from hra_cli.backbone.location import located
-from hra_cli.backbone.model import load_backbone
-from hra_cli.data.find_tokenizer import load_tokenizer
 from hra_cli.errors import HraError
 from hra_cli.experiment.config import TrainConfig
 from hra_cli.io.documents import read_json
 from hra_cli.io.files import write_text
 from hra_cli.training.train_heads import train
-from hra_cli.training.training_data import nothing_to_train_on
+from hra_cli.training.training_data import NothingToTrainOn
 
 RESULT_NAME = "shard.json"
 
@@ -51,12 +48,13 @@ def train_shard(config: TrainConfig, folder: Path) -> None:
     """
     if read_shard(folder) is not None:
         return
-    backbone = load_backbone(config.backbone, config.backbone_options)
-    failed = nothing_to_train_on(config, backbone, load_tokenizer(located(config.backbone)))
-    able = tuple(task for task in config.tasks if task not in failed)
     onboarded: list[Onboarded] = []
-    if able:
-        result = train(dataclasses.replace(config, tasks=able), folder, resume=True)
+    try:
+        result = train(config, folder, resume=True, leave_out=True)
+    except NothingToTrainOn as error:  # all of them
+        failed = error.reasons
+    else:
+        failed = result.left_out
         onboarded = [
             Onboarded(
                 row.task,

@@ -49,7 +49,8 @@ FRONTEND_NAME = "frontend"  # the folder of --cache-frontend
 @dataclass
 class TrainResult:
     """What a run came to. rows: WER on dev before and after, per task. utterances: trained on, by task.
-    selected_epochs: by task, of `num_epochs`. skipped: utterances that could not be trained on."""
+    selected_epochs: by task, of `num_epochs`. skipped: utterances that could not be trained on. left_out: why other
+    tasks have nothing to train on."""
 
     rows: list[BeforeAfter]
     utterances: dict[str, int]
@@ -57,6 +58,7 @@ class TrainResult:
     selected_epochs: dict[str, int]
     num_epochs: int
     skipped: list[Skipped]
+    left_out: dict[str, str]
 
 
 def train(
@@ -65,19 +67,21 @@ def train(
     resume: bool = False,
     progress: Optional[Progress] = None,
     processes: Optional[Processes] = None,
+    leave_out: bool = False,
 ) -> TrainResult:
     """Trains the heads that `config` asks for into `exp_dir`.
 
     With `resume` an interrupted run goes on from its last checkpoint, to the result it would have had; a
     finished one is only reported. Raises HraError for what the user can mend, also where another process trains into
     `exp_dir`, and KeyboardInterrupt after having saved a checkpoint when asked to stop. `progress` is told of every
-    step. processes: those that `together` gives, which all call this; one of them writes.
+    step. processes: those that `together` gives, which all call this; one of them writes. leave_out: tasks that have
+    nothing to train on, as long as others have; otherwise they are refused (NothingToTrainOn).
     """
     processes = processes or Processes()
     config = dataclasses.replace(config, device=processes.device(config.device))
     with one_writer(exp_dir) if processes.writes else contextlib.nullcontext():
         _check_folder(exp_dir, config, resume)
-        loop = heads_loop(config, exp_dir, processes, progress)
+        loop = heads_loop(config, exp_dir, processes, progress, leave_out)
         _check_same(loop, processes)
         loop.run(progress)
         processes.wait()
@@ -87,16 +91,20 @@ def train(
 
 
 def heads_loop(
-    config: TrainConfig, exp_dir: Path, processes: Optional[Processes] = None, progress: Optional[Progress] = None
+    config: TrainConfig,
+    exp_dir: Path,
+    processes: Optional[Processes] = None,
+    progress: Optional[Progress] = None,
+    leave_out: bool = False,
 ) -> TrainingLoop:
     """The run that trains a controller and heads, or heads on a given controller (onboarding).
 
-    progress: told of the cuts that are read before anything is trained.
+    progress: told of the cuts that are read before anything is trained. leave_out: as `train` has it.
     Raises HraError for a backbone, data or controller that cannot be used, and as `TrainingLoop` does.
     """
     backbone = load_backbone(config.backbone, config.backbone_options)
     tokenizer = load_tokenizer(located(config.backbone))
-    data = load_training_data(config, backbone, tokenizer, progress)
+    data = load_training_data(config, backbone, tokenizer, progress, leave_out)
     controller = None if config.controller is None else read_controller(Path(config.controller), backbone.fingerprint)
     start = None
     if controller is not None and config.start is not None:
@@ -269,4 +277,5 @@ def _result(loop: TrainingLoop) -> TrainResult:
         selected_epochs={task: selected[task].epoch for task in adapter.tasks},
         num_epochs=loop.config.num_epochs,
         skipped=loop.data.skipped,
+        left_out=loop.data.left_out,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Optional
@@ -31,7 +31,8 @@ from hra_cli.transducer.loss import fits
 @dataclass(frozen=True)
 class TrainingData:
     """tasks: in the order of the adapter's rows. train: cuts. dev: its batches, longest first. skipped: what cannot be
-    used. utterances, seconds: of speech to train on, by task. digest: SHA-256 of `train`."""
+    used. utterances, seconds: of speech to train on, by task. digest: SHA-256 of `train`. left_out: why other tasks
+    have no utterance to train on."""
 
     tasks: list[str]
     train: CutTable
@@ -40,36 +41,53 @@ class TrainingData:
     utterances: dict[str, int]
     seconds: dict[str, float]
     digest: str
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+class NothingToTrainOn(HraError):
+    """reasons: why a task has no utterance to train on, by task."""
+
+    def __init__(self, reasons: dict[str, str]):
+        super().__init__(reasons)
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        return next(iter(self.reasons.values()))
 
 
 def load_training_data(
-    config: TrainConfig, backbone: Backbone, tokenizer: Tokenizer, progress: Optional[Progress] = None
+    config: TrainConfig,
+    backbone: Backbone,
+    tokenizer: Tokenizer,
+    progress: Optional[Progress] = None,
+    leave_out: bool = False,
 ) -> TrainingData:
-    """The train and dev cuts of the tasks that `config` names. Raises HraError for a task that has none to train on.
+    """The train and dev cuts of the tasks that `config` names. Raises NothingToTrainOn for tasks that have no utterance
+    to train on; with `leave_out` only where none has.
 
     progress: told of every cut that is read, where there are many.
     """
     index = load_tasks(Path(config.data))
-    tasks = index.select(list(config.tasks) or None)
-    train = _Usable(index, tasks, "train", backbone, tokenizer, progress)
+    wanted = index.select(list(config.tasks) or None)
+    train = _Usable(index, wanted, "train", backbone, tokenizer, progress)
+    without = {task: train.why_not(task) for task in wanted if not train.utterances[task]}
+    tasks = [task for task in wanted if task not in without]
+    if without and not (leave_out and tasks):
+        raise NothingToTrainOn(without)
     dev = _Usable(index, tasks, "dev", backbone, tokenizer, progress)
-    for task in tasks:
-        if not train.utterances[task]:
-            raise HraError(train.why_not(task))
     # Without gradients, batches twice as long fit into memory.
     dev_batches = decoding_batches(dev.cuts, 2 * config.max_duration)
     skipped = [*train.skipped, *dev.skipped]
     return TrainingData(
-        tasks, train.cuts, dev_batches, skipped, train.utterances, train.seconds, train.digest.hexdigest()
+        tasks,
+        train.cuts,
+        dev_batches,
+        skipped,
+        {task: train.utterances[task] for task in tasks},
+        {task: train.seconds[task] for task in tasks},
+        train.digest.hexdigest(),
+        without,
     )
-
-
-def nothing_to_train_on(config: TrainConfig, backbone: Backbone, tokenizer: Tokenizer) -> dict[str, str]:
-    """The tasks that `config` names that have no utterance to train on, and why; `load_training_data` refuses them."""
-    index = load_tasks(Path(config.data))
-    tasks = index.select(list(config.tasks) or None)
-    train = _Usable(index, tasks, "train", backbone, tokenizer)
-    return {task: train.why_not(task) for task in tasks if not train.utterances[task]}
 
 
 def few_shots(data: TrainingData, utterances: int, seed: int) -> TrainingData:

@@ -1,5 +1,6 @@
 """Onboarding many tasks in shards: here, on a cluster, interrupted, with tasks that cannot be trained."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -77,9 +78,10 @@ def test_a_worker_that_is_killed_costs_nothing(data, experiment, onboarded, tmp_
         while not list(exp_dir.glob("shards/*/checkpoints/last.safetensors")):
             time.sleep(0.01)
         for process in psutil.Process().children(recursive=True):
-            if "spawn_main" in " ".join(process.cmdline()):
-                process.kill()
-                killed.append(process.pid)
+            with contextlib.suppress(psutil.NoSuchProcess):  # that has ended since, as what a worker has run
+                if "spawn_main" in " ".join(process.cmdline()):
+                    process.kill()
+                    killed.append(process.pid)
 
     with cluster_executor("local:1") as executor:
         killer = threading.Thread(target=kill_at_the_first_checkpoint)
@@ -105,6 +107,11 @@ def test_a_task_that_cannot_be_trained_costs_the_others_nothing(data, experiment
     assert (tmp_path / "exp" / "failed.tsv").read_text().splitlines()[1].startswith("fr\ttask 'fr' has no utterance")
     assert heads_in(tmp_path / "exp") == {"de": heads_in(onboarded)["de"]}
     assert read_head(tmp_path / "exp" / "heads" / "de.safetensors").training["start"]
+    # Also where it is alone in its shard.
+    result = onboard(onboarding(tmp_path / "data", experiment), tmp_path / "alone", OneByOne(), tasks_per_job=1)
+    assert set(result.failed) == {"fr"}
+    assert heads_in(tmp_path / "alone") == heads_in(tmp_path / "exp")
+    assert not onboard(onboarding(tmp_path / "data", experiment), tmp_path / "alone", OneByOne(), tasks_per_job=1).new
 
 
 def test_a_shard_whose_data_are_damaged_fails_alone_and_is_tried_again(data, experiment, onboarded, tmp_path):
