@@ -75,7 +75,7 @@ bench: demo
 # Needs uv. Writes no index address, so that the lock works with any mirror.
 lock:
 	$(COMPILE) pyproject.toml requirements/$(LANE).in --extra dev --extra accents --extra export --extra hub --extra parquet --extra vad \
-		--extra cluster \
+		--extra cluster --extra url \
 		--output-file requirements/$(LANE).txt
 	$(if $(BENCHMARK_WHEELS),$(COMPILE) requirements/$(LANE)-bench.in --no-deps -c requirements/$(LANE).txt \
 		--output-file $(BENCHMARK_WHEELS))

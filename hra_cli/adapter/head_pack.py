@@ -64,12 +64,16 @@ class HeadPack:
             tasks = bytes(index["index.tasks"].numpy()).decode().split("\n")
             self._records = bytes(index["index.records"].numpy())
             self._ends: list[int] = index["index.ends"].tolist()
-            check_task_names(tasks)
-            whole = len(tasks) == len(set(tasks)) == len(self._ends) and self._stacked
+            rows = {len(tasks), len(set(tasks)), len(self._ends), *map(self._opened.rows, self._stacked)}
+            whole = len(rows) == 1 and self._stacked
         except (TypeError, UnicodeDecodeError):
             whole = False
         if not whole:
             raise HraError(f"{file} is no pack of heads: its index makes no sense; {_AGAIN}")
+        try:
+            check_task_names(tasks)
+        except HraError as error:
+            raise HraError(f"{file}: {error}") from error
         self._rows = {task: row for row, task in enumerate(tasks)}
 
     @property

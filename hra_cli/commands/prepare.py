@@ -96,14 +96,22 @@ def folder(
 
 @source(app, "shar")
 def shar(
-    folders: list[Path] = typer.Argument(
-        ..., metavar="DIR…", help="One with cuts.000000.jsonl.gz and so on; or several as splits: train=DIR test=DIR."
+    archives: list[str] = typer.Argument(
+        ...,
+        metavar="DIR|URL…",
+        help="A folder with cuts.000000.jsonl.gz and so on, or several as splits: train=DIR test=DIR. Or the URLs of "
+        "all its files, with a range in braces: https://…/cuts.{000000..000041}.jsonl.gz.",
+    ),
+    fetch_to: Optional[Path] = typer.Option(
+        None, "--fetch-to", help="The folder that files of URLs are copied to, once; they stay there."
     ),
 ) -> Corpus:
     """lhotse's Shar archives. The audio stays in their tar files; cuts without audio keep the features they have."""
+    from hra_cli.commands.progress import progress_bar
     from hra_cli.data.corpora.shar import shar_corpus
 
-    return shar_corpus(folders)
+    with progress_bar() as progress:
+        return shar_corpus(archives, fetch_to, progress)
 
 
 def _list_recipes(wanted: bool) -> None:

@@ -72,40 +72,41 @@ def train(
     from hra_cli.training.processes import together
     from hra_cli.training.train_heads import train as run_training
 
-    if controller is not None:
-        refuse_useless(context, "with --controller, which has its own size", "hidden")
-        refuse_useless(context, "with --controller, where no controller is learned", "common_head")
-    start_file, head, inner = head_to_train(context, controller, start, head, inner)
-    config = TrainConfig(
-        backbone=recorded(backbone),
-        data=os.path.realpath(data),
-        tasks=tuple(task or ()),
-        controller=os.path.realpath(controller) if controller else None,
-        common_head=common_head,
-        start=os.path.realpath(start_file) if start_file else start,
-        head=head,
-        hidden=hidden,
-        inner=inner,
-        rnnt_type=rnnt_type,
-        loss=loss,
-        max_duration=max_duration,
-        num_epochs=num_epochs,
-        lr=lr,
-        spec_augment=spec_augment,
-        recompute=recompute,
-        cache_frontend=cache_frontend,
-        seed=seed,
-        pos_head_dim=pos_head_dim,
-        chunk_size=frames("--chunk-size", chunk_size),
-        left_context_frames=frames("--left-context-frames", left_context_frames),
-        validate_chunk_size=validate_chunk_size,
-        validate_left_context_frames=validate_left_context_frames,
-        precision=precision,
-        device=device,
-        num_workers=num_workers,
-    )
-    with together() as processes, progress_bar() as progress:
-        result = run_training(config, exp_dir, resume, progress if processes.writes else None, processes)
+    with together() as processes:  # also where mistakes are found, which are said once
+        if controller is not None:
+            refuse_useless(context, "with --controller, which has its own size", "hidden")
+            refuse_useless(context, "with --controller, where no controller is learned", "common_head")
+        start_file, head, inner = head_to_train(context, controller, start, head, inner)
+        config = TrainConfig(
+            backbone=recorded(backbone),
+            data=os.path.realpath(data),
+            tasks=tuple(task or ()),
+            controller=os.path.realpath(controller) if controller else None,
+            common_head=common_head,
+            start=os.path.realpath(start_file) if start_file else start,
+            head=head,
+            hidden=hidden,
+            inner=inner,
+            rnnt_type=rnnt_type,
+            loss=loss,
+            max_duration=max_duration,
+            num_epochs=num_epochs,
+            lr=lr,
+            spec_augment=spec_augment,
+            recompute=recompute,
+            cache_frontend=cache_frontend,
+            seed=seed,
+            pos_head_dim=pos_head_dim,
+            chunk_size=frames("--chunk-size", chunk_size),
+            left_context_frames=frames("--left-context-frames", left_context_frames),
+            validate_chunk_size=validate_chunk_size,
+            validate_left_context_frames=validate_left_context_frames,
+            precision=precision,
+            device=device,
+            num_workers=num_workers,
+        )
+        with progress_bar() as progress:
+            result = run_training(config, exp_dir, resume, progress if processes.writes else None, processes)
     if not processes.writes:
         return
     console = PlainConsole()

@@ -28,7 +28,7 @@ from hra_cli.data.features import SAMPLING_RATE, SHORTEST_SECONDS
 from hra_cli.data.resampling import check_resampling
 from hra_cli.data.skipped import Skipped
 from hra_cli.errors import HraError
-from hra_cli.io.cluster import cluster_executor
+from hra_cli.io.cluster import outcome
 from hra_cli.io.files import check_text, remove_leftovers, writing
 
 # What becomes of each cut of a chunk: the cut that is used in its place, None where that is itself, or why none is.
@@ -45,15 +45,16 @@ CHUNKS_AHEAD = 1000
 
 @dataclass
 class AudioReader:
-    """Reads every cut's audio once, in `num_jobs` processes or on `cluster`.
+    """Reads every cut's audio once, in `num_jobs` processes or by `cluster`.
 
-    archives: what is kept of each chunk of cuts. skipped: gets what cannot be used.
+    archives: what is kept of each chunk of cuts. cluster: what `cluster_executor` gives; None for none. skipped: gets
+    what cannot be used.
     """
 
     archives: Archives
     allow_commands: bool
     num_jobs: int
-    cluster: Optional[str]
+    cluster: Optional[Executor]
     progress: Optional[Progress]
     skipped: list[Skipped]
     chunks: int = 0
@@ -103,27 +104,31 @@ def _in_processes(read_chunk: ReadChunk, work: Chunks, num_jobs: int) -> Iterato
     # "spawn", since a fork of a process that has run torch's threads can hang.
     pool = ProcessPoolExecutor(num_jobs, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        yield from _in_order(pool, read_chunk, work, 4 * num_jobs)
+        for _, job in _in_order(pool, read_chunk, work, 4 * num_jobs):
+            yield job.result()
     except BrokenProcessPool as error:
         raise HraError("a process that read audio was killed, out of memory?; try --num-jobs 1") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _on_cluster(read_chunk: ReadChunk, work: Chunks, cluster: str) -> Iterator[Read]:
-    with cluster_executor(cluster) as executor:
-        yield from _in_order(executor, partial(_by_one_thread, read_chunk), work, CHUNKS_AHEAD)
+def _on_cluster(read_chunk: ReadChunk, work: Chunks, cluster: Executor) -> Iterator[Read]:
+    for what, job in _in_order(cluster, partial(_by_one_thread, read_chunk), work, CHUNKS_AHEAD):
+        yield outcome(job, f"reading the audio of {what} failed on the cluster")
 
 
-def _in_order(executor: Executor, read_chunk: ReadChunk, work: Chunks, ahead: int) -> Iterator[Read]:
-    """What comes of each chunk, in order; at most so many are handed out or wait to be taken."""
-    pending: deque[Future[Read]] = deque()
+def _in_order(
+    executor: Executor, read_chunk: ReadChunk, work: Chunks, ahead: int
+) -> Iterator[tuple[str, Future[Read]]]:
+    """What each chunk is called and its job, in order; at most so many are handed out or wait to be taken."""
+    pending: deque[tuple[str, Future[Read]]] = deque()
     for chunk, archive in work:
-        pending.append(executor.submit(read_chunk, chunk, archive))
+        what = f"the cuts from '{chunk[0]['id']}' to '{chunk[-1]['id']}'"
+        pending.append((what, executor.submit(read_chunk, chunk, archive)))
         if len(pending) >= ahead:
-            yield pending.popleft().result()
+            yield pending.popleft()
     while pending:
-        yield pending.popleft().result()
+        yield pending.popleft()
 
 
 def _by_one_thread(read_chunk: ReadChunk, chunk: Chunk, archive: Archive) -> Read:

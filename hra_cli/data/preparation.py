@@ -28,6 +28,7 @@ from hra_cli.data.text_form import AS_IT_IS, TextChanges, TextOptions
 from hra_cli.data.tokenizer import Tokenizer
 from hra_cli.data.transcripts import advice, unwritable
 from hra_cli.errors import HraError
+from hra_cli.io.cluster import cluster_executor
 from hra_cli.io.files import remove_leftovers, writing
 from hra_cli.io.lock import one_writer
 from hra_cli.io.progress import counted
@@ -110,7 +111,8 @@ def prepare(
         index = find_prepared(output_dir, arguments, on_the_fly=on_the_fly, shar=shar, tokenizer=tokenizer)
         if index is not None:
             return index
-        with CutStore(folder / STORE_NAME) as store:
+        # Before anything is read, which may take long where there is no such cluster.
+        with cluster_executor(cluster) as executor, CutStore(folder / STORE_NAME) as store:
             without_text: list[Skipped] = []
             with naming_corpus(corpus):
                 store.add(counted(_with_text(cuts, without_text), progress, "reading cuts"))
@@ -119,7 +121,8 @@ def prepare(
                 _start_over(folder)
             left_out = [*skipped, *without_text]
             archives = _archives(folder, on_the_fly, shar)
-            reader = AudioReader(archives, allow_commands, num_jobs, cluster, progress, left_out)
+            elsewhere = None if cluster is None else executor
+            reader = AudioReader(archives, allow_commands, num_jobs, elsewhere, progress, left_out)
             changes = _change_text(store, tokenizer, text, left_out)
             _read(store, reader, random_split, perturb_speed)
             if left_out:

@@ -49,10 +49,23 @@ class TarMember:
             raise HraError(f"cannot read {self.archive}: {error.strerror or error}") from error
 
 
+def _check_end(archive: Path, end: int) -> None:
+    """Raises HraError where zeros do not follow the last file, and nothing else: what is cut off between two files, or
+    has a damaged header, has ended for `tarfile` too."""
+    with open(archive, "rb") as stream:
+        stream.seek(end)
+        if not stream.read(1):
+            raise HraError(f"{archive} is cut off; copy it again")
+        stream.seek(end)
+        while block := stream.read(1 << 20):
+            if block.count(0) < len(block):
+                raise HraError(f"{archive} is damaged: what is at byte {end:,} is no file; copy it again")
+
+
 def members_of(archive: Path) -> Iterator[tuple[str, TarMember]]:
     """The files in an uncompressed tar archive, in order, by name. Nothing is unpacked.
 
-    Raises HraError where the archive is missing, no such archive, or damaged, after those files that are whole.
+    Raises HraError where the archive is missing, no such archive, or damaged, after those files that are before that.
     """
     path = os.path.abspath(archive)
     try:
@@ -66,6 +79,7 @@ def members_of(archive: Path) -> Iterator[tuple[str, TarMember]]:
                     if member.offset_data + member.size > size:
                         raise HraError(f"{archive} is cut off; copy it again")
                     yield member.name, TarMember(member.offset_data, member.size, path)
+            _check_end(archive, tar.offset)
     except OSError as error:
         raise HraError(f"cannot read {archive}: {error.strerror or error}") from error
     except (tarfile.TarError, ValueError, EOFError) as error:

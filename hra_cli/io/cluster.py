@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import re
 import signal
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
 from hra_cli.errors import MOST_PROCESSES, HraError
+from hra_cli.io.documents import parse_json, read_text
 
 FORMS = "local:N, tcp://HOST:PORT, or a scheduler file"
 CONNECT_SECONDS = 30
+# What Dask's errors mean to somebody who does not know Dask, by their types' names.
+_LOST = {
+    "KilledWorker": "the workers that it was given to have died one after the other, out of memory?",
+    "CancelledError": "the cluster has gone",
+    "FutureCancelledError": "the cluster has gone",
+}
 T = TypeVar("T")
 
 
@@ -54,7 +63,8 @@ def outcome(job: Future[T], what: str) -> T:
     except HraError:
         raise
     except Exception as error:
-        raise HraError(f"{what} ({type(error).__name__}: {' '.join(str(error).split())})") from error
+        name = type(error).__name__
+        raise HraError(f"{what}: {_LOST.get(name, f'{name}: {_short(error)}')}") from error
 
 
 def _import_distributed() -> Any:
@@ -68,27 +78,58 @@ def _import_distributed() -> Any:
 
 
 def _connected(distributed: Any, cluster: str, stack: contextlib.ExitStack) -> Any:
+    """A client of the scheduler, for as long as the stack lasts."""
     local = re.fullmatch(r"local:(\d{1,4})", cluster)
+    if local:
+        address = stack.enter_context(_local_cluster(distributed, cluster, int(local.group(1)))).scheduler_address
+    elif re.match(r"[a-z]+://", cluster):
+        address = cluster
+    elif Path(cluster).is_file():
+        address = _scheduler_of(Path(cluster))
+    else:
+        raise HraError(f"--cluster {cluster}: no such file; give {FORMS}")
     try:
-        if local:
-            workers = int(local.group(1))
-            if not 1 <= workers <= MOST_PROCESSES:
-                raise HraError(f"--cluster {cluster}: from 1 to {MOST_PROCESSES:,} processes")
-            with _ignoring_interrupts():  # Ctrl-C is for this process, which then ends the others
-                own = distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-                )
-            return stack.enter_context(distributed.Client(stack.enter_context(own), timeout=CONNECT_SECONDS))
-        if re.match(r"[a-z]+://", cluster):
-            client = distributed.Client(cluster, timeout=CONNECT_SECONDS)
-        elif Path(cluster).is_file():
-            client = distributed.Client(scheduler_file=cluster, timeout=CONNECT_SECONDS)
-        else:
-            raise HraError(f"--cluster {cluster}: no such file; give {FORMS}")
-        return stack.enter_context(client)
-    except (OSError, ValueError, TimeoutError) as error:
-        why = " ".join(str(error).split())[:200]
+        # A client waits without end for a port that takes connections and says nothing.
+        with ThreadPoolExecutor(1) as thread:  # where a loop of somebody else may run already
+            thread.submit(asyncio.run, asyncio.wait_for(_answer(distributed, address), CONNECT_SECONDS)).result()
+        return stack.enter_context(distributed.Client(address, timeout=CONNECT_SECONDS))
+    except (OSError, ValueError, asyncio.TimeoutError) as error:
+        why = _short(error) or f"in {CONNECT_SECONDS} s"
         raise HraError(f"--cluster {cluster}: no Dask scheduler answers ({why}); give {FORMS}") from error
+
+
+def _local_cluster(distributed: Any, cluster: str, workers: int) -> Any:
+    if not 1 <= workers <= MOST_PROCESSES:
+        raise HraError(f"--cluster {cluster}: from 1 to {MOST_PROCESSES:,} processes")
+    try:
+        with _ignoring_interrupts():  # Ctrl-C is for this process, which then ends the others
+            return distributed.LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            )
+    except (OSError, RuntimeError) as error:
+        raise HraError(f"--cluster {cluster}: its processes do not start ({_short(error)}); try fewer") from error
+
+
+@dataclass(frozen=True)
+class _SchedulerFile:
+    address: str
+
+
+def _scheduler_of(file: Path) -> str:
+    """The address in a scheduler file."""
+    remedy = "give the file that `dask scheduler --scheduler-file` has written"
+    text = read_text(file, remedy)
+    return parse_json(text, _SchedulerFile, f"--cluster {file}", remedy, unknown="ignore").address
+
+
+async def _answer(distributed: Any, address: str) -> None:
+    security = distributed.Security().get_connection_args("client")
+    async with distributed.rpc(address, connection_args=security) as scheduler:
+        await scheduler.identity()
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 @contextlib.contextmanager

@@ -67,6 +67,12 @@ class TensorFile:
             tensor: Tensor = self._opened.get_tensor(name).clone()
             return tensor
 
+    def rows(self, name: str) -> int:
+        """How many rows a tensor has; 0 where it has no axis. Raises HraError where there is none of that name."""
+        with self._naming(name):
+            shape = self._opened.get_slice(name).get_shape()
+            return int(shape[0]) if shape else 0
+
     def row(self, name: str, row: int) -> Tensor:
         """A copy of one row of the first axis. Raises HraError where there is none."""
         with self._naming(name):

@@ -108,20 +108,20 @@ def test_of_a_pack_with_one_damaged_head_the_others_are_served(tmp_path):
         (lambda tensors, metadata: tensors.pop("index.ends"), "index.ends is missing"),
         (lambda tensors, metadata: tensors.update({"index.ends": torch.tensor([1, 2])}), "index makes no sense"),
         (lambda tensors, metadata: tensors["index.tasks"].fill_(255), "index makes no sense"),
+        (lambda tensors, metadata: tensors["heads.bias"].resize_(1, WIDTH), "index makes no sense"),
         (lambda tensors, metadata: tensors["index.tasks"].copy_(as_bytes("../\nbob\ncho\ndan\neve")), "a slash"),
     ],
 )
 def test_what_is_no_pack(tmp_path, change, message):
     file, _ = packed(tmp_path)
     rewritten(file, change)
-    with refused(message, file.name if "slash" not in message else ""):
+    with refused(message, file.name):
         HeadPack(file)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensors, metadata: tensors["heads.bias"].resize_(1, WIDTH), "missing or damaged"),
         (lambda tensors, metadata: tensors["index.ends"].fill_(1 << 40), "record 4 is damaged"),
         (lambda tensors, metadata: tensors.pop("heads.bias"), "damaged: its contents"),
     ],

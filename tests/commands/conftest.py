@@ -12,7 +12,7 @@ def refused(capfd):
             main([str(argument) for argument in arguments])
         error = capfd.readouterr().err
         assert stopped.value.code == 2
-        lines = [line for line in error.splitlines() if not line.startswith(("decoding", "training"))]
+        lines = [line for line in error.splitlines() if not line.startswith(("decoding", "training", "fetching"))]
         assert len(lines) == 1, error
         assert lines[0].startswith("hra: error: ")
         return lines[0]

@@ -60,7 +60,8 @@ COMMANDS = {
     "prepare table files": ["prepare", "table", "@.csv", "--output-dir", "data"],
     "prepare table --audio-dir": ["prepare", "table", "TABLE", "--audio", "a", "--text", "t", "--audio-dir", "@", "--output-dir", "data"],  # noqa: E501
     "prepare folder corpus_dir": ["prepare", "folder", "@", "--output-dir", "data"],
-    "prepare shar folders": ["prepare", "shar", "@", "--output-dir", "data"],
+    "prepare shar archives": ["prepare", "shar", "@", "--output-dir", "data"],
+    "prepare shar --fetch-to": ["prepare", "shar", "http://127.0.0.1:9/cuts.0.jsonl", "--fetch-to", "@", "--output-dir", "data"],  # noqa: E501
     "prepare lhotse corpus_dir": ["prepare", "lhotse", "yesno", "@", "--output-dir", "data"],
 }  # fmt: skip
 # What is written may have an odd name; and a link in the place of a file is replaced.
@@ -70,7 +71,9 @@ FOLDERS_WRITTEN = {
     "compare --exp-dir",
     "decode --output-dir",
     "prepare cuts --output-dir",
+    "prepare shar --fetch-to",
 }
+PATHS_OR_URLS = {"prepare shar archives"}
 FILES_WRITTEN = {
     "check-export --json",
     "decode --json",
@@ -124,4 +127,4 @@ def test_every_path_that_a_command_takes_is_tried_above():
             kind = hints.get(one.name)
             if Path in {kind, *get_args(kind), *(part for inner in get_args(kind) for part in get_args(inner))}:
                 found.add(" ".join([*names, one.opts[0] if one.opts[0].startswith("-") else one.name]))
-    assert found == set(COMMANDS) | SAME_AS_ABOVE
+    assert found | PATHS_OR_URLS == set(COMMANDS) | SAME_AS_ABOVE

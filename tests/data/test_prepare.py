@@ -13,7 +13,8 @@ import pytest
 import soundfile
 from builders import refused
 from cut_lists import cuts_by_task, read_cuts
-from lhotse import CutSet, SupervisionSegment
+from dask_workers import dask_workers
+from lhotse import AudioSource, CutSet, SupervisionSegment
 from lhotse.utils import fastcopy
 from recordings import make_cut, write_wav
 
@@ -441,7 +442,8 @@ def test_the_number_of_jobs_does_not_matter(tmp_path):
 
 
 def test_on_a_cluster_a_worker_that_is_killed_costs_nothing(tmp_path):
-    psutil, _ = pytest.importorskip("psutil"), pytest.importorskip("distributed")
+    pytest.importorskip("psutil")
+    pytest.importorskip("distributed")
     cuts = [make_cut(write_wav(tmp_path / "audio" / f"{n:03}.wav", 0.2, seed=n)) for n in range(450)]
     folder = tmp_path / "data"
     prepare_here(cuts, folder)
@@ -452,7 +454,7 @@ def test_on_a_cluster_a_worker_that_is_killed_costs_nothing(tmp_path):
     def kill_at_the_first_archive():
         while not list(folder.glob("feats/feats-*.lca")):
             time.sleep(0.005)
-        worker = next(one for one in psutil.Process().children(True) if "spawn_main" in " ".join(one.cmdline()))
+        worker = dask_workers()[0]
         worker.kill()
         killed.append(worker.pid)
 
@@ -462,6 +464,27 @@ def test_on_a_cluster_a_worker_that_is_killed_costs_nothing(tmp_path):
     killer.join()
     assert killed
     assert contents(folder) == expected
+
+
+def test_audio_that_kills_every_worker_is_named(tmp_path):
+    pytest.importorskip("distributed")
+    import dask
+
+    cuts = [make_cut(write_wav(tmp_path / "audio" / f"{n}.wav", 0.2, seed=n)) for n in range(2)]
+    deadly = AudioSource(type="command", channels=[0], source="kill -9 $PPID")
+    cuts[1].recording.sources = [deadly]
+    message = "the audio of the cuts from '0' to '1' failed on the cluster: the workers .* have died"
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), refused(message):
+        prepare_here(cuts, tmp_path / "data", cluster="local:1", allow_commands=True)
+
+
+def test_a_cluster_that_is_not_there_is_noticed_before_anything_is_read(tmp_path):
+    def cuts():
+        raise AssertionError("read")
+        yield
+
+    with refused("--cluster nowhere.json: no such file"):
+        prepare(cuts(), tmp_path / "data", ARGUMENTS, cluster="nowhere.json")
 
 
 def contents(folder):

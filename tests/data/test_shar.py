@@ -96,7 +96,7 @@ def test_without_stored_features_audio_is_read_from_the_archive(tmp_path, cuts):
     assert all(np.abs(found[id_] - expected[id_]).max() < 0.01 for id_ in expected)
     (archive / "recording.000000.tar").unlink()
     index = prepare_corpus(shar_corpus([archive]), tmp_path / "3", BY_SPEAKER, ON_THE_FLY).index
-    assert index.skipped == {"no recording": 2}
+    assert index.skipped == {"missing archive": 1, "no recording": 2}
 
 
 def test_several_cuts_of_one_recording_stay_apart(tmp_path):
@@ -221,6 +221,36 @@ def test_an_archive_that_is_cut_off_loses_what_it_lacks(tmp_path, cuts):
     assert set(frames(index)) == {"ann-0", "ann-1"}
     assert index.skipped == {"damaged archive": 1, "no recording": 3}
     assert "recording.000000.tar is cut off" in (tmp_path / "data" / "skipped.tsv").read_text()
+
+
+def test_a_damaged_header_is_not_the_end_of_an_archive(tmp_path, cuts):
+    archive = shar(cuts, tmp_path / "shar", shard_size=5, recording="wav")
+    tar = archive / "recording.000000.tar"
+    with tarfile.open(tar) as content:
+        header = content.getmember("ann-2.wav").offset
+    damaged = bytearray(tar.read_bytes())
+    damaged[header + 5] ^= 1
+    tar.write_bytes(damaged)
+    index = prepared(shar_corpus([archive]), tmp_path / "data")
+    assert set(frames(index)) == {"ann-0", "ann-1"}
+    assert index.skipped == {"damaged archive": 1, "no recording": 3}
+    assert (
+        f"recording.000000.tar is damaged: what is at byte {header:,}"
+        in (tmp_path / "data" / "skipped.tsv").read_text()
+    )
+
+
+def test_a_shard_that_lacks_a_file_is_named(tmp_path, cuts):
+    archive = shar(cuts, tmp_path / "shar", recording="wav")
+    (archive / "recording.000001.tar").rename(tmp_path / "recording.000001.tar")
+    index = prepared(shar_corpus([archive]), tmp_path / "data")
+    assert set(frames(index)) == {"ann-0", "ann-1", "bob-1"}
+    assert index.skipped == {"missing archive": 1, "no recording": 2}
+    assert "recording.000001.tar is not there" in (tmp_path / "data" / "skipped.tsv").read_text()
+    (tmp_path / "recording.000001.tar").rename(archive / "recording.000001.tar")
+    (archive / "cuts.000001.jsonl.gz").unlink()
+    with refused(r"recording.000001.tar has no cuts.000001.jsonl.gz beside it"):
+        shar_corpus([archive])
 
 
 def tar_of(file, *members):

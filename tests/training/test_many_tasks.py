@@ -1,15 +1,14 @@
 """Onboarding many tasks in shards: here, on a cluster, interrupted, with tasks that cannot be trained."""
 
-import contextlib
 import dataclasses
 import json
 import shutil
-import sys
 import threading
 import time
 
 import pytest
 from builders import refused
+from dask_workers import dask_workers
 from data_folders import change_tasks
 from speech import BACKBONE, TASKS, config, hra
 
@@ -70,18 +69,16 @@ def test_what_is_finished_is_not_trained_again_and_new_tasks_are(data, experimen
 
 
 def test_a_worker_that_is_killed_costs_nothing(data, experiment, onboarded, tmp_path):
-    psutil = pytest.importorskip("psutil")
+    pytest.importorskip("psutil")
     exp_dir = tmp_path / "exp"
     killed = []
 
     def kill_at_the_first_checkpoint():
         while not list(exp_dir.glob("shards/*/checkpoints/last.safetensors")):
             time.sleep(0.01)
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):  # that has ended since, as what a worker has run
-                if "spawn_main" in " ".join(process.cmdline()):
-                    process.kill()
-                    killed.append(process.pid)
+        for process in dask_workers():
+            process.kill()
+            killed.append(process.pid)
 
     with cluster_executor("local:1") as executor:
         killer = threading.Thread(target=kill_at_the_first_checkpoint)
@@ -140,28 +137,6 @@ def test_what_cannot_be_onboarded(data, experiment, onboarded, tmp_path):
         onboard(onboarding(data, experiment, seed=2), copied, OneByOne())
     result = json.loads((copied / "shards" / "00000" / RESULT_NAME).read_text())
     assert result["onboarded"][0]["task"] == "de"
-
-
-@pytest.mark.parametrize(
-    ("cluster", "message"),
-    [
-        ("local:0", "from 1 to 1,024"),
-        ("nowhere.json", "no such file; give local:N"),
-        ("tcp://127.0.0.1:9", "no Dask scheduler answers"),
-    ],
-)
-def test_no_such_cluster(monkeypatch, tmp_path, cluster, message):
-    pytest.importorskip("distributed")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hra_cli.io.cluster.CONNECT_SECONDS", 1)
-    with refused(message), cluster_executor(cluster):
-        pass
-
-
-def test_without_dask(monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with refused(r"install them with pip install -e '\.\[cluster\]'"), cluster_executor("local:1"):
-        pass
 
 
 def test_heads_that_start_from_a_head_are_of_its_kind(data, experiment, tmp_path):

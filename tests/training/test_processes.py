@@ -168,6 +168,12 @@ def test_a_mistake_is_said_once(by_two, options):
     assert "martian" in said(done)[0]
 
 
+def test_an_option_that_cannot_be_is_said_once(by_two, options):
+    done = by_two("hra", *options, "--lr", "-1")
+    assert done.returncode != 0
+    assert said(done) == ["hra: error: --lr must be positive, not -1.0"]
+
+
 def test_what_one_process_alone_cannot_read_is_said_once(by_two, options, tmp_path):
     raising = STOPPED.replace("os.kill(os.getpid(), signal_number)", "raise HraError('cut seven is gone')")
     (tmp_path / "stopped.py").write_text("from hra_cli.errors import HraError\n" + raising)

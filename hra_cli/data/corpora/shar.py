@@ -12,11 +12,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from lhotse.cut import Cut
+from rich.progress import Progress
 
 from hra_cli.data.corpora.named_splits import named_splits
+from hra_cli.data.corpora.shards_by_url import fetch_shards, is_url
 from hra_cli.data.corpus import Corpus
 from hra_cli.data.cut_fields import put_field
 from hra_cli.data.manifests import parse_cut, parse_lines
@@ -33,23 +35,28 @@ _LARGEST_MANIFEST = 1 << 20  # bytes
 
 @dataclass
 class _Shard:
-    """The files of one shard, by field; cuts is one of them."""
+    """The files of one shard, by field; cuts is one of them. missing: the tar files that other shards have."""
 
     split: Optional[str]
     lines: dict[str, Path] = field(default_factory=dict)
     tars: dict[str, Path] = field(default_factory=dict)
+    missing: list[Path] = field(default_factory=list)
 
 
-def shar_corpus(folders: Sequence[Path]) -> Corpus:
+def shar_corpus(
+    given: Sequence[Union[str, Path]], fetch_to: Optional[Path] = None, progress: Optional[Progress] = None
+) -> Corpus:
     """The cuts in Shar archives, one folder each: `cuts.000000.jsonl.gz` with `recording.000000.tar` and so on.
 
-    folders: one, or several as splits, see `named_splits`. Of a cut without a recording the features are used. Fields
-    in `FIELD.000000.jsonl.gz` are fields of the cuts; other arrays are left alone. Cuts whose audio is not in the tar
-    file are skipped. An archive of which a line, or the size of a tar file, has changed is another corpus.
+    given: a folder, or several as splits, see `named_splits`; or the URLs of an archive's files, which are copied into
+    the folder `fetch_to` first and stay there, see `fetch_shards`, which `progress` is for. Of a cut without a
+    recording the features are used. Fields in `FIELD.000000.jsonl.gz` are fields of the cuts; other arrays are left
+    alone. Cuts whose audio is not in the tar file are skipped. An archive of which a line, or the size of a tar file,
+    has changed is another corpus.
 
-    Raises HraError where a folder has no archive or a line is damaged.
+    Raises HraError where a folder has no archive, a line is damaged, or a URL cannot be opened.
     """
-    named = named_splits(folders)
+    named = named_splits(_fetched(given, fetch_to, progress))
     shards = [shard for split, folder in named for shard in _shards(folder, split)]
     return Corpus(
         path=named[0][1],
@@ -61,6 +68,22 @@ def shar_corpus(folders: Sequence[Path]) -> Corpus:
         cuts=lambda: _cuts(shards),
         split_by="split" if named[0][0] else None,
     )
+
+
+def _fetched(
+    given: Sequence[Union[str, Path]], fetch_to: Optional[Path], progress: Optional[Progress]
+) -> Sequence[Union[str, Path]]:
+    """The folders: those that are given, or where the files that URLs name have been copied to."""
+    urls = [str(one) for one in given if is_url(str(one))]
+    if not urls:
+        if fetch_to is not None:
+            raise HraError("--fetch-to has no effect without URLs; leave it out")
+        return given
+    if len(urls) < len(given):
+        raise HraError("give folders, or URLs, not both")
+    if fetch_to is None:
+        raise HraError(f"say with --fetch-to DIR where {urls[0]} is to be copied; it stays there")
+    return fetch_shards(urls, fetch_to, progress)
 
 
 def _shards(folder: Path, split: Optional[str]) -> list[_Shard]:
@@ -81,7 +104,22 @@ def _shards(folder: Path, split: Optional[str]) -> list[_Shard]:
     found = [shard for _, shard in sorted(shards.items()) if "cuts" in shard.lines]
     if not found:
         raise HraError(f"no Shar archive in {folder}: it has no cuts.000000.jsonl.gz; give the folder that has")
+    _note_missing(Path(folder), shards)
     return found
+
+
+def _note_missing(folder: Path, shards: Mapping[str, _Shard]) -> None:
+    """Notes which tar files a shard lacks that others have. Raises HraError where it is the cuts that are missing."""
+    kinds = {name for shard in shards.values() for name in FILLED if name in shard.tars}
+    for number, shard in shards.items():
+        if not number.isdigit():  # no shard
+            continue
+        if "cuts" in shard.lines:
+            shard.missing = [folder / f"{name}.{number}.tar" for name in sorted(kinds - shard.tars.keys())]
+            continue
+        tar = next((path for name, path in shard.tars.items() if name in FILLED), None)
+        if tar is not None:
+            raise HraError(f"{tar} has no cuts.{number}.jsonl.gz beside it; copy the archive again, or move it away")
 
 
 def _digest(shards: list[_Shard]) -> str:
@@ -101,6 +139,9 @@ def _cuts(shards: list[_Shard]) -> tuple[Iterator[Cut], list[Skipped]]:
 def _stream(shards: list[_Shard], skipped: list[Skipped]) -> Iterator[Cut]:
     """The cuts of one shard after the other. skipped: gets what cannot be used."""
     for shard in shards:
+        skipped += [
+            Skipped(path.name, "missing archive", f"{path} is not there; copy it again") for path in shard.missing
+        ]
         tars = {name: shard.tars[name] for name in FILLED if name in shard.tars}
         held = {name: _held(path, skipped) for name, path in tars.items()}
         values = {name: _values(path, name) for name, path in shard.lines.items() if name != "cuts"}
