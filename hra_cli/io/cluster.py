@@ -64,7 +64,8 @@ def outcome(job: Future[T], what: str) -> T:
         raise
     except Exception as error:
         name = type(error).__name__
-        raise HraError(f"{what}: {_LOST.get(name, f'{name}: {_short(error)}')}") from error
+        why = f": {_LOST[name]}" if name in _LOST else f" ({name}: {_short(error)})"
+        raise HraError(what + why) from error
 
 
 def _import_distributed() -> Any:
