@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hra_cli.data.byte_pieces import ByteLevelTokenizer
@@ -43,7 +44,9 @@ def load_tokenizer(path: Path) -> Tokenizer:
 def find_tokenizer(path: Path) -> Path:
     """bpe.model, bbpe.model or, without these, tokens.txt of the recogniser at `path` (a folder, a checkpoint file or
     one of these files): beside the checkpoint, or in data/lang_bpe_*/, data/lang_bbpe_*/, data/lang_char*/ or another
-    data/lang_*/. Raises HraError where there is none, or more than one candidate."""
+    data/lang_*/. Raises HraError where there is no such recogniser, no tokenizer, or more than one candidate."""
+    if not os.path.exists(path):  # also where the name is too long
+        raise HraError(f"no such recogniser: {path}; give its folder, its checkpoint, or hf://OWNER/NAME")
     if path.is_file() and (path.suffix == ".model" or path.name == TABLE_NAME):
         return path
     folder = path if path.is_dir() else path.parent

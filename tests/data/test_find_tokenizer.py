@@ -63,6 +63,8 @@ def test_a_missing_tokenizer_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "pretrained.pt"):
         with refused(r"no bpe\.model, bbpe\.model or tokens\.txt for .*: expected it in"):
             find_tokenizer(path)
+    with refused("no such recogniser: .*nowhere; give its folder"):
+        find_tokenizer(tmp_path / "nowhere")
 
 
 def test_the_kind_is_chosen_by_what_lies_there(tmp_path):
