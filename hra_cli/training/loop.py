@@ -76,7 +76,7 @@ class TrainingLoop:
         self.selected = SelectedEpochs(data.tasks, epoch_per_task=config.controller is not None)
         self.state = RunState(data_digest=data.digest, start=fingerprint(self.adapter.start))
         self.resumed = self._go_on()
-        self._last_save, self._save_seconds = time.monotonic(), 0.0
+        self._next_save = 0.0  # by time.monotonic
 
     def run(self, progress: Optional[Progress] = None) -> None:
         """Trains to the end, and writes what the run is for; a finished run is left as it is.
@@ -206,13 +206,12 @@ class TrainingLoop:
 
     def _save_is_due(self) -> bool:
         """Of thousands of tasks a checkpoint has gigabytes, and the other processes wait while one writes it."""
-        rested = time.monotonic() - self._last_save
-        return self.state.step % SAVE_EVERY == 0 and self._save_seconds <= SAVING_SHARE * rested
+        return self.state.step % SAVE_EVERY == 0 and time.monotonic() >= self._next_save
 
     def _save(self) -> None:
         begun = time.monotonic()
         self.state.selected = self.selected.by_task
         self.state.scaler = self.step.state()
         self.recorder.save(self.state, self.adapter, self.selected, self.optimizers)
-        self._last_save = time.monotonic()
-        self._save_seconds = self._last_save - begun
+        ended = time.monotonic()
+        self._next_save = ended + (ended - begun) / SAVING_SHARE

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from rich.progress import Progress
 
+from hra_cli.data.audio import one_line
 from hra_cli.data.corpora.named_splits import split_of
 from hra_cli.errors import HraError
 from hra_cli.io.files import replacing
@@ -89,5 +90,4 @@ def _fetch(url: str, file: Path) -> None:
         except Exception as error:  # of whatever library the kind of URL needs
             # lhotse says only that smart_open could be missing.
             why = error.__context__ if isinstance(error, ValueError) and error.__context__ else error
-            said = " ".join(str(why).split())[:200] or type(why).__name__
-            raise HraError(f"cannot fetch {url}: {said}") from error
+            raise HraError(f"cannot fetch {url}: {one_line(why)}") from error
