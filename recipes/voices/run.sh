@@ -9,7 +9,8 @@ stage=0
 stop_stage=4
 speakers=128
 counts="8 32 128"
-known=20
+known=64
+held_out=32
 train=20
 dev=4
 test=10
@@ -35,10 +36,10 @@ of two hours on two cores.
        3 compare methods, with more and more speakers
        4 one table of all
      When asked for:
-       5 hold out half of the first speakers, and learn them from 0, 5 and 20 utterances
+       5 hold speakers out, and learn them from 0, 5 and 20 utterances; takes hours
   --speakers N               how many there are (default: $speakers)
-  --known N                  how many stage 5 learns from what speakers have in common, and as many that it holds out
-                             (default: $known)
+  --known N, --held-out N    stage 5 learns what speakers have in common from so many of the first, and holds out the next
+                             (default: $known, $held_out)
   --counts 'N ...'           with how many stage 3 compares, each the first so many; the options of hra compare are in
                              N.conf (default: $counts)
   --train N, --dev N, --test N
@@ -54,8 +55,9 @@ of two hours on two cores.
 . ../utils/parse_options.sh
 . ../utils/stages.sh
 
-for one in $speakers $counts $known; do
-  [[ "$one" =~ ^[1-9][0-9]{0,2}$ ]] || fail "--speakers, --counts and --known are numbers from 1 to 999, not '$one'"
+for one in $speakers $counts $known $held_out; do
+  [[ "$one" =~ ^[1-9][0-9]{0,2}$ ]] ||
+    fail "--speakers, --counts, --known and --held-out are numbers from 1 to 999, not '$one'"
 done
 
 if in_range 0; then
@@ -113,10 +115,11 @@ fi
 
 if in_range 5; then
   log "Stage 5: hold out speakers, and learn them from few utterances"
-  [[ $((2 * known)) -le $speakers ]] || fail "there are $speakers speakers, and --known $known asks for $((2 * known))"
+  together=$((known + held_out))
+  [[ $together -le $speakers ]] || fail "there are $speakers speakers, and --known and --held-out ask for $together"
   # shellcheck disable=SC2046 - lists of options
-  compare few-shots "few utterances" $(for_speakers --task 0 $((2 * known - 1))) \
-    $(for_speakers --held-out "$known" $((2 * known - 1)))
+  compare few-shots "few utterances" $(for_speakers --task 0 $((together - 1))) \
+    $(for_speakers --held-out "$known" $((together - 1)))
 fi
 
 python ../utils/results.py "$exp" --title "Voices: many tasks" --output "${results:-$exp/RESULTS.md}"

@@ -41,7 +41,7 @@ def test_every_stage_leaves_what_the_next_one_needs(clone, tmp_path):
             assert row[2:6] == [*(f"{size:,}" for size in sizes), f"{cell['wer']:.1f}"]
             assert row[8] == f"{100 * counts['errors'] / counts['words']:.1f}"
     (conf / "few-shots.conf").write_text(COMPARE.replace("multi", "onboard --shots 0,2 --onboard-epochs 1"))
-    done = clone.run("voices", *options, "--known", "1", "--stage", "5", "--stop-stage", "5")
+    done = clone.run("voices", *options, "--known", "1", "--held-out", "1", "--stage", "5", "--stop-stage", "5")
     assert done.returncode == 0, done.stderr
     learned = json.loads((exp / "compare-few-shots" / "comparison.json").read_text())
     assert learned["onboarding"]["folds"] == [["voice-001"]]
@@ -52,11 +52,11 @@ def test_every_stage_leaves_what_the_next_one_needs(clone, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--counts", "few"], "--speakers, --counts and --known are numbers from 1 to 999, not 'few'"),
+        (["--counts", "few"], "--speakers, --counts, --known and --held-out are numbers from 1 to 999, not 'few'"),
         (["--stage", "3", "--speakers", "8", "--counts", "9"], "there are 8 speakers, and --counts asks for 9"),
         (["--stage", "3", "--counts", "7"], "no file conf/7.conf; write the options of hra compare for 7 speakers"),
         (["--stage", "5"], "--stage 5 is beyond --stop-stage 4, so nothing would run; give --stop-stage 5, too"),
-        (["--stage", "5", "--stop-stage", "5", "--speakers", "8"], "there are 8 speakers, and --known 20 asks for 40"),
+        (["--stage", "5", "--stop-stage", "5", "--speakers", "8"], "there are 8 speakers, and --known and --held-out ask for 96"),
         (["--stage", "5", "--stop-stage", "5", "--conf", "local"], "no file local/few-shots.conf; write the options"),
         (["--stage", "4"], "frozen/wer.json is missing; run the stages of run.sh before this one first"),
     ],
