@@ -56,7 +56,10 @@ def test_every_stage_leaves_what_the_next_one_needs(clone, tmp_path):
         (["--stage", "3", "--speakers", "8", "--counts", "9"], "there are 8 speakers, and --counts asks for 9"),
         (["--stage", "3", "--counts", "7"], "no file conf/7.conf; write the options of hra compare for 7 speakers"),
         (["--stage", "5"], "--stage 5 is beyond --stop-stage 4, so nothing would run; give --stop-stage 5, too"),
-        (["--stage", "5", "--stop-stage", "5", "--speakers", "8"], "there are 8 speakers, and --known and --held-out ask for 96"),
+        (
+            ["--stage", "5", "--stop-stage", "5", "--speakers", "8"],
+            "there are 8 speakers, and --known and --held-out ask for 96",
+        ),
         (["--stage", "5", "--stop-stage", "5", "--conf", "local"], "no file local/few-shots.conf; write the options"),
         (["--stage", "4"], "frozen/wer.json is missing; run the stages of run.sh before this one first"),
     ],
