@@ -12,7 +12,7 @@ from hra_cli.commands import options
 from hra_cli.commands.head_options import head_to_train
 from hra_cli.commands.lists import frames
 from hra_cli.errors import MISTAKE
-from hra_cli.experiment.config import TASKS_PER_JOB, TrainConfig
+from hra_cli.experiment.config import ONBOARD_MAX_DURATION, TASKS_PER_JOB, TrainConfig
 
 
 def onboard(
@@ -31,7 +31,7 @@ def onboard(
     inner: int = options.INNER,
     rnnt_type: str = options.RNNT_TYPE,
     loss: str = options.LOSS,
-    max_duration: float = options.MAX_DURATION,
+    max_duration: float = typer.Option(ONBOARD_MAX_DURATION, help=options.MAX_DURATION.help),
     num_epochs: int = options.NUM_EPOCHS,
     lr: float = options.LR,
     spec_augment: bool = options.SPEC_AUGMENT,

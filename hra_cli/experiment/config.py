@@ -30,6 +30,7 @@ from hra_cli.io.files import check_text, write_text
 
 CONFIG_NAME = "config.yaml"
 TASKS_PER_JOB = 100  # that `hra onboard` trains together
+ONBOARD_MAX_DURATION = 100.0  # seconds in its batches, of which each of those tasks has little
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class TrainConfig:
     inner: int = 64
     rnnt_type: str = "regular"
     loss: str = "hra"
-    max_duration: float = 100.0
+    max_duration: float = 15.0
     num_epochs: int = 20
     lr: float = 0.008
     spec_augment: bool = True
