@@ -147,7 +147,7 @@ def test_a_head_for_tasks_that_have_none_is_not_counted(clone, tmp_path):
         training = {"common": True} if head.task == "common" else {}
         write_head(folder / "heads" / f"{head.task}.safetensors", replace(head, training=training))
     write_controller(folder / "controller.safetensors", adapter.controller, BACKBONE)
-    save_config(TrainConfig("backbone", "data", seed=7), folder)
+    save_config(TrainConfig("backbone", "data", max_duration=100.0, seed=7), folder)
     write_tables(clone, "fsdd", tmp_path / "exp")
     assert (
         "| joint-1 | 2 | 520 | 504 | linear | 64 | 20 | 100.0 | 0.008 | 7 |"
