@@ -14,7 +14,7 @@ from hra_cli.comparison.plan import CompareConfig
 from hra_cli.data.prepare_options import PrepareOptions
 from hra_cli.data.splits import RandomSplit
 from hra_cli.data.text_form import TextOptions
-from hra_cli.experiment.config import TrainConfig
+from hra_cli.experiment.config import ONBOARD_MAX_DURATION, TrainConfig
 from hra_cli.experiment.export_options import ExportOptions
 from hra_cli.recognition.audio_options import CHANNELS, FORMATS, SEGMENTS, AudioOptions
 from hra_cli.recognition.decode_config import DecodeConfig
@@ -156,6 +156,16 @@ def test_the_command_line_and_python_have_the_same_defaults(path, configurations
             assert option.default == default, field.name
             compared.append(field.name)
     assert compared
+
+
+def test_onboarding_has_the_defaults_of_training_but_for_its_batches_of_many_tasks():
+    options = {option.name: option for option in get_command(app).commands["onboard"].params}
+    fields = [field for field in dataclasses.fields(TrainConfig) if field.name in options and field.name != "tasks"]
+    given = {field.name: options[field.name].default for field in fields if not options[field.name].required}
+    assert given == {
+        **{field.name: field.default for field in fields if field.name in given},
+        "max_duration": ONBOARD_MAX_DURATION,
+    }
 
 
 def test_a_comparison_trains_as_train_does():
