@@ -59,8 +59,9 @@ def onboard(
     """Trains a head for every task of `config` that has none in `exp_dir`, each shard of tasks by a job of `executor`.
 
     Which tasks share a shard is decided once, so that heads are the same whatever was interrupted; tasks that are new
-    since then get shards of their own. Batches mix the tasks of a shard: ONBOARD_MAX_DURATION suits them. What is finished
-    is never trained again. The folder is one that `hra decode --exp-dir` takes. A shard that fails costs the others nothing, and is tried again next time.
+    since then get shards of their own. Batches mix the tasks of a shard: ONBOARD_MAX_DURATION suits them. What is
+    finished is never trained again. The folder is one that `hra decode --exp-dir` takes. A shard that fails costs the
+    others nothing, and is tried again next time.
     Raises HraError for a config without a controller, and for a folder begun with other options.
     """
     if config.controller is None:
