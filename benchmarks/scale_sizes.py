@@ -84,14 +84,14 @@ class JointTraining:
 
     @property
     def checkpoint_tensor_bytes(self) -> int:
-        """Parameters as they are and as of the selected epoch, and the optimisers' state."""
-        return 2 * FLOAT * self.parameters + self.optimizer_bytes
+        """Parameters as they are, their mean, and as of the selected epoch, and the optimisers' state."""
+        return 3 * FLOAT * self.parameters + self.optimizer_bytes
 
     @property
     def device_bytes(self) -> int:
-        """What stays on the device: parameters, gradients, the optimisers' state; and while gradients are added up, a
-        copy of them. Muon's temporary tensors, which grow with the tasks in a batch, are not in it."""
-        return 2 * FLOAT * self.parameters + self.optimizer_bytes + self.gradient_bytes
+        """What stays on the device: parameters, their mean, gradients, the optimisers' state; and while gradients are
+        added up, a copy of them. Muon's temporary tensors, which grow with the tasks in a batch, are not in it."""
+        return 3 * FLOAT * self.parameters + self.optimizer_bytes + self.gradient_bytes
 
     @property
     def pack_tensor_bytes(self) -> int:

@@ -18,13 +18,14 @@ from hra_cli.io.tensors import fingerprint
 from hra_cli.nn.device import make_repeatable
 from hra_cli.nn.memory import peak_memory
 from hra_cli.scoring.wer import ErrorCounts
+from hra_cli.training.averaging import AveragedParameters
 from hra_cli.training.gradient_sharing import SharingPolicy
 from hra_cli.training.interrupt import StopRequest
 from hra_cli.training.optimizers import new_optimizers
 from hra_cli.training.processes import Processes
 from hra_cli.training.recorder import NoRecorder, Recorder, WriteSelected
 from hra_cli.training.run_state import REMEDY, RunState, check, load_checkpoint, restore
-from hra_cli.training.schedule import learning_rate_factor
+from hra_cli.training.schedule import WARM_UP, learning_rate_factor
 from hra_cli.training.selection import SelectedEpochs
 from hra_cli.training.start_pull import strength_of_pull
 from hra_cli.training.step import Diverged, TrainingStep
@@ -72,6 +73,7 @@ class TrainingLoop:
         self.processes = processes or Processes()
         pull = strength_of_pull(list(data.seconds.values()))
         self.step = TrainingStep(model, self.optimizers, config, pull, self.processes)
+        self.average = AveragedParameters(self.adapter)
         self.validate = Validator(data, config, self.processes)
         self.selected = SelectedEpochs(data.tasks, epoch_per_task=config.controller is not None)
         self.state = RunState(data_digest=data.digest, start=fingerprint(self.adapter.start))
@@ -112,7 +114,7 @@ class TrainingLoop:
             raise HraError(f"{self.config.start} has changed since {self.exp_dir} was begun; train into a new folder")
         check(checkpoint, self.data.tasks, self.config.num_epochs)
         self._check_place(checkpoint.state, checkpoint.file)
-        restore(checkpoint, self.adapter, self.optimizers)
+        restore(checkpoint, self.adapter, self.optimizers, self.average)
         self.step.restore(checkpoint.state.scaler)
         self.state = checkpoint.state
         self.selected.by_task, self.selected.tensors = checkpoint.state.selected, checkpoint.selected
@@ -161,8 +163,11 @@ class TrainingLoop:
             started = time.monotonic()
             own = plan if self.processes.size == 1 else plan.part(self.processes.part)
             for batch in load_batches(own[state.batch :], config.num_workers):
-                lr = config.lr * learning_rate_factor((state.epoch + state.batch / len(plan)) / config.num_epochs)
+                done = (state.epoch + state.batch / len(plan)) / config.num_epochs
+                lr = config.lr * learning_rate_factor(done)
                 result = self.step(batch, state.step, lr)
+                if done >= WARM_UP:
+                    self.average.add()
                 state.step, state.batch = state.step + 1, state.batch + 1
                 state.loss_sum += result.total
                 state.loss_frames += result.frames
@@ -192,11 +197,12 @@ class TrainingLoop:
         train_loss = state.loss_sum / max(state.loss_frames, 1)
         state.epoch, state.batch = state.epoch + 1, 0
         state.loss_sum, state.loss_frames = 0.0, 0
-        found = self.validate(self.model)
-        self._check_dev(found, f"the loss on dev is not finite after step {state.step}; train with a lower --lr")
+        with self.average.in_use():
+            found = self.validate(self.model)
+            self._check_dev(found, f"the loss on dev is not finite after step {state.step}; train with a lower --lr")
+            self.selected.offer(self.adapter, state.epoch, state.step, found)
         self.recorder.dev(state, found, train_loss)
         self.recorder.say(f"peak memory {peak_memory(self.model.backbone.device):.0f} MiB")
-        self.selected.offer(self.adapter, state.epoch, state.step, found)
         self._save()
 
     def _check_dev(self, found: DevResult, message: str) -> None:
@@ -211,7 +217,7 @@ class TrainingLoop:
     def _save(self) -> None:
         begun = time.monotonic()
         self.state.selected = self.selected.by_task
-        self.state.scaler = self.step.state()
-        self.recorder.save(self.state, self.adapter, self.selected, self.optimizers)
+        self.state.scaler, self.state.averaged = self.step.state(), self.average.steps
+        self.recorder.save(self.state, self.adapter, self.selected, self.optimizers, self.average)
         ended = time.monotonic()
         self._next_save = ended + (ended - begun) / SAVING_SHARE

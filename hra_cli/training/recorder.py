@@ -17,6 +17,7 @@ from hra_cli.experiment.metrics import METRICS_NAME, DevRecord, Record, TrainRec
 from hra_cli.io.few_rows import ends_by, few_of
 from hra_cli.io.files import remove_leftovers, write_text, writing
 from hra_cli.scoring.wer import wer_text
+from hra_cli.training.averaging import AveragedParameters
 from hra_cli.training.board import Board
 from hra_cli.training.run_state import CHECKPOINT_NAME, RunState, save_checkpoint
 from hra_cli.training.selection import SelectedEpochs
@@ -94,10 +95,15 @@ class Recorder:
         self.say(f"epoch {state.epoch}: {model}; {scores}")
 
     def save(
-        self, state: RunState, adapter: TaskAdapter, selected: SelectedEpochs, optimizers: Sequence[Optimizer]
+        self,
+        state: RunState,
+        adapter: TaskAdapter,
+        selected: SelectedEpochs,
+        optimizers: Sequence[Optimizer],
+        average: AveragedParameters,
     ) -> None:
         """Writes the checkpoint that a stopped run goes on from."""
-        save_checkpoint(self.exp_dir, state, adapter, selected.tensors, optimizers)
+        save_checkpoint(self.exp_dir, state, adapter, selected.tensors, optimizers, average.tensors)
 
     def close(self) -> None:
         """Closes the files, in which everything is already."""
@@ -125,7 +131,12 @@ class NoRecorder:
         pass
 
     def save(
-        self, state: RunState, adapter: TaskAdapter, selected: SelectedEpochs, optimizers: Sequence[Optimizer]
+        self,
+        state: RunState,
+        adapter: TaskAdapter,
+        selected: SelectedEpochs,
+        optimizers: Sequence[Optimizer],
+        average: AveragedParameters,
     ) -> None:
         pass
 

@@ -15,6 +15,7 @@ from hra_cli.errors import HraError
 from hra_cli.io.documents import check_numbers, parse_json
 from hra_cli.io.tensors import fingerprint, read_safetensors, write_safetensors
 from hra_cli.scoring.wer import ErrorCounts
+from hra_cli.training.averaging import AveragedParameters
 from hra_cli.training.muon import Muon
 from hra_cli.training.selection import Selected
 
@@ -39,6 +40,7 @@ class RunState:
     seconds: float = 0.0  # spent in training steps, reading data included
     start: str = NOTHING  # fingerprint of what onboarded heads start from
     scaler: dict[str, Union[int, float]] = field(default_factory=dict)  # of the loss, in float16
+    averaged: Optional[int] = None  # steps that the mean of the parameters is of; None of an earlier version's run
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -54,6 +56,7 @@ class Checkpoint:
     state: RunState
     adapter: dict[str, Tensor]
     selected: dict[str, Tensor]
+    mean: dict[str, Tensor]  # of the trained parameters
     moments: dict[str, dict[str, Tensor]]  # by their name, then by parameter
 
 
@@ -63,10 +66,12 @@ def save_checkpoint(
     adapter: nn.Module,
     selected: dict[str, Tensor],
     optimizers: Sequence[torch.optim.Optimizer],
+    mean: dict[str, Tensor],
 ) -> None:
     """Writes the checkpoint over the previous one, whole or not at all."""
     tensors = {f"adapter.{name}": tensor for name, tensor in adapter.state_dict().items()}
     tensors.update({f"selected.{name}": tensor for name, tensor in selected.items()})
+    tensors.update({f"mean.{name}": tensor for name, tensor in mean.items()})
     for name, parameter in adapter.named_parameters():
         for moment, tensor in _state_of(parameter, optimizers).items():
             if moment in _MOMENTS:
@@ -92,7 +97,7 @@ def load_checkpoint(exp_dir: Path) -> Optional[Checkpoint]:
     if not file.exists():
         return None
     tensors, metadata = read_safetensors(file)
-    parts: dict[str, dict[str, Tensor]] = {part: {} for part in ("adapter", "selected", *_MOMENTS)}
+    parts: dict[str, dict[str, Tensor]] = {part: {} for part in ("adapter", "selected", "mean", *_MOMENTS)}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         if part not in parts:
@@ -104,22 +109,32 @@ def load_checkpoint(exp_dir: Path) -> Optional[Checkpoint]:
     if metadata.get("fingerprint", None) not in (None, _seal(tensors, metadata["state"])):
         raise HraError(f"{file} is damaged: it is not what was written; {REMEDY}")
     state = parse_json(metadata["state"], RunState, str(file), REMEDY)
-    return Checkpoint(file, state, parts["adapter"], parts["selected"], {moment: parts[moment] for moment in _MOMENTS})
+    moments = {moment: parts[moment] for moment in _MOMENTS}
+    return Checkpoint(file, state, parts["adapter"], parts["selected"], parts["mean"], moments)
 
 
 def check(checkpoint: Checkpoint, tasks: Sequence[str], num_epochs: int) -> None:
-    """Raises HraError for the state of a run with other tasks, or one that is past its end."""
+    """Raises HraError for the state of a run with other tasks, of an earlier version, or past its end."""
     state = checkpoint.state
     selected = set(tasks) if state.epoch else set()
     for what, expected in ((state.frozen, set(tasks)), (state.selected, selected)):
         if set(what) != expected:
             raise HraError(f"{checkpoint.file} is of a run with other tasks; {REMEDY}")
+    if state.averaged is None and state.epoch < num_epochs:
+        raise HraError(f"{checkpoint.file} is of an earlier version of hra, which kept no mean; {REMEDY}")
+    if (state.averaged or 0) > state.step:
+        raise HraError(f"{checkpoint.file} is damaged: a mean of {state.averaged} of {state.step} steps; {REMEDY}")
     if state.epoch > num_epochs:
         raise HraError(f"{checkpoint.file} is damaged: it is at epoch {state.epoch} of {num_epochs}; {REMEDY}")
 
 
-def restore(checkpoint: Checkpoint, adapter: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-    """Puts the adapter and its optimisers back to where the checkpoint left them, on the adapter's device.
+def restore(
+    checkpoint: Checkpoint,
+    adapter: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    average: AveragedParameters,
+) -> None:
+    """Puts the adapter, the mean and the optimisers back to where the checkpoint left them, on the adapter's device.
 
     Raises HraError for tensors that are not those of such an adapter and such optimisers.
     """
@@ -127,6 +142,8 @@ def restore(checkpoint: Checkpoint, adapter: nn.Module, optimizers: Sequence[tor
     _check_tensors(checkpoint.file, "adapter", checkpoint.adapter, own)
     if checkpoint.selected or checkpoint.state.epoch:
         _check_tensors(checkpoint.file, "selected", checkpoint.selected, own)
+    if checkpoint.mean or checkpoint.state.averaged:
+        _check_tensors(checkpoint.file, "mean", checkpoint.mean, average.trained)
     names = {parameter: name for name, parameter in adapter.named_parameters()}
     states: list[tuple[torch.optim.Optimizer, nn.Parameter, dict[str, Tensor]]] = []
     known: set[tuple[str, str]] = set()
@@ -142,6 +159,7 @@ def restore(checkpoint: Checkpoint, adapter: nn.Module, optimizers: Sequence[tor
             if (moment, name) not in known:
                 raise HraError(f"{checkpoint.file} is of another run: {moment}.{name} is not expected; {REMEDY}")
     adapter.load_state_dict(checkpoint.adapter)
+    average.restore(checkpoint.mean, checkpoint.state.averaged or 0)
     for optimizer, parameter, found in states:
         optimizer.state[parameter] = {
             # AdamW counts its steps on the host.

@@ -16,6 +16,7 @@ from hra_cli.adapter.head_pack import HeadPack
 from hra_cli.data.manifests import stream_cuts
 from hra_cli.data.task_index import load_tasks
 from hra_cli.scoring.wer import ErrorCounts, Scores
+from hra_cli.training.averaging import AveragedParameters
 from hra_cli.training.gradient_sharing import by_amount_of_speech, follow_all_tasks
 from hra_cli.training.optimizers import new_optimizers
 from hra_cli.training.run_state import CHECKPOINT_NAME, RunState, save_checkpoint
@@ -103,7 +104,9 @@ def test_what_joint_training_keeps(kind, tmp_path):
     selected = SelectedEpochs(TASKS, epoch_per_task=False)
     counts = dict.fromkeys(TASKS, ErrorCounts(words=1))
     selected.offer(adapter, 1, 1, DevResult(Scores(ErrorCounts(words=1), counts), dict.fromkeys(TASKS, 1.0)))
-    save_checkpoint(tmp_path, RunState(""), adapter, selected.tensors, optimizers)
+    average = AveragedParameters(adapter)
+    average.add()
+    save_checkpoint(tmp_path, RunState(""), adapter, selected.tensors, optimizers, average.tensors)
     written = load_file(tmp_path / CHECKPOINT_NAME)
     assert expected.checkpoint_tensor_bytes == bytes_of(written.values())
 

@@ -262,14 +262,12 @@ def test_changed_data_are_not_resumed(data, experiment, tmp_path):
         train(config(data), changed, resume=True)
 
 
-def test_the_learning_rate_rises_then_falls_to_nothing():
+def test_the_learning_rate_rises_then_stays():
     factors = [learning_rate_factor(step / 200) for step in range(201)]
-    peak = factors.index(max(factors))
-    assert factors[peak] == pytest.approx(1.0)
-    assert factors[:peak] == sorted(factors[:peak])
-    assert factors[peak:] == sorted(factors[peak:], reverse=True)
     assert 0 < factors[0] < 0.2
-    assert factors[-1] == pytest.approx(0.0)
+    assert factors == sorted(factors)
+    assert factors[49] < 1.0
+    assert set(factors[50:]) == {1.0}
 
 
 @pytest.mark.takes_minutes
