@@ -34,7 +34,6 @@ from hra_cli.nn.memory import peak_memory
 from hra_cli.training.gradient_sharing import SHARING
 from hra_cli.training.loop import TrainingLoop
 from hra_cli.training.run_state import CHECKPOINT_NAME, RunState
-from hra_cli.training.schedule import learning_rate_factor
 from hra_cli.training.selection import SelectedEpochs
 from hra_cli.training.step import Diverged
 from hra_cli.training.training_data import load_training_data
@@ -86,7 +85,7 @@ def seconds_per_epoch(config: CellConfig, at_most: float) -> float:
         timed_batches = chain(load_batches(plan[:1]), *(load_batches(plan) for _ in range(TIMED_STEPS)))
         for number, batch in enumerate(timed_batches):
             started = time.monotonic()
-            loop.step(batch, number, config.lr * learning_rate_factor(0.0))
+            loop.step(batch, number, config.lr * loop.schedule.learning_rate_factor(0.0))
             seconds.append(time.monotonic() - started)
             timed = seconds[1:]
             if len(timed) >= TIMED_STEPS and (len(timed) >= len(plan) or sum(timed) >= at_most):

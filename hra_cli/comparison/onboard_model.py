@@ -20,6 +20,7 @@ from hra_cli.scoring.wer import ErrorCounts
 from hra_cli.training.gradient_sharing import own_gradient
 from hra_cli.training.loop import TrainingLoop
 from hra_cli.training.run_state import RunState
+from hra_cli.training.schedule import ONBOARDING
 from hra_cli.training.selection import SelectedEpochs
 from hra_cli.training.step import Diverged
 from hra_cli.training.training_data import few_shots, load_training_data
@@ -56,7 +57,8 @@ def train_onboarded(config: CellConfig, cells: Path, folder: Path) -> ModelResul
             write_safetensors(folder / MODEL_NAME, selected.tensors, {})
 
         few = few_shots(data, config.shots, config.seed)
-        loop = TrainingLoop(config, folder, few, AdaptedModel(backbone, tokenizer), model, own_gradient, write)
+        frozen = AdaptedModel(backbone, tokenizer)
+        loop = TrainingLoop(config, folder, few, frozen, model, own_gradient, write, schedule=ONBOARDING)
         loop.run()
         state = loop.state
     else:

@@ -25,7 +25,7 @@ from hra_cli.training.optimizers import new_optimizers
 from hra_cli.training.processes import Processes
 from hra_cli.training.recorder import NoRecorder, Recorder, WriteSelected
 from hra_cli.training.run_state import REMEDY, RunState, check, load_checkpoint, restore
-from hra_cli.training.schedule import WARM_UP, learning_rate_factor
+from hra_cli.training.schedule import LEARNING, Schedule
 from hra_cli.training.selection import SelectedEpochs
 from hra_cli.training.start_pull import strength_of_pull
 from hra_cli.training.step import Diverged, TrainingStep
@@ -44,7 +44,7 @@ class TrainingLoop:
     frozen: the model without an adapter, which is scored first. sharing: how tasks share gradients. write_selected:
     called with the selected epochs and the run's state when the run ends or is asked to stop, to write the heads or the
     model. A run that is killed has what is needed for them in its checkpoint. processes: those that run this loop
-    together, each on its part of every batch; one of them writes.
+    together, each on its part of every batch; one of them writes. schedule: of the learning rate, and what is kept.
 
     Where `exp_dir` holds a checkpoint the run goes on from it, to the same result as without a break. Raises HraError
     where the checkpoint is damaged or of another run, or the data have changed since. Nothing is written before `run`.
@@ -60,6 +60,7 @@ class TrainingLoop:
         sharing: SharingPolicy,
         write_selected: WriteSelected,
         processes: Optional[Processes] = None,
+        schedule: Schedule = LEARNING,
     ):
         assert model.adapter is not None
         self.config = config
@@ -69,6 +70,7 @@ class TrainingLoop:
         self.model = model
         self.adapter = model.adapter
         self.write_selected = write_selected
+        self.schedule = schedule
         self.optimizers = new_optimizers(self.adapter, config.lr, sharing(list(data.seconds.values())))
         self.processes = processes or Processes()
         pull = strength_of_pull(list(data.seconds.values()))
@@ -112,7 +114,7 @@ class TrainingLoop:
             raise HraError(f"{self.config.data} has changed since {self.exp_dir} was begun; train into a new folder")
         if checkpoint.state.start != self.state.start:
             raise HraError(f"{self.config.start} has changed since {self.exp_dir} was begun; train into a new folder")
-        check(checkpoint, self.data.tasks, self.config.num_epochs)
+        check(checkpoint, self.data.tasks, self.config.num_epochs, self.schedule.keeps_mean)
         self._check_place(checkpoint.state, checkpoint.file)
         restore(checkpoint, self.adapter, self.optimizers, self.average)
         self.step.restore(checkpoint.state.scaler)
@@ -164,9 +166,9 @@ class TrainingLoop:
             own = plan if self.processes.size == 1 else plan.part(self.processes.part)
             for batch in load_batches(own[state.batch :], config.num_workers):
                 done = (state.epoch + state.batch / len(plan)) / config.num_epochs
-                lr = config.lr * learning_rate_factor(done)
+                lr = config.lr * self.schedule.learning_rate_factor(done)
                 result = self.step(batch, state.step, lr)
-                if done >= WARM_UP:
+                if self.schedule.averages(done):
                     self.average.add()
                 state.step, state.batch = state.step + 1, state.batch + 1
                 state.loss_sum += result.total

@@ -113,14 +113,14 @@ def load_checkpoint(exp_dir: Path) -> Optional[Checkpoint]:
     return Checkpoint(file, state, parts["adapter"], parts["selected"], parts["mean"], moments)
 
 
-def check(checkpoint: Checkpoint, tasks: Sequence[str], num_epochs: int) -> None:
+def check(checkpoint: Checkpoint, tasks: Sequence[str], num_epochs: int, keeps_mean: bool) -> None:
     """Raises HraError for the state of a run with other tasks, of an earlier version, or past its end."""
     state = checkpoint.state
     selected = set(tasks) if state.epoch else set()
     for what, expected in ((state.frozen, set(tasks)), (state.selected, selected)):
         if set(what) != expected:
             raise HraError(f"{checkpoint.file} is of a run with other tasks; {REMEDY}")
-    if state.averaged is None and state.epoch < num_epochs:
+    if keeps_mean and state.averaged is None and state.epoch < num_epochs:
         raise HraError(f"{checkpoint.file} is of an earlier version of hra, which kept no mean; {REMEDY}")
     if (state.averaged or 0) > state.step:
         raise HraError(f"{checkpoint.file} is damaged: a mean of {state.averaged} of {state.step} steps; {REMEDY}")

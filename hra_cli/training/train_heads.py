@@ -39,6 +39,7 @@ from hra_cli.training.gradient_sharing import by_amount_of_speech, own_gradient
 from hra_cli.training.loop import TrainingLoop
 from hra_cli.training.processes import Processes
 from hra_cli.training.run_state import RunState
+from hra_cli.training.schedule import LEARNING, ONBOARDING
 from hra_cli.training.selection import Selected, SelectedEpochs
 from hra_cli.training.training_data import load_training_data
 from hra_cli.transducer.adapted import AdaptedModel
@@ -120,7 +121,8 @@ def heads_loop(
         config, exp_dir, adapter, backbone.fingerprint, tokenizer.fingerprint, data.utterances, started_from
     )
     frozen = AdaptedModel(backbone, tokenizer, None, cache)
-    return TrainingLoop(config, exp_dir, data, frozen, model, sharing, files.write, processes)
+    schedule = LEARNING if config.controller is None else ONBOARDING
+    return TrainingLoop(config, exp_dir, data, frozen, model, sharing, files.write, processes, schedule)
 
 
 def _check_folder(exp_dir: Path, config: TrainConfig, resume: bool) -> None:

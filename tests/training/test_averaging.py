@@ -76,6 +76,17 @@ def test_a_run_keeps_the_mean_of_the_steps_since_its_warm_up(data, tmp_path):
     assert sum(record.loss.values()) == pytest.approx(next(iter(loop.selected.by_task.values())).loss)
 
 
+def test_onboarded_heads_are_those_of_their_last_step(data, experiment, tmp_path):
+    settings = config(data, controller=str(experiment / "controller.safetensors"), num_epochs=2)
+    loop = heads_loop(settings, tmp_path / "exp")
+    loop.run()
+    for row, task in enumerate(loop.adapter.tasks):
+        if loop.selected.by_task[task].epoch == 2:
+            assert torch.equal(loop.selected.tensors["bank.weight"][row], loop.adapter.bank.weight[row].cpu())
+    assert 2 in {found.epoch for found in loop.selected.by_task.values()}
+    assert not loop.average.tensors
+
+
 @pytest.mark.parametrize("finished", [False, True])
 def test_an_unfinished_run_of_a_version_without_the_mean_is_refused(data, experiment, tmp_path, finished):
     older = shutil.copytree(experiment, tmp_path / "exp")

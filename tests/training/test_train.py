@@ -27,7 +27,7 @@ from hra_cli.experiment.metrics import dev_records, read_metrics
 from hra_cli.io.tensors import fingerprint, read_safetensors, write_safetensors
 from hra_cli.training.gradient_sharing import by_amount_of_speech
 from hra_cli.training.run_state import CHECKPOINT_NAME, sealed
-from hra_cli.training.schedule import learning_rate_factor
+from hra_cli.training.schedule import LEARNING, ONBOARDING
 from hra_cli.training.train_heads import heads_loop, train
 from hra_cli.training.training_data import load_training_data
 
@@ -262,12 +262,16 @@ def test_changed_data_are_not_resumed(data, experiment, tmp_path):
         train(config(data), changed, resume=True)
 
 
-def test_the_learning_rate_rises_then_stays():
-    factors = [learning_rate_factor(step / 200) for step in range(201)]
+@pytest.mark.parametrize("schedule", [LEARNING, ONBOARDING])
+def test_the_learning_rate_rises_then_stays_or_falls_to_nothing(schedule):
+    factors = [schedule.learning_rate_factor(step / 200) for step in range(201)]
+    peak = factors.index(max(factors))
+    assert factors[peak] == pytest.approx(1.0)
+    assert peak == 50
+    assert factors[:peak] == sorted(factors[:peak])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
     assert 0 < factors[0] < 0.2
-    assert factors == sorted(factors)
-    assert factors[49] < 1.0
-    assert set(factors[50:]) == {1.0}
+    assert factors[-1] == pytest.approx(1.0 if schedule is LEARNING else 0.0)
 
 
 @pytest.mark.takes_minutes
