@@ -35,9 +35,9 @@ class Selected:
 class SelectedEpochs:
     """The last epoch so far whose errors on dev are within one standard error of the fewest.
 
-    The fewest errors of many epochs are partly chance, and the learning rate falls to zero, so the last epochs are the
-    best trained. An earlier epoch has to be better by more than chance (the one-standard-error rule, Breiman et al.
-    1984). Without words on dev that is the last epoch.
+    The fewest errors of many epochs are partly chance, and the last epochs are the best trained: the learning rate has
+    fallen, or the mean is of the most steps. An earlier epoch has to be better by more than chance (the
+    one-standard-error rule, Breiman et al. 1984). Without words on dev that is the last epoch.
 
     When heads are trained on a frozen controller each task has its own epoch. When the controller moves too, one epoch
     is selected for all tasks: a head works only with the controller of its own epoch.
