@@ -102,3 +102,21 @@ def test_an_unfinished_run_of_a_version_without_the_mean_is_refused(data, experi
     else:
         with pytest.raises(HraError, match="is of an earlier version of hra, which kept no mean; train into a new"):
             train(config(data), older, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("steps", "without", "message"),
+    [
+        (1_000_000, None, "is damaged: a mean of 1000000 of [0-9]+ steps; train into a new folder"),
+        (None, "mean.controller.bias", "is of another run: mean controller.bias is missing; train into a new folder"),
+    ],
+)
+def test_a_mean_that_the_run_cannot_have_is_refused(data, experiment, tmp_path, steps, without, message):
+    damaged = shutil.copytree(experiment, tmp_path / "exp")
+    tensors, metadata = read_safetensors(damaged / CHECKPOINT_NAME)
+    tensors = {name: tensor for name, tensor in tensors.items() if name != without}
+    state = json.loads(metadata["state"])
+    state["averaged"] = steps or state["averaged"]
+    write_safetensors(damaged / CHECKPOINT_NAME, tensors, sealed(tensors, json.dumps(state)))
+    with pytest.raises(HraError, match=message):
+        train(config(data), damaged, resume=True)
