@@ -44,6 +44,10 @@ class Adapter(TaskAdapter):
     def common_parameters(self) -> dict[str, nn.Parameter]:
         return {} if self.common is None else {f"bank.{name}": one for name, one in self.common.named_parameters()}
 
+    @property
+    def pull_scale(self) -> float:
+        return self.bank.pull_scale
+
     def matrices(self) -> list[nn.Parameter]:
         banks = [self.bank] if self.common is None else [self.bank, self.common]
         return [self.controller.weight, *(matrix for bank in banks for matrix in bank.matrices())]

@@ -6,6 +6,7 @@ parameters have the width D of the widest layer; a layer of width d is written w
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from typing import Callable, Optional
 
@@ -53,6 +54,12 @@ class HeadBank(nn.Module):
         By index_select: the gradient of parameter[index] is summed in the order in which threads happen to run.
         """
         return [parameter.index_select(0, index) for parameter in self.parameters()]
+
+    @property
+    def pull_scale(self) -> float:
+        """√(H / 64): o_l sums over the H elements of h_l, so steps of the same length in every parameter move it about
+        so much further than with H = 64, for which the pull was chosen."""
+        return math.sqrt(self.sizes.hidden / 64)
 
     @property
     def parameters_per_task(self) -> int:

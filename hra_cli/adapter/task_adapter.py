@@ -89,6 +89,11 @@ class TaskAdapter(nn.Module):
         By default none."""
         return []
 
+    @property
+    def pull_scale(self) -> float:
+        """How many times as strongly as others its parameters are pulled back to their start. By default 1."""
+        return 1.0
+
     @torch.no_grad()
     def start_alike(self) -> None:
         """Gives every task the parameters of the first: of tasks that began elsewhere the mean would mean nothing."""

@@ -37,6 +37,10 @@ class LayerwiseAdapter(TaskAdapter):
     def per_task_parameters(self) -> dict[str, nn.Parameter]:
         return {f"banks.{name}": parameter for name, parameter in self.banks.named_parameters()}
 
+    @property
+    def pull_scale(self) -> float:
+        return cast(HeadBank, self.banks[0]).pull_scale
+
     def matrices(self) -> list[nn.Parameter]:
         weights = [cast(Controller, controller).weight for controller in self.controllers]
         return weights + [matrix for bank in self.banks for matrix in cast(HeadBank, bank).matrices()]

@@ -28,9 +28,10 @@ def strength_of_pull(seconds: Sequence[float]) -> Tensor:
 def pull_to_start(adapter: TaskAdapter, strength: Tensor, lr: float) -> None:
     """After a step at the learning rate `lr`: moves the parameters of the tasks in the batch towards their start.
 
-    strength (tasks,): as `strength_of_pull` gives it. Parameters that began untrained, and tasks that the batch lacks,
-    stay where they are.
+    strength (tasks,): as `strength_of_pull` gives it, to be multiplied by the adapter's `pull_scale`. Parameters that
+    began untrained, and tasks that the batch lacks, stay where they are.
     """
+    strength = adapter.pull_scale * strength
     for name, parameter in adapter.per_task_parameters().items():
         if name not in adapter.start or parameter.grad is None:
             continue

@@ -11,9 +11,9 @@ from hra_cli.training.train_heads import heads_loop
 TASKS = ["ann", "bob", "cy"]
 
 
-def moved(start):
+def moved(start, hidden=64):
     """An adapter whose parameters are all 2; in the batch are ann and bob."""
-    adapter = new_adapter(TASKS, 12, hidden=8, seed=1)
+    adapter = new_adapter(TASKS, 12, hidden=hidden, seed=1)
     if start is not None:
         per_task = adapter.per_task_parameters()
         adapter.start_from({name: torch.full_like(one[0], start) for name, one in per_task.items()})
@@ -29,6 +29,13 @@ def test_a_task_with_little_speech_goes_back_further_and_one_that_the_batch_lack
     pull_to_start(adapter, strength_of_pull([0.0, 3 * RELEVANCE, 0.0]), lr=0.5 / STRENGTH)
     for parameter in adapter.bank.parameters():
         assert [row.unique().tolist() for row in parameter] == [[1.5], [1.875], [2.0]]
+
+
+def test_a_larger_head_goes_back_further_by_the_root_of_its_state():
+    for hidden, there in ((16, 1.75), (64, 1.5), (256, 1.0)):
+        adapter = moved(start=1.0, hidden=hidden)
+        pull_to_start(adapter, strength_of_pull([0.0, 0.0, 0.0]), lr=0.5 / STRENGTH)
+        assert [row.unique().tolist() for row in adapter.bank.weight] == [[there], [there], [2.0]]
 
 
 def test_no_step_goes_beyond_the_start():
