@@ -1,6 +1,7 @@
 """What a task's speech is too little to say stays as its start says it: a pull of onboarded heads towards their start.
 
-A step of Muon is as long for five utterances as for five hundred, so without it few are soon learned by heart.
+A step of Muon is as long for five utterances as for five hundred, so without it few are soon learned by heart. Larger
+heads are pulled more strongly (`HeadBank.pull_scale`).
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ def pull_to_start(adapter: TaskAdapter, strength: Tensor, lr: float) -> None:
     strength (tasks,): as `strength_of_pull` gives it, to be multiplied by the adapter's `pull_scale`. Parameters that
     began untrained, and tasks that the batch lacks, stay where they are.
     """
-    strength = adapter.pull_scale * strength
+    step = adapter.pull_scale * lr
     for name, parameter in adapter.per_task_parameters().items():
         if name not in adapter.start or parameter.grad is None:
             continue
         rows = parameter.grad.flatten(1).any(dim=1).nonzero().squeeze(1)
-        share = (lr * strength.to(parameter)[rows]).clamp(max=1.0).view(-1, *[1] * (parameter.dim() - 1))
+        share = (step * strength.to(parameter)[rows]).clamp(max=1.0).view(-1, *[1] * (parameter.dim() - 1))
         own = parameter[rows]
         parameter[rows] = own + share * (adapter.start[name].to(parameter) - own)
